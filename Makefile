@@ -1,0 +1,134 @@
+# Leaky Gradients. `make` prints what there is to do; README.md says why.
+SHELL := bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+PROFILE ?= quick
+# Folders, so that the tests can run make on a fixture; tools/run_notebook.py makes them absolute.
+NOTEBOOKS ?= notebooks
+BUILD ?= build
+FIGURES ?= figures
+CELLS ?= data/cells
+PUBLISHED ?= data/published
+export PROFILE NOTEBOOKS BUILD FIGURES CELLS PUBLISHED FRESH SEED DEVICE DATA_ROOT
+export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
+# A user's kernel of the name python3 must not shadow this environment's.
+export JUPYTER_PREFER_ENV_PATH := 1
+# A kernel sets its inline backend only where none is exported.
+unexport MPLBACKEND
+
+ifneq ($(DATA_ROOT),)
+override DATA_ROOT := $(if $(filter /%,$(firstword $(DATA_ROOT))),,$(CURDIR)/)$(DATA_ROOT)
+endif
+
+# ---- what was asked for, checked before any work
+ALL := $(sort $(basename $(notdir $(wildcard $(NOTEBOOKS)/[0-9][0-9]_*.py))))
+NAMES := $(or $(NB),$(ALL))
+VARIABLES := NB PROFILE FRESH SEED DEVICE DATA_ROOT PYTHON PYTHON3 \
+             NOTEBOOKS BUILD FIGURES CELLS PUBLISHED
+GIVEN := $(foreach word,$(MAKEOVERRIDES),$(if $(findstring =,$(word)),$(firstword $(subst =, ,$(word)))))
+ifneq ($(filter-out $(VARIABLES),$(GIVEN)),)
+$(error unknown variable $(filter-out $(VARIABLES),$(GIVEN)): make knows $(VARIABLES))
+endif
+ifeq ($(filter $(PROFILE),quick paper),)
+$(error unknown PROFILE=$(PROFILE): it is quick or paper)
+endif
+ifneq ($(filter-out $(ALL),$(NB)),)
+$(error unknown NB=$(NB): there are $(ALL))
+endif
+
+ifneq ($(and $(filter notebooks,$(MAKECMDGOALS)),$(filter-out quick,$(PROFILE) $(SEED) $(DEVICE) $(DATA_ROOT))),)
+$(error a committed notebook is the quick run: give no PROFILE, SEED, DEVICE or DATA_ROOT)
+endif
+
+# ---- the environment: PYTHON=... is taken as it is, then conda's, then our own .venv
+VENV := .venv
+PYTHON3 ?= python3
+ifneq ($(PYTHON),)
+READY :=
+else ifeq ($(CONDA_DEFAULT_ENV),leaky-gradients)
+PYTHON := python
+READY :=
+else
+PYTHON := $(VENV)/bin/python
+READY := $(VENV)/.complete
+endif
+
+# The stamp holds this folder's path: an environment that was copied or moved is set up again.
+ifneq ($(shell cat $(VENV)/.complete 2>/dev/null),$(CURDIR))
+.PHONY: $(VENV)/.complete
+endif
+$(VENV)/.complete: requirements.txt requirements.lock pyproject.toml
+	@$(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "Python 3.11 or newer is needed, and '$(PYTHON3)' is not that. Install it, or name one:" \
+	       "make PYTHON3=/path/to/python3.11, or use conda: environment.yml" >&2; exit 1; }
+	@rm -f $@
+	@$(VENV)/bin/python -m pip --version >/dev/null 2>&1 || \
+	  { echo "making $(VENV)"; $(PYTHON3) -m venv --clear $(VENV); }
+	@echo "installing requirements.txt into $(VENV): minutes the first time"
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
+	  -r requirements.txt -c requirements.lock -e .
+	@printf '%s\n' '$(CURDIR)' > $@
+
+# ---- targets
+.PHONY: help
+help:  ## this text
+	@echo "make <target> [NB=01_dlg] [PROFILE=quick|paper] [DATA_ROOT=...] [DEVICE=cuda] [SEED=0] [FRESH=1]"
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
+	@echo "notebooks: $(ALL)"
+
+.PHONY: figures $(addprefix figures-of-,$(ALL))
+figures: $(addprefix figures-of-,$(NAMES))  ## run the notebooks; every figure and table in figures/<profile>
+$(addprefix figures-of-,$(ALL)): figures-of-%: $(READY)
+	@$(PYTHON) tools/run_notebook.py figures $*
+
+.PHONY: notebooks
+notebooks: figures  ## copy the executed quick run to notebooks/*.ipynb, as it is committed
+	@for name in $(NAMES); do $(PYTHON) tools/run_notebook.py publish $$name || exit 1; done
+
+.PHONY: test test-all nbval
+test: $(READY)  ## the tests, then the committed notebooks run again (nbval)
+	@$(PYTHON) -m pytest -q -m "not slow" tests
+	@$(MAKE) nbval
+test-all: $(READY)  ## the same with the slow tests
+	@$(PYTHON) -m pytest -q tests
+	@$(MAKE) nbval
+nbval: $(READY)
+ifeq ($(wildcard $(NOTEBOOKS)/*.ipynb),)
+	@echo "no notebook in $(NOTEBOOKS)/ to run: make notebooks"
+else
+	@products=$$(mktemp -d) && trap 'rm -rf "$$products"' EXIT && \
+	  unset SEED DEVICE FRESH && export PROFILE=quick QUIET=1 PRODUCTS="$$products" && \
+	  export BUILD="$(abspath $(BUILD))" CELLS="$(abspath $(CELLS))" \
+	         PUBLISHED="$(abspath $(PUBLISHED))" && \
+	  $(PYTHON) -m pytest -q --nbval-lax --nbval-current-env $(NOTEBOOKS)
+endif
+
+.PHONY: plan
+plan: $(READY)  ## stored and missing results of a profile, with minutes and memory
+	@$(PYTHON) tools/plan.py $(NAMES)
+
+.PHONY: data weights
+data: $(READY)  ## download the data sets of the paper profile to DATA_ROOT (data/)
+	@$(PYTHON) tools/get_data.py --root "$(or $(DATA_ROOT),data)"
+weights: $(READY)  ## download the LPIPS weights to DATA_ROOT/weights
+	@$(PYTHON) tools/get_weights.py --root "$(or $(DATA_ROOT),data)"
+
+.PHONY: bench
+bench: $(READY)  ## time one attack step against a plain loop
+	@$(PYTHON) bench/bench.py
+
+.PHONY: lint
+lint: $(READY)  ## ruff
+	@$(PYTHON) -m ruff check .
+
+.PHONY: doctor
+doctor: $(READY)  ## what this machine has, what is wrong, and the cure
+	@$(PYTHON) tools/doctor.py
+
+.PHONY: clean
+clean:  ## remove build/ and caches; data/ and figures/ stay
+	@rm -rf $(BUILD) .pytest_cache .ruff_cache *.egg-info
+	@find lib tools tests bench $(NOTEBOOKS) \( -name __pycache__ -o -name .ipynb_checkpoints \) \
+	  -prune -exec rm -rf {} + 2>/dev/null || true

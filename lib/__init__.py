@@ -1,0 +1,12 @@
+"""The engine of Leaky Gradients: what every notebook imports, and nothing that knows a notebook.
+
+A file imports only from floors below its own:
+
+6  experiment                        config -> rows, what every stored cell is made of
+5  attacks, generators               one preset a paper; generative priors
+4  engine, optimizers                K clients x R restarts as one traced, batched problem
+3  objectives, priors, labels, analytic
+2  client, defenses
+1  models, data, metrics
+0  run, results, plots
+"""

@@ -1,0 +1,330 @@
+"""Attacks: one preset a paper, `reconstruct` to run one, `diagnose` to look before running.
+
+Floor 5. An attack is its objective, priors, label rule and optimiser; nothing else. Your own attack
+is `replace(attacks.dlg(), objective=my_distance, priors=((0.1, my_prior),))`: both are callables.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.func import functional_call
+from torch.nn.functional import one_hot, softmax
+
+from lib import client, engine, models, objectives, optimizers, priors, run
+from lib import labels as label_rules
+from lib.client import AssumptionError, SharedUpdate
+
+_IMAGE_PIXELS_PER_CHUNK = 2**22  # dummy pixels in flight on a CPU; bounds memory, not results
+
+
+@dataclass(frozen=True)
+class Attack:
+    """The settings of an attack, with the papers' symbols."""
+
+    name: str
+    objective: Callable  # D(dummy, shared): dicts of one client's gradients -> scalar
+    priors: tuple = ()  # ((alpha, R), ...): alpha R(x) is added to D
+    labels: str = (
+        "joint"  # y': "joint" softmax of free logits, optimised; "infer" from the gradient
+    )
+    optimizer: str = "lbfgs"  # or "adam"
+    iterations: int = 300  # n: Adam steps, or L-BFGS steps of up to 20 inner iterations
+    lr: float = 1.0  # eta
+    signed: bool = False  # Adam on the sign of the image's gradient
+    decay: bool = False  # eta x 0.1 at 3/8, 5/8, 7/8 of n
+    normalise: bool = False  # optimise z = (x - mean) / std; start, priors and box are in z
+    box: bool = False  # project to [0, 1] (in z where normalised) after each Adam step
+    line_search: bool = False  # back-tracking for L-BFGS, which the papers do not use
+
+    def __post_init__(self):
+        if self.labels not in ("joint", "infer"):
+            raise ValueError(f"unknown labels {self.labels!r}: 'joint' or 'infer'")
+        if self.optimizer not in ("lbfgs", "adam"):
+            raise ValueError(f"unknown optimizer {self.optimizer!r}: 'lbfgs' or 'adam'")
+        if self.iterations < 1 or not self.lr > 0:
+            raise ValueError("iterations must be at least 1 and lr positive")
+        misplaced = (self.signed or self.decay or self.box) and self.optimizer == "lbfgs"
+        if misplaced or (self.line_search and self.optimizer == "adam"):
+            raise ValueError("signed, decay and box belong to Adam, line_search to L-BFGS")
+
+
+def dlg(iterations=300, lr=1.0, line_search=False) -> Attack:
+    """Deep Leakage from Gradients (Zhu, Liu and Han 2019, Algorithm 1).
+
+    Image and label logits jointly, L2, L-BFGS (learning rate 1, history 100, 20 inner iterations),
+    in [0, 1] without projection. 1200 iterations in the paper (section 4), 300 in its code.
+    """
+    return Attack("dlg", objectives.l2, iterations=iterations, lr=lr, line_search=line_search)
+
+
+def inverting_gradients(iterations=4800, lr=0.1, tv=1e-2) -> Attack:
+    """Inverting Gradients (Geiping et al. 2020): one cosine, TV, Adam on signs, step decay, box.
+
+    4,800 iterations and TV 1e-2 are the settings of Table 1, untrained LeNet.
+    """
+    return Attack(
+        "inverting_gradients",
+        objectives.cosine,
+        priors=((tv, priors.tv),) if tv else (),
+        labels="infer",
+        optimizer="adam",
+        iterations=iterations,
+        lr=lr,
+        signed=True,
+        decay=True,
+        normalise=True,
+        box=True,
+    )
+
+
+@dataclass
+class Reconstruction:
+    """What an attack gives back. Images are in the space of [0, 1] (DLG does not clip them).
+
+    images (K, B, C, H, W) and labels (K, B): the best state of the best restart, both chosen by
+    the objective, never by the truth. loss (K, R): smallest objective of each restart. history:
+    `.losses` (iterations + 1, K, R), `.images` and `.label_logits` dicts iteration ->
+    (K, R, B, ...). last (K, R, B, C, H, W): the last iterate of every restart, as the official
+    codes report. evaluations (K, R): objective evaluations. seconds: of the iterations, tracing
+    apart in `trace_seconds`.
+    """
+
+    images: Tensor
+    labels: Tensor
+    loss: Tensor
+    history: "History"
+    last: Tensor
+    last_labels: Tensor
+    evaluations: Tensor
+    seconds: float
+    trace_seconds: float
+
+
+@dataclass
+class History:
+    losses: Tensor
+    images: dict[int, Tensor]
+    label_logits: dict[int, Tensor]
+
+
+def starts(
+    update: SharedUpdate, attack: Attack, restarts=1, seed=0
+) -> tuple[Tensor, Tensor | None]:
+    """Dummy images (K, R, B, C, H, W) ~ N(0, 1) in the optimised space, and label logits or None.
+
+    Drawn on the CPU for each (seed, client, restart), so they depend on nothing else.
+    """
+    B, joint = update.batch_size, attack.labels == "joint" and update.labels is None
+    x, z = [], []
+    for k in range(len(update)):
+        for r in range(restarts):
+            rng = run.generator("start", seed, k, r)
+            x.append(torch.randn(B, *update.shape, generator=rng))
+            z.append(torch.randn(B, update.num_classes, generator=rng))
+    like = next(iter(update.gradients.values()))
+    x, z = (torch.stack(t).to(like).unflatten(0, (-1, restarts)) for t in (x, z))
+    return x, z if joint else None
+
+
+def reconstruct(
+    update: SharedUpdate,
+    attack: Attack,
+    restarts: int = 1,
+    seed: int = 0,
+    record: Iterable[int] = (),
+    chunk: int | None = None,
+    start: tuple | None = None,
+) -> Reconstruction:
+    """Attack K clients x R restarts at once and keep, for each client, the best restart.
+
+    record: iterations whose dummy images and labels are kept in `.history` (0 is the start).
+    chunk: clients at once (None: as many as memory allows; results do not depend on it).
+    start: images and label logits to start from, shaped as `starts` returns them.
+    Errors: AssumptionError when the attack needs more than the threat model grants; ValueError
+    for other bad input. Both come before any work.
+    """
+    if restarts < 1 or (chunk is not None and chunk < 1):
+        raise ValueError("restarts and chunk must be at least 1")
+    record = sorted(set(record))
+    if record and not 0 <= record[0] <= record[-1] <= attack.iterations:
+        raise ValueError(f"record iterations between 0 and {attack.iterations}")
+    if attack.normalise != update.protocol.normalise and update.mean is None:
+        raise ValueError("this attack works on normalised images: the update needs mean and std")
+    if update.threat.bn_statistics == "exact":
+        raise AssumptionError("exact BatchNorm statistics are not part of this update")
+    began = time.perf_counter()
+    x, z = start or starts(update, attack, restarts, seed)
+    if x.shape[:2] != (len(update), restarts):
+        raise ValueError(f"start images are {tuple(x.shape)}, not ({len(update)}, {restarts}, ...)")
+    problems, fixed = _problems(update, attack, z)
+    flat = problems.join(x, z)
+    pixels = x[0].numel()
+    if chunk is None and flat.device.type == "cpu":
+        chunk = max(1, _IMAGE_PIXELS_PER_CHUNK // pixels)
+    spent = 0.0
+
+    def one_chunk(clients: slice) -> engine.Outcome:
+        nonlocal spent
+        part = problems.select(torch.arange(len(update), device=flat.device)[clients])
+        K = len(flat[clients])
+        engine.evaluator(part, K, restarts, flat.device)  # trace before the clock runs
+        first = time.perf_counter()
+        with torch.no_grad(), engine.progress(attack.name, attack.iterations) as bar:
+            out = engine.minimise(
+                part,
+                flat[clients],
+                _optimizer(update, attack, problems),
+                attack.iterations,
+                record,
+                bar,
+            )
+        if flat.is_cuda:
+            torch.cuda.synchronize()
+        spent += time.perf_counter() - first
+        return out
+
+    out = engine.in_chunks(len(update), chunk, one_chunk)
+    return _finished(
+        update, attack, problems, fixed, out, spent, time.perf_counter() - began - spent
+    )
+
+
+def _problems(update: SharedUpdate, attack: Attack, z: Tensor | None):
+    """The engine's formula for this attack, and the labels that are not optimised (or None)."""
+    base, stacked = models.architecture(update.model)
+    params, buffers = client.tensors(update.model)
+    f = client.update_function(base, update.protocol)
+    fixed = label_rules.infer(update) if z is None else None
+    shared, own = {}, {"g " + n: g for n, g in update.gradients.items()}
+    (own if stacked else shared).update({"p " + n: p for n, p in params.items()})
+    (own if stacked else shared).update({"b " + n: b for n, b in buffers.items()})
+    convert = attack.normalise != update.protocol.normalise
+    if convert:
+        shared |= {"mean": update.mean.to(update.device), "std": update.std.to(update.device)}
+    if fixed is not None:
+        own["target"] = one_hot(fixed, update.num_classes).to(next(iter(params.values())))
+
+    def named(prefix, tensors):
+        return {n[2:]: t for n, t in tensors.items() if n.startswith(prefix)}
+
+    def objective(x, z, shared, own):
+        state = shared | own
+        target = state["target"] if z is None else softmax(z, -1)
+        v = x
+        if convert:
+            v = client.to_input(
+                x, attack.normalise, not attack.normalise, state["mean"], state["std"]
+            )
+        dummy = f(named("p ", state), named("b ", state), v, target)
+        loss = attack.objective(dummy, named("g ", state))
+        for weight, prior in attack.priors:
+            loss = loss + weight * prior(x)
+        return loss
+
+    x_shape = (update.batch_size, *update.shape)
+    one = {n: (t[0] if stacked else t) for n, t in {**params, **buffers}.items()}
+    like = next(iter(params.values()))
+    dummy = torch.zeros(x_shape, device=like.device, dtype=like.dtype)
+    flops = engine.forward_flops(lambda v: functional_call(base, one, (v,)), dummy)
+    key = (
+        engine.signature(base),
+        update.protocol,
+        attack.objective,
+        attack.priors,
+        convert,
+        attack.normalise,
+        stacked,
+        tuple(own),
+        tuple(shared),
+    )
+    z_shape = None if z is None else (update.batch_size, update.num_classes)
+    return engine.Problems(objective, shared, own, x_shape, z_shape, key, flops), fixed
+
+
+def _optimizer(update: SharedUpdate, attack: Attack, problems: engine.Problems) -> Callable:
+    if attack.optimizer == "lbfgs":
+        return lambda v: optimizers.LBFGS(v, lr=attack.lr, line_search=attack.line_search)
+    images = torch.Size(problems.x_shape).numel()
+    box = None
+    if attack.box:
+        low, high = (torch.full(problems.x_shape, e, device=update.device) for e in (0.0, 1.0))
+        if attack.normalise:
+            low, high = (
+                client.to_input(e, False, True, update.mean, update.std) for e in (low, high)
+            )
+        box = low.flatten(), high.flatten()
+    return lambda v: optimizers.Adam(
+        v, attack.lr, attack.iterations, images, attack.signed, attack.decay, box
+    )
+
+
+def _finished(update, attack, problems, fixed, out, seconds, trace_seconds) -> Reconstruction:
+    def pixels(v):
+        x = problems.split(v)[0]
+        return client.to_input(x, attack.normalise, False, update.mean, update.std)
+
+    def logits(v):
+        return problems.split(v)[1]
+
+    def classes(v):
+        if fixed is not None:
+            return fixed[:, None].expand(-1, v.shape[1], -1)
+        return logits(v).argmax(-1)
+
+    winner = out.best_loss.argmin(1)  # the restart with the smallest objective
+    rows = torch.arange(len(winner), device=winner.device)
+    states = out.states
+    history = History(
+        out.losses,
+        {i: pixels(v) for i, v in states.items()},
+        {} if fixed is not None else {i: logits(v) for i, v in states.items()},
+    )
+    return Reconstruction(
+        images=pixels(out.best)[rows, winner],
+        labels=classes(out.best)[rows, winner],
+        loss=out.best_loss,
+        history=history,
+        last=pixels(out.last),
+        last_labels=classes(out.last),
+        evaluations=out.evaluations,
+        seconds=seconds,
+        trace_seconds=trace_seconds,
+    )
+
+
+def dummy_gradients(update: SharedUpdate, images: Tensor, logits: Tensor) -> dict[str, Tensor]:
+    """The update of dummy images (K, B, C, H, W) in [0, 1] and label logits (K, B, classes)."""
+    base, stacked = models.architecture(update.model)
+    params, buffers = client.tensors(update.model)
+    f = client.update_function(base, update.protocol)
+    x = client.to_input(images, False, update.protocol.normalise, update.mean, update.std)
+    axis = 0 if stacked else None
+    g = torch.func.vmap(f, in_dims=(axis, axis, 0, 0))(params, buffers, x, softmax(logits, -1))
+    return {n: t.detach() for n, t in g.items()}
+
+
+def diagnose(update: SharedUpdate, attack: Attack | None = None) -> list[str]:
+    """Warnings about an update (and an attack on it) that explain most failures; empty if none."""
+    notes = []
+    size = {n: g.flatten(1).norm(dim=1) for n, g in update.gradients.items()}
+    dead = [n for n, s in size.items() if bool((s == 0).any())]
+    if dead:
+        notes.append(
+            f"zero gradient in {', '.join(dead[:3])}: nothing about the input passes there"
+        )
+    largest = torch.stack(list(size.values())).amax(0)
+    if bool((largest < 1e-4).any()):
+        notes.append("gradients below 1e-4: a converged victim or a confident image; L2 will stall")
+    kinds = {type(m).__name__ for m in update.model.modules()}
+    if "ReLU" in kinds and (attack is None or attack.optimizer == "lbfgs"):
+        notes.append("ReLU has no useful second derivative: L-BFGS on L2 rarely recovers the image")
+    if "_BatchStatistics" in kinds:
+        notes.append("BatchNorm in train mode: the statistics of the private batch are not known")
+    unknowns = update.batch_size * torch.Size(update.shape).numel()
+    equations = sum(g[0].numel() for g in update.gradients.values())
+    if equations < unknowns:
+        notes.append(f"{equations} gradients for {unknowns} pixels: the image is not determined")
+    return notes

@@ -1,0 +1,375 @@
+"""What leaves the client: protocol, threat model, and the shared update.
+
+Floor 2. The attacker never sees the batch: `SharedUpdate` carries the gradients (or the weight
+difference), the public protocol and model, and what the threat model grants; nothing else.
+"""
+
+from dataclasses import asdict, dataclass, field, fields, replace
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.functional import log_softmax, one_hot, softmax
+
+from lib import models, run
+
+
+class AssumptionError(ValueError):
+    """An attack needs something that the threat model does not grant."""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a client computes its update: public knowledge, so it travels in the update.
+
+    That the gradient is computed in eval mode is itself an assumption of the papers.
+    """
+
+    loss: str = "cross_entropy"  # "cross_entropy", "mse" (logits to one-hot), "mse_softmax"
+    mode: str = "eval"  # BatchNorm with stored statistics; "train": with the batch's own
+    epochs: int = 1  # passes over the batch, when local_lr is given
+    local_batch: int | None = None  # images a local step; None: the whole batch
+    local_lr: float | None = None  # None: one gradient; else local SGD with this learning rate
+    sends: str = "gradients"  # "weights": the difference after - before
+    normalise: bool = False  # the model is fed (x - mean) / std instead of x in [0, 1]
+
+    def __post_init__(self):
+        _one_of("loss", self.loss, LOSSES)
+        _one_of("mode", self.mode, ("eval", "train"))
+        _one_of("sends", self.sends, ("gradients", "weights"))
+        if (self.local_lr is None) != (self.sends == "gradients"):
+            raise ValueError(
+                "local steps send weights: give local_lr with sends='weights', or neither"
+            )
+        if self.epochs < 1 or (self.local_batch is not None and self.local_batch < 1):
+            raise ValueError("epochs and local_batch must be at least 1")
+        if self.local_lr is None and (self.epochs > 1 or self.local_batch is not None):
+            raise ValueError("epochs and local_batch belong to local steps: give local_lr too")
+        if self.local_lr is not None and not self.local_lr > 0:
+            raise ValueError(f"local_lr must be positive, not {self.local_lr}")
+
+
+@dataclass(frozen=True)
+class ThreatModel:
+    """What the attacker is given besides update, protocol and model. The default grants nothing."""
+
+    labels: str = (
+        "unknown"  # "known": the batch's labels; "equal": one label, the same for all images
+    )
+    bn_statistics: str = (
+        "inferred"  # "inferred" the dummy batch's own, "proxy" the global model's, "exact"
+    )
+    prior_data: str | None = None  # name of a public image set like the client's
+    defense_known: bool = False  # the attacker knows the defense and its strength
+
+    def __post_init__(self):
+        _one_of("labels", self.labels, ("unknown", "known", "equal"))
+        _one_of("bn_statistics", self.bn_statistics, ("inferred", "proxy", "exact"))
+
+
+def _one_of(name: str, value, allowed) -> None:
+    if value not in allowed:
+        raise ValueError(f"unknown {name} {value!r}: one of {', '.join(map(repr, allowed))}")
+
+
+# --- the update as a function --------------------------------------------------------------------
+
+
+def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    return -(target * log_softmax(logits, -1)).sum(-1).mean()
+
+
+def _mse(logits: Tensor, target: Tensor) -> Tensor:
+    return (logits - target).square().sum(-1).mean()
+
+
+LOSSES = {
+    "cross_entropy": _cross_entropy,
+    "mse": _mse,
+    "mse_softmax": lambda logits, target: _mse(softmax(logits, -1), target),
+}
+
+
+def update_function(base: nn.Module, protocol: Protocol):
+    """f(params, buffers, x, target) -> dict: what one client sends, differentiable in x and target.
+
+    `x` (B, C, H, W) as the model is fed, `target` (B, classes) probabilities: the hard label as a
+    one-hot row, or DLG's softmax of free logits (Zhu et al. 2019, Algorithm 1). The loss is the
+    mean over the batch. With local steps the update is theta_K - theta_0 of plain SGD over
+    consecutive slices of the batch (McMahan et al. 2017, Algorithm 1, without shuffling).
+    """
+    criterion = LOSSES[protocol.loss]
+
+    def loss(params, buffers, x, target):
+        return criterion(functional_call(base, (params, buffers), (x,)), target)
+
+    def weights(params, buffers, x, target):
+        size, lr, now = protocol.local_batch or len(x), protocol.local_lr, params
+        for _ in range(protocol.epochs):
+            for i in range(0, len(x), size):
+                g = grad(loss)(now, buffers, x[i : i + size], target[i : i + size])
+                now = {name: p - lr * g[name] for name, p in now.items()}
+        return {name: p - params[name] for name, p in now.items()}
+
+    return grad(loss) if protocol.local_lr is None else weights
+
+
+def tensors(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Detached parameters and floating buffers of a victim (leading K axis in an ensemble)."""
+    base, _ = models.architecture(model)
+    params = {n: p.detach() for n, p in base.named_parameters()}
+    return params, {n: b.detach() for n, b in base.named_buffers() if b.is_floating_point()}
+
+
+# --- the shared update ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SharedUpdate:
+    """What the attacker holds of K clients at once.
+
+    `gradients`: parameter name -> (K, *parameter shape); gradients, or the weight difference when
+    the protocol says so. `labels` (K, B) only where the threat model grants them.
+    """
+
+    gradients: dict[str, Tensor]
+    protocol: Protocol
+    model: nn.Module  # prepared: see models.prepare
+    shape: tuple[int, int, int]  # (C, H, W) of one image
+    num_classes: int
+    batch_size: int = 1
+    threat: ThreatModel = field(default_factory=ThreatModel)
+    mean: Tensor | None = None  # (C,) of the public image set, in [0, 1]
+    std: Tensor | None = None
+    labels: Tensor | None = None
+    defense: object = None  # given only when threat.defense_known
+
+    def __post_init__(self):
+        params, _ = tensors(self.model)
+        stacked = models.architecture(self.model)[1]
+        if set(self.gradients) != set(params):
+            odd = sorted(set(self.gradients) ^ set(params))
+            raise ValueError(f"update and model disagree about the parameters {', '.join(odd[:4])}")
+        if self.batch_size < 1 or len(self) < 1:
+            raise ValueError("an update needs at least one client and one image (K, B >= 1)")
+        for name, g in self.gradients.items():
+            one = params[name].shape[1:] if stacked else params[name].shape
+            if g.shape != (len(self), *one):
+                raise ValueError(
+                    f"update of {name}: {tuple(g.shape)} instead of {(len(self), *one)}"
+                )
+            if stacked and len(g) != len(params[name]):
+                raise ValueError(f"{len(g)} clients share updates of {len(params[name])} victims")
+            if not torch.isfinite(g).all():
+                raise ValueError(f"the update of {name} holds NaN or infinite values")
+
+    def __len__(self) -> int:  # K
+        return len(next(iter(self.gradients.values())))
+
+    @property
+    def device(self) -> torch.device:
+        return next(iter(self.gradients.values())).device
+
+    @classmethod
+    def from_gradients(cls, model, gradients, protocol=None, *, shape, num_classes, **kwargs):
+        """An update of your own: `gradients` maps names to one client's tensors, or (K, ...) of K.
+
+        An auditor brings what their framework sent; no batch is needed.
+        """
+        protocol = protocol or Protocol()
+        ready = models.prepare(model, protocol.mode, shape)
+        params, _ = tensors(ready)
+        stacked = models.architecture(ready)[1]
+        g = (
+            dict(gradients)
+            if hasattr(gradients, "items")
+            else dict(zip(params, gradients, strict=True))
+        )
+        lift = not stacked and all(t.shape == params[n].shape for n, t in g.items() if n in params)
+        g = {
+            n: (t[None] if lift else t).detach().to(params[n]) for n, t in g.items() if n in params
+        }
+        return cls(g, protocol, ready, tuple(shape), num_classes, **kwargs)
+
+    @classmethod
+    def from_weights(cls, before, after, model, protocol, *, shape, num_classes, **kwargs):
+        """The update after - before of two state dicts; `model` gives the architecture of both.
+
+        The attack starts from the weights of `before`.
+        """
+        if protocol.sends != "weights":
+            raise ValueError(
+                "from_weights needs a protocol that sends 'weights' (with its local_lr)"
+            )
+        model.load_state_dict(before)
+        names = [n for n, _ in model.named_parameters()]
+        difference = {n: after[n] - before[n] for n in names}
+        return cls.from_gradients(
+            model, difference, protocol, shape=shape, num_classes=num_classes, **kwargs
+        )
+
+    def save(self, path) -> None:
+        """Write everything but the model's architecture (tensors and plain values only)."""
+        plain = {f.name: getattr(self, f.name) for f in fields(self)}
+        plain.pop("model"), plain.pop("defense")
+        plain |= {"protocol": asdict(self.protocol), "threat": asdict(self.threat)}
+        plain["state"] = dict(zip(("params", "buffers"), tensors(self.model), strict=True))
+        torch.save(plain, path)
+
+    @classmethod
+    def load(cls, path, model: nn.Module) -> "SharedUpdate":
+        """Read a saved update; `model` gives the architecture, its weights are replaced."""
+        saved = torch.load(path, weights_only=True)
+        state = saved.pop("state")
+        protocol, threat = Protocol(**saved.pop("protocol")), ThreatModel(**saved.pop("threat"))
+        ready = models.prepare(model, protocol.mode)
+        base, _ = models.architecture(ready)
+        named = dict(base.named_parameters()) | dict(base.named_buffers())
+        for name, value in {**state["params"], **state["buffers"]}.items():
+            if name not in named or named[name].shape != value.shape:
+                raise ValueError(f"the update's {name} does not fit this model")
+            named[name].data.copy_(value)
+        saved["shape"] = tuple(saved["shape"])
+        return cls(protocol=protocol, threat=threat, model=ready, **saved)
+
+    def card(self) -> dict[str, str]:
+        """The assumptions card: what was computed and what the attacker is given, in words."""
+        p, t = self.protocol, self.threat
+        dropout = "Dropout off" if p.mode == "eval" else "Dropout off (an assumption)"
+        steps = (
+            "one gradient"
+            if p.local_lr is None
+            else (
+                f"weight difference after {p.epochs} epoch(s) of SGD, learning rate {p.local_lr}, "
+                f"{p.local_batch or self.batch_size} images a step"
+            )
+        )
+        return {
+            "clients x images": f"{len(self)} x {self.batch_size}",
+            "shared": f"{steps} of the mean {p.loss.replace('_', ' ')}, all parameters",
+            "model mode": f"{p.mode} ({dropout})",
+            "input of the model": "(x - mean) / std" if p.normalise else "x in [0, 1]",
+            "batch size": "known to the attacker",
+            "labels": t.labels,
+            "BatchNorm statistics": t.bn_statistics,
+            "prior data": t.prior_data or "none",
+            "defense": "known" if t.defense_known else "not known to the attacker",
+        }
+
+
+def to_input(
+    x: Tensor, normalised_in: bool, normalised_out: bool, mean: Tensor, std: Tensor
+) -> Tensor:
+    """Images (..., C, H, W) from [0, 1] or z = (x - mean) / std to the other, or unchanged."""
+    if normalised_in == normalised_out:
+        return x
+    mean, std = (t.to(x).reshape(-1, 1, 1) for t in (mean, std))
+    return x * std + mean if normalised_in else (x - mean) / std
+
+
+def share(model, batch, protocol=None, defense=None, threat=None, seed=0) -> SharedUpdate:
+    """The update that K clients share (batch.images (K, B, C, H, W) in [0, 1], labels (K, B)).
+
+    `model`: one victim for all clients, or an `ensemble` of K. `defense`: None, a defense or a
+    tuple of them (see `defenses`). Errors: ValueError for images that do not fit the model, labels
+    out of range, or non-finite results.
+    """
+    protocol, threat = protocol or Protocol(), threat or ThreatModel()
+    shape = tuple(batch.images.shape[2:])
+    _fits(model, shape)
+    ready = models.prepare(model, protocol.mode, shape)
+    base, stacked = models.architecture(ready)
+    params, buffers = tensors(ready)
+    device = next(iter(params.values())).device
+    if stacked and ready.size != len(batch.images):
+        raise ValueError(f"{len(batch.images)} clients but an ensemble of {ready.size} victims")
+    classes = _fits(ready, shape)
+    labels = batch.labels
+    if int(labels.min()) < 0 or int(labels.max()) >= classes:
+        raise ValueError(f"labels must lie in 0..{classes - 1}, the model's outputs")
+    steps = defense if isinstance(defense, tuple) else () if defense is None else (defense,)
+    rngs = [run.generator("defense", seed, k) for k in range(len(batch.images))]
+    x, target = _encoded(batch.images, labels, classes, steps, rngs)
+    x = to_input(x, False, protocol.normalise, batch.mean, batch.std).to(device)
+    target = target.to(device, x.dtype)
+    gradients = _updates(base, params, buffers, stacked, protocol, x, target, steps)
+    for step in steps:
+        if hasattr(step, "update"):
+            each = [
+                step.update({n: g[k] for n, g in gradients.items()}, rng)
+                for k, rng in enumerate(rngs)
+            ]
+            gradients = {n: torch.stack([e[n] for e in each]) for n in gradients}
+    return SharedUpdate(
+        {n: g.detach() for n, g in gradients.items()},
+        protocol,
+        ready,
+        shape,
+        classes,
+        batch_size=x.shape[1],
+        threat=threat,
+        mean=batch.mean,
+        std=batch.std,
+        labels=labels.to(device) if threat.labels == "known" else None,
+        defense=defense if threat.defense_known else None,
+    )
+
+
+def _fits(model: nn.Module, shape: tuple) -> int:
+    """The number of classes; ValueError when images of this shape do not fit."""
+    base, stacked = models.architecture(model)
+    p, b = ({n: t[0] if stacked else t for n, t in d.items()} for d in tensors(model))
+    x = torch.zeros(
+        2, *shape, device=next(iter(p.values())).device, dtype=next(iter(p.values())).dtype
+    )
+    try:
+        return functional_call(base, (p, b), (x,)).shape[-1]
+    except RuntimeError as error:
+        raise ValueError(f"images of shape {shape} do not fit the model: {error}") from error
+
+
+def _encoded(images, labels, classes, steps, rngs):
+    """What each client feeds: after `draw` and `encode` of every defense, in order."""
+    xs, targets = [], []
+    for x, y, rng in zip(images, labels, rngs, strict=True):
+        target = one_hot(y, classes).to(x.dtype)
+        for step in steps:
+            if hasattr(step, "draw"):
+                chosen = step.draw(y, rng)
+                x, y, target = x[chosen], y[chosen], target[chosen]
+            if hasattr(step, "encode"):
+                x, target = step.encode(x, target, rng)
+        xs.append(x)
+        targets.append(target)
+    return torch.stack(xs), torch.stack(targets)
+
+
+def _updates(base, params, buffers, stacked, protocol, x, target, steps) -> dict[str, Tensor]:
+    """(K, ...) updates, in slices of clients so that memory stays small."""
+    f = update_function(base, protocol)
+    single = [s for s in steps if hasattr(s, "per_example")]
+    if single and protocol.local_lr is not None:
+        raise ValueError("a defense on per-example gradients needs one gradient, not local steps")
+
+    def one(p, b, v, t):
+        if not single:
+            return f(p, b, v, t)
+        each = vmap(lambda vi, ti: f(p, b, vi[None], ti[None]))(v, t)
+        for step in single:
+            each = step.per_example(each)
+        return {n: g.mean(0) for n, g in each.items()}
+
+    axis = 0 if stacked else None
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+        return vmap(one, in_dims=(axis, axis, 0, 0), chunk_size=32)(params, buffers, x, target)
+
+
+def withheld(update: SharedUpdate, **granted) -> SharedUpdate:
+    """The same update under a threat model that grants less (granting more needs the client)."""
+    threat = replace(update.threat, **granted)
+    if threat.labels == "known" and update.labels is None:
+        raise AssumptionError("labels were not granted when the update was shared")
+    return replace(
+        update, threat=threat, labels=update.labels if threat.labels == "known" else None
+    )

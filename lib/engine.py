@@ -1,0 +1,380 @@
+"""The batched attack step: K x R problems at once, traced once a shape, run many times. Floor 4.
+
+The objective of one problem is a function of its dummy variables; `vmap(grad_and_value(...))` makes
+it one of all problems, `make_fx` flattens that, double backward included, to a list of tensor
+operations, and only the list runs. What does not depend on the dummy variables (norms of the
+targets, transposed weights) is moved to a prologue that runs once an attack.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, fx, nn
+from torch.func import grad_and_value, vmap
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from lib import run
+
+# A forward pass of more floating point operations than this keeps both cores busy with one
+# problem; batching it only spills the caches (bench/table.md, ConvNet width 64 against 16). A
+# fixed rule and not a timing, so that the same run gives the same bytes.
+ONE_BY_ONE_FLOPS = 1e9
+
+_GRAPHS: dict = {}  # key -> (body graph, prologue graph, which inputs each takes)
+
+
+# --- tracing -------------------------------------------------------------------------------------
+
+
+def signature(model: nn.Module) -> tuple:
+    """What decides a module's graph: each submodule's class and plain attributes, no weights."""
+    plain = (int, float, str, bool, tuple, type(None))
+
+    def attributes(m):
+        for k, v in sorted(m.__dict__.items()):
+            if not k.startswith("_"):
+                yield k, v if isinstance(v, plain) else id(v)
+
+    return tuple((name, type(m), *attributes(m)) for name, m in model.named_modules())
+
+
+def traced(function: Callable, moving: list[Tensor], fixed: list[Tensor], key: tuple) -> Callable:
+    """A function of the moving tensors alone: `function(moving, fixed)` as a flat graph, cached.
+
+    The cache key is `key` and the shapes; all tensors are inputs of the graph. The prologue (all
+    that depends on `fixed` alone) runs here, once.
+    """
+    tensors = [*moving, *fixed]
+    key = (key, len(moving), *((tuple(t.shape), t.dtype, t.device) for t in tensors))
+    if key not in _GRAPHS:
+        flat = lambda *ts: function(list(ts[: len(moving)]), list(ts[len(moving) :]))  # noqa: E731
+        with sdpa_kernel(SDPBackend.MATH):
+            graph = make_fx(flat)(*(t.detach() for t in tensors))
+        _GRAPHS[key] = _split(_cleaned(graph), len(moving))
+    body, prologue = _GRAPHS[key]
+    kept = prologue.forward(*fixed)
+    return lambda *now: body.forward(*now, *kept)
+
+
+def _cleaned(graph: fx.GraphModule) -> fx.GraphModule:
+    """Without detach and alias nodes, unused results, and things computed twice."""
+    for node in list(graph.graph.nodes):
+        if node.target in (torch.ops.aten.detach.default, torch.ops.aten.alias.default):
+            node.replace_all_uses_with(node.args[0])
+            graph.graph.erase_node(node)
+    graph.graph.eliminate_dead_code()
+    if not _mutates(graph):
+        _merge_equal_nodes(graph.graph)
+    graph.recompile()
+    return graph
+
+
+def _mutates(graph: fx.GraphModule) -> bool:
+    schemas = (getattr(n.target, "_schema", None) for n in graph.graph.nodes)
+    return any(s is not None and s.is_mutable for s in schemas)
+
+
+def _merge_equal_nodes(graph: fx.Graph) -> None:
+    seen = {}
+    for node in list(graph.nodes):
+        if node.op != "call_function":
+            continue
+        key = repr((node.target, node.args, sorted(node.kwargs.items())))
+        if key in seen:
+            node.replace_all_uses_with(seen[key])
+            graph.erase_node(node)
+        else:
+            seen[key] = node
+
+
+def _split(graph: fx.GraphModule, moving: int) -> tuple[fx.GraphModule, fx.GraphModule]:
+    """(body, prologue): the prologue holds what does not depend on the first `moving` inputs."""
+    nodes = list(graph.graph.nodes)
+    inputs = [n for n in nodes if n.op == "placeholder"]
+    moves = set(inputs[:moving])
+    hoist = not _mutates(graph)
+    for n in nodes:
+        if n.op != "placeholder" and (not hoist or any(a in moves for a in n.all_input_nodes)):
+            moves.add(n)
+    still = [n for n in nodes if n not in moves and n.op != "output"]
+    kept = [n for n in still if any(u in moves or u.op == "output" for u in n.users)]
+    prologue, body = fx.Graph(), fx.Graph()
+    copies: dict = {n: prologue.placeholder(n.name) for n in inputs[moving:]}
+    for n in still:
+        if n.op != "placeholder":
+            copies[n] = prologue.node_copy(n, copies.__getitem__)
+    prologue.output(tuple(copies[n] for n in kept))
+    copies = {n: body.placeholder(n.name) for n in (*inputs[:moving], *kept)}
+    for n in nodes:
+        if n not in copies and (n in moves or n.op == "output"):
+            copies[n] = body.node_copy(n, copies.__getitem__)
+    return fx.GraphModule(graph, body), fx.GraphModule(graph, prologue)
+
+
+# --- K x R problems ------------------------------------------------------------------------------
+
+
+@dataclass
+class Problems:
+    """K x R minimisation problems that share a formula.
+
+    `objective(x, z, shared, own) -> scalar`: `x` (B, C, H, W) dummy images, `z` (B, classes) dummy
+    label logits or None, `shared` tensors of all clients, `own` one client's tensors. `own` holds
+    them stacked, (K, ...). `key` tells formulas apart, `flops` is a forward pass of one problem.
+    """
+
+    objective: Callable
+    shared: dict[str, Tensor]
+    own: dict[str, Tensor]
+    x_shape: tuple[int, ...]  # (B, C, H, W)
+    z_shape: tuple[int, ...] | None  # (B, classes) when the labels are optimised too
+    key: tuple
+    flops: float = 0.0
+
+    def select(self, keep: Tensor) -> "Problems":
+        own = {n: t[keep] for n, t in self.own.items()}
+        return Problems(
+            self.objective, self.shared, own, self.x_shape, self.z_shape, self.key, self.flops
+        )
+
+    def split(self, v: Tensor) -> tuple[Tensor, Tensor | None]:
+        """(..., N) variables as images (..., B, C, H, W) and label logits (..., B, classes)."""
+        n = torch.Size(self.x_shape).numel()
+        x = v[..., :n].reshape(*v.shape[:-1], *self.x_shape)
+        return x, None if self.z_shape is None else v[..., n:].reshape(*v.shape[:-1], *self.z_shape)
+
+    def join(self, x: Tensor, z: Tensor | None) -> Tensor:
+        x = x.flatten(-len(self.x_shape))
+        return x if z is None else torch.cat((x, z.flatten(-2)), -1)
+
+
+def evaluator(problems: Problems, K: int, R: int, device: torch.device) -> Callable:
+    """evaluate(v (K, R, N)) -> (loss (K, R), gradient (K, R, N))."""
+    names = [*problems.shared], [*problems.own]
+    moving = 1 if problems.z_shape is None else 2
+
+    def one(xz, own, shared):
+        def scalar(xz):
+            z = xz[1] if moving == 2 else None
+            f = problems.objective
+            return f(
+                xz[0],
+                z,
+                dict(zip(names[0], shared, strict=True)),
+                dict(zip(names[1], own, strict=True)),
+            )
+
+        return grad_and_value(scalar)(xz)
+
+    def many(xz, tensors):
+        own, shared = tensors[: len(names[1])], tensors[len(names[1]) :]
+        f = (
+            one if R == 1 else vmap(one, in_dims=(0, None, None))
+        )  # restarts do not copy the targets
+        g, loss = vmap(f, in_dims=(0, 0, None))(xz, own, shared)
+        return *g, loss
+
+    def single(xz, tensors):
+        g, loss = one(xz, tensors[: len(names[1])], tensors[len(names[1]) :])
+        return *g, loss
+
+    own, shared = list(problems.own.values()), list(problems.shared.values())
+    lead = (K,) if R == 1 else (K, R)
+    if K * R == 1 or (device.type == "cpu" and problems.flops > ONE_BY_ONE_FLOPS):
+        example = _example(problems, (), own, shared)
+        steps = [
+            traced(single, example, [t[k] for t in own] + shared, (*problems.key, "single"))
+            for k in range(K)
+        ]
+
+        def run_all(xz):
+            flat = [t.flatten(0, len(lead) - 1) for t in xz]
+            each = [steps[i // R](*(t[i] for t in flat)) for i in range(K * R)]
+            return [torch.stack(parts) for parts in zip(*each, strict=True)]
+    else:
+        step = traced(many, _example(problems, lead, own, shared), own + shared, problems.key)
+
+        def run_all(xz):
+            return step(*xz)
+
+    def evaluate(v):
+        x, z = problems.split(v.view(*lead, v.shape[-1]))
+        *g, loss = run_all([t.contiguous() for t in (x, z) if t is not None])
+        g = [
+            t.reshape(*lead, *s)
+            for t, s in zip(g, (problems.x_shape, problems.z_shape), strict=False)
+        ]
+        return loss.view(K, R), problems.join(*g, *([None] * (2 - moving))).reshape(K, R, -1)
+
+    return evaluate
+
+
+def _example(problems: Problems, lead: tuple, own: list, shared: list) -> list[Tensor]:
+    like = next(iter(own or shared))
+    shapes = [problems.x_shape] + ([] if problems.z_shape is None else [problems.z_shape])
+    return [torch.rand(*lead, *s, device=like.device, dtype=like.dtype) for s in shapes]
+
+
+def forward_flops(call: Callable, *args) -> float:
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        call(*args)
+    return float(counter.get_total_flops())
+
+
+# --- the loop ------------------------------------------------------------------------------------
+
+
+@dataclass
+class Outcome:
+    """What `minimise` found: variables (K, R, N), objective, and what was recorded on the way."""
+
+    best: Tensor  # (K, R, N) the state of the smallest finite objective
+    best_loss: Tensor  # (K, R)
+    last: Tensor  # (K, R, N) the last state
+    losses: (
+        Tensor  # (iterations + 1, K, R) objective at the start of each iteration, and at the end
+    )
+    states: dict[int, Tensor] = field(default_factory=dict)  # iteration -> (K, R, N)
+    evaluations: Tensor | None = None  # (K, R) objective evaluations until the problem left
+
+
+def minimise(problems, start, make_optimizer, iterations, record=(), bar=None) -> Outcome:
+    """Run an optimiser on K x R problems from `start` (K, R, N).
+
+    A problem that converged or whose objective is not finite keeps its best state; when half the
+    clients have only such problems, the batch is compacted, so that they cost nothing more.
+    """
+    K, R, _ = start.shape
+    alive = torch.arange(K, device=start.device)
+    out = Outcome(
+        best=start.clone(),
+        best_loss=torch.full((K, R), torch.inf, device=start.device, dtype=start.dtype),
+        last=start.clone(),
+        losses=torch.full(
+            (iterations + 1, K, R), torch.nan, device=start.device, dtype=start.dtype
+        ),
+        evaluations=torch.zeros(K, R, dtype=torch.long, device=start.device),
+    )
+    optimizer = make_optimizer(start.clone())
+    every = 1 if not hasattr(optimizer, "advance") else 10  # looking costs a host synchronisation
+    record, step = set(record), None
+    for i in range(iterations + 1):
+        if i in record:
+            out.last[alive] = optimizer.v
+            out.states[i] = out.last.clone()
+        if step is None:
+            best, best_loss = out.best[alive], out.best_loss[alive]
+            evaluate = _Tracked(evaluator(problems, len(alive), R, start.device), best, best_loss)
+            step = _iteration(optimizer, evaluate)
+        if i == iterations:
+            out.losses[i, alive] = evaluate(optimizer.v)[0]
+            break
+        before = evaluate.calls
+        out.losses[i, alive] = step()
+        out.evaluations[alive] += (evaluate.calls - before) * ~optimizer.finished
+        if bar is not None:
+            bar.update(1)
+        done = optimizer.finished.all(1) if i % every == 0 else None
+        if done is not None and int(done.sum()) * 2 >= len(alive):
+            _store(out, alive, optimizer, best, best_loss)
+            if bool(done.all()):
+                _finish(out, record, i, iterations)
+                if bar is not None:
+                    bar.update(iterations - i - 1)
+                return out
+            alive, problems, step = alive[~done], problems.select(~done), None
+            optimizer.select(~done)
+    _store(out, alive, optimizer, best, best_loss)
+    _finish(out, (), iterations, iterations)
+    return out
+
+
+def _store(out: Outcome, alive: Tensor, optimizer, best: Tensor, best_loss: Tensor) -> None:
+    out.best[alive], out.best_loss[alive], out.last[alive] = best, best_loss, optimizer.v
+
+
+def _finish(out: Outcome, record, i: int, iterations: int) -> None:
+    """Problems that left keep their last objective and state."""
+    for r in record:
+        if i < r <= iterations:
+            out.states[r] = out.last.clone()
+    losses = out.losses
+    for j in range(1, len(losses)):
+        losses[j] = torch.where(torch.isnan(losses[j]), losses[j - 1], losses[j])
+
+
+class _Tracked:
+    """`evaluate`, which also keeps each problem's best state in place."""
+
+    def __init__(self, evaluate: Callable, best: Tensor, best_loss: Tensor):
+        self.evaluate, self.best, self.best_loss, self.calls = evaluate, best, best_loss, 0
+
+    def __call__(self, v: Tensor) -> tuple[Tensor, Tensor]:
+        self.calls += 1
+        loss, g = self.evaluate(v)
+        better = loss < self.best_loss  # False for NaN
+        torch.where(better[..., None], v, self.best, out=self.best)
+        torch.where(better, loss, self.best_loss, out=self.best_loss)
+        return loss, g
+
+
+def _iteration(optimizer, evaluate) -> Callable:
+    """One iteration; on CUDA as a graph, after three eager ones, the warm-up a capture needs.
+
+    L-BFGS looks at its masks on the host and is not captured.
+    """
+    if not (optimizer.v.is_cuda and hasattr(optimizer, "advance")):
+        return lambda: optimizer.step(evaluate)
+    state = {"done": 0, "graph": None, "loss": None}
+
+    def step():
+        optimizer.schedule()
+        if state["done"] < 3:
+            state["done"] += 1
+            return optimizer.advance(evaluate)
+        if state["graph"] is None:
+            torch.cuda.synchronize()
+            state["graph"] = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(state["graph"]):
+                state["loss"] = optimizer.advance(evaluate)
+        else:
+            evaluate.calls += 1
+        state["graph"].replay()
+        return state["loss"]
+
+    return step
+
+
+def in_chunks(K: int, chunk: int | None, attack: Callable[[slice], Outcome]) -> Outcome:
+    """Run `attack` on slices of clients; a slice that does not fit in memory is halved."""
+    size, first, parts = chunk or K, 0, []
+    while first < K:
+        try:
+            parts.append(attack(slice(first, min(first + size, K))))
+            first += size
+        except torch.cuda.OutOfMemoryError:
+            if size == 1:
+                raise
+            torch.cuda.empty_cache()
+            size = (size + 1) // 2
+    return _joined(parts)
+
+
+def _joined(parts: list[Outcome]) -> Outcome:
+    if len(parts) == 1:
+        return parts[0]
+
+    def cat(name, dim=0):
+        return torch.cat([getattr(p, name) for p in parts], dim)
+
+    states = {i: torch.cat([p.states[i] for p in parts]) for i in parts[0].states}
+    return Outcome(
+        cat("best"), cat("best_loss"), cat("last"), cat("losses", 1), states, cat("evaluations")
+    )
+
+
+def progress(desc: str, total: int):
+    return run.progress(total=total, desc=desc)

@@ -1,0 +1,310 @@
+"""Victim models: small classifiers of images, their initialisation; making a module batchable.
+
+Floor 1. Models hold no normalisation layer: whether a client normalises its images is a field of
+`client.Protocol`. Every builder takes an `ImageSet` (anything with `.shape` (C, H, W) and
+`.num_classes`) and a seed; the same seed gives the same weights.
+"""
+
+import copy
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad, stack_module_state, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+ACTIVATIONS = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU, "gelu": nn.GELU}
+INITIALISATIONS = ("uniform", "normal", "default")
+
+
+def dense(images, hidden=(), activation="sigmoid", init="default", scale=0.5, seed=0) -> nn.Module:
+    """Fully connected network on the flattened image; `hidden` () is one dense layer."""
+    C, H, W = images.shape
+    widths = [C * H * W, *hidden]
+
+    def build():
+        layers = [nn.Flatten()]
+        for a, b in zip(widths, widths[1:], strict=False):
+            layers += [nn.Linear(a, b), _activation(activation)]
+        return nn.Sequential(*layers, nn.Linear(widths[-1], images.num_classes))
+
+    return _seeded(build, seed, init, scale)
+
+
+def lenet(
+    images, activation="sigmoid", init="uniform", scale=0.5, channels=12, strides=True, seed=0
+) -> nn.Module:
+    """The LeNet of the official DLG code: 5x5 convolutions of stride 2, 2, 1 and a dense layer.
+
+    init: "uniform" U(-scale, scale) (the code's, scale 0.5), "normal" N(0, scale^2) or "default"
+    (PyTorch's own), for every weight and bias. `strides=False` keeps the resolution.
+    """
+    C, H, W = images.shape
+    s = 2 if strides else 1
+    h, w = (math.ceil(math.ceil(n / s) / s) for n in (H, W))
+
+    def build():
+        return nn.Sequential(
+            nn.Conv2d(C, channels, 5, stride=s, padding=2),
+            _activation(activation),
+            nn.Conv2d(channels, channels, 5, stride=s, padding=2),
+            _activation(activation),
+            nn.Conv2d(channels, channels, 5, stride=1, padding=2),
+            _activation(activation),
+            nn.Flatten(),
+            nn.Linear(channels * h * w, images.num_classes),
+        )
+
+    return _seeded(build, seed, init, scale)
+
+
+def convnet(images, width=64, activation="relu", init="default", scale=0.5, seed=0) -> nn.Module:
+    """ConvNet of Geiping et al. 2020 (Fig. 11): 8 convolutions with BatchNorm."""
+    C, H, W = images.shape
+    D = width
+    plan = [D, 2 * D, 2 * D, 4 * D, 4 * D, 4 * D, "pool", 4 * D, 4 * D, "pool"]
+    h, w = ((n // 3) // 3 for n in (H, W))
+    if h * w == 0:
+        raise ValueError(
+            f"convnet pools by 3 twice: images of {H}x{W} are too small (9x9 at least)"
+        )
+
+    def build():
+        layers, c = [], C
+        for item in plan:
+            if item == "pool":
+                layers.append(nn.MaxPool2d(3))
+                continue
+            layers += [nn.Conv2d(c, item, 3, padding=1), nn.BatchNorm2d(item)]
+            layers.append(_activation(activation))
+            c = item
+        return nn.Sequential(*layers, nn.Flatten(), nn.Linear(c * h * w, images.num_classes))
+
+    return _seeded(build, seed, init, scale)
+
+
+def resnet(
+    images, depth=20, width=16, activation="relu", strides=True, init="default", scale=0.5, seed=0
+) -> nn.Module:
+    """CIFAR ResNet of depth 6n + 2 (He et al. 2016, section 4.2) with BatchNorm.
+
+    DLG (section 4.1) replaces ReLU by sigmoid and removes strides: `activation="sigmoid",
+    strides=False`. init "default" is Kaiming normal, fan out, as in the Inverting Gradients code.
+    """
+    if depth < 8 or (depth - 2) % 6:
+        raise ValueError(f"resnet depth is 6n + 2 (8, 14, 20, 32, 56, ...), not {depth}")
+    n, C = (depth - 2) // 6, images.shape[0]
+
+    def build():
+        layers = [nn.Conv2d(C, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)]
+        layers.append(_activation(activation))
+        c = width
+        for stage, out in enumerate((width, 2 * width, 4 * width)):
+            for block in range(n):
+                stride = 2 if strides and stage > 0 and block == 0 else 1
+                layers.append(_BasicBlock(c, out, stride, activation))
+                c = out
+        return nn.Sequential(*layers, _SpatialMean(), nn.Linear(c, images.num_classes))
+
+    model = _seeded(build, seed, init, scale)
+    if init == "default":
+        generator = torch.Generator().manual_seed(seed)
+        for m in model.modules():
+            if isinstance(m, nn.Conv2d):
+                nn.init.kaiming_normal_(m.weight, mode="fan_out", generator=generator)
+    return model
+
+
+class _BasicBlock(nn.Module):
+    def __init__(self, c_in: int, c_out: int, stride: int, activation: str):
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(c_out),
+            _activation(activation),
+            nn.Conv2d(c_out, c_out, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(c_out),
+        )
+        self.skip = nn.Identity()
+        if stride != 1 or c_in != c_out:
+            conv = nn.Conv2d(c_in, c_out, 1, stride, bias=False)
+            self.skip = nn.Sequential(conv, nn.BatchNorm2d(c_out))
+        self.out = _activation(activation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(self.body(x) + self.skip(x))
+
+
+class _SpatialMean(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean((-2, -1))
+
+
+def _activation(name: str) -> nn.Module:
+    if name not in ACTIVATIONS:
+        raise ValueError(f"unknown activation {name!r}: one of {', '.join(ACTIVATIONS)}")
+    return ACTIVATIONS[name]()
+
+
+def _seeded(build: Callable[[], nn.Module], seed: int, init: str, scale: float) -> nn.Module:
+    """Build with PyTorch's own draws under `seed`, then redraw every weight and bias if asked."""
+    if init not in INITIALISATIONS:
+        raise ValueError(f"unknown init {init!r}: one of {', '.join(INITIALISATIONS)}")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = build()
+        redraw = {
+            "uniform": lambda p: p.uniform_(-scale, scale),
+            "normal": lambda p: p.normal_(0, scale),
+        }
+        if init in redraw:
+            with torch.no_grad():
+                for p in model.parameters():
+                    redraw[init](p)
+    return model.eval()
+
+
+# --- many victims as one module ------------------------------------------------------------------
+
+
+class Ensemble(nn.Module):
+    """K victims of one architecture as one module: every parameter and buffer has a leading K axis.
+
+    `self.base` is the architecture; its tensors are the stacked ones, so it runs only through
+    `functional_call` under `vmap` with one victim's slice. Build one with `ensemble`.
+    """
+
+    def __init__(self, members: list[nn.Module]):
+        super().__init__()
+        params, buffers = stack_module_state(members)
+        self.size = len(members)
+        self.base = copy.deepcopy(members[0])
+        for name, p in params.items():
+            _assign(self.base, name, nn.Parameter(p.detach()))
+        for name, b in buffers.items():
+            _assign(self.base, name, b)
+
+    def forward(self, x: Tensor) -> Tensor:  # (K, B, C, H, W) -> (K, B, classes)
+        state = dict(self.base.named_parameters()) | dict(self.base.named_buffers())
+        return vmap(lambda s, v: functional_call(self.base, s, (v,)))(state, x)
+
+
+def ensemble(builder: Callable[..., nn.Module], images, seeds, **kwargs) -> Ensemble:
+    """One victim a client: `ensemble(models.lenet, images, seeds=range(8), activation="tanh")`."""
+    seeds = list(seeds)
+    if not seeds:
+        raise ValueError("an ensemble needs at least one seed")
+    return Ensemble([builder(images, seed=int(s), **kwargs) for s in seeds])
+
+
+def _assign(module: nn.Module, name: str, value: Tensor) -> None:
+    *path, leaf = name.split(".")
+    setattr(module.get_submodule(".".join(path)), leaf, value)
+
+
+def architecture(model: nn.Module) -> tuple[nn.Module, bool]:
+    """(the module to call functionally, whether its tensors carry a leading client axis)."""
+    return (model.base, True) if isinstance(model, Ensemble) else (model, False)
+
+
+# --- making a module batchable -------------------------------------------------------------------
+
+
+class _AffineBatchNorm(nn.Module):
+    """BatchNorm in eval mode is an affine map of its stored statistics."""
+
+    def __init__(self, bn: nn.modules.batchnorm._BatchNorm):
+        super().__init__()
+        self.weight, self.bias, self.eps = bn.weight, bn.bias, bn.eps
+        self.register_buffer("running_mean", bn.running_mean)
+        self.register_buffer("running_var", bn.running_var)
+
+    def forward(self, x: Tensor) -> Tensor:
+        scale = torch.rsqrt(self.running_var + self.eps)
+        scale = scale if self.weight is None else scale * self.weight
+        shift = -self.running_mean * scale
+        shift = shift if self.bias is None else shift + self.bias
+        axes = (1, -1) + (1,) * (x.dim() - 2)
+        return x * scale.reshape(axes) + shift.reshape(axes)
+
+
+class _BatchStatistics(nn.Module):
+    """BatchNorm in train mode: the batch's own mean and (biased) variance, no buffers."""
+
+    def __init__(self, bn: nn.modules.batchnorm._BatchNorm):
+        super().__init__()
+        self.weight, self.bias, self.eps = bn.weight, bn.bias, bn.eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        dims = [d for d in range(x.dim()) if d != 1]
+        mean = x.mean(dims, keepdim=True)
+        centred = x - mean
+        out = centred * torch.rsqrt((centred * centred).mean(dims, keepdim=True) + self.eps)
+        axes = (1, -1) + (1,) * (x.dim() - 2)
+        out = out if self.weight is None else out * self.weight.reshape(axes)
+        return out if self.bias is None else out + self.bias.reshape(axes)
+
+
+def prepare(model: nn.Module, mode: str = "eval", shape: tuple | None = None) -> nn.Module:
+    """A copy of `model` that `vmap` and double backward can run; its output is unchanged.
+
+    BatchNorm becomes the affine map it is (mode "eval") or batch statistics without buffers
+    ("train"); Dropout is switched off in both (the assumptions card says so). With `shape`
+    (C, H, W) the copy is tried, and a module that still cannot be batched raises `ValueError`
+    naming the layer. Parameter names stay those of `model`.
+    """
+    if mode not in ("eval", "train"):
+        raise ValueError(f"unknown mode {mode!r}: 'eval' or 'train'")
+    out = copy.deepcopy(model).eval()
+    for name, m in list(out.named_modules()):
+        new = _batchable(m, mode)
+        if new is not m:
+            if not name:
+                return new
+            _assign(out, name, new)
+    if shape is not None:
+        _try_batched(out, shape)
+    return out
+
+
+def _batchable(m: nn.Module, mode: str) -> nn.Module:
+    if isinstance(m, nn.modules.batchnorm._BatchNorm):
+        own = mode == "train" or m.running_mean is None
+        return _BatchStatistics(m) if own else _AffineBatchNorm(m)
+    if isinstance(m, nn.modules.dropout._DropoutNd):
+        return nn.Identity()
+    if isinstance(m, nn.ReLU | nn.SiLU | nn.Hardtanh | nn.ELU | nn.LeakyReLU) and m.inplace:
+        m.inplace = False  # the copy is ours; in-place writes break under vmap
+    return m
+
+
+def _try_batched(model: nn.Module, shape: tuple) -> None:
+    base, stacked = architecture(model)
+    entered, hooks = [], []
+    for name, m in base.named_modules():
+        label = f"{name or 'the model'} ({type(m).__name__})"
+        hooks.append(m.register_forward_pre_hook(lambda m, a, label=label: entered.append(label)))
+        hooks.append(m.register_forward_hook(lambda m, a, o: entered.pop() and None))
+    p0 = {n: p.detach()[0] if stacked else p.detach() for n, p in base.named_parameters()}
+    b0 = {n: b[0] if stacked else b for n, b in base.named_buffers()}
+    x = torch.rand(
+        2, 2, *shape, device=next(iter(p0.values())).device, dtype=next(iter(p0.values())).dtype
+    )
+
+    def distance(v):  # a gradient of a gradient, as every attack needs
+        g = grad(lambda p: functional_call(base, (p, b0), (v,)).square().mean())(p0)
+        return sum(t.square().sum() for t in g.values())
+
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            vmap(grad(distance))(x)
+    except Exception as error:
+        where = entered[-1] if entered else "its backward pass"
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ValueError(
+            f"the model cannot be attacked in batches, because of {where}: {reason}"
+        ) from error
+    finally:
+        for h in hooks:
+            h.remove()

@@ -1,0 +1,219 @@
+"""Batched optimisers: (K, R) independent problems of N variables each, in lockstep. Floor 4.
+
+`v` is (K, R, N). `evaluate(v) -> (loss (K, R), gradient (K, R, N))`. `step` does one iteration as
+the papers count it and returns the objective at the point it started from. `finished` (K, R) marks
+problems that will not move any more; `select` keeps some of the clients.
+"""
+
+import torch
+from torch import Tensor
+
+MILESTONES = (2.667, 1.6, 1.142)  # 3/8, 5/8, 7/8 of the iterations, rounded as the code does
+
+
+class Adam:
+    """Adam (Kingma and Ba 2015), optionally on signed gradients, with step decay and a box.
+
+    As in Inverting Gradients: the image's gradient is replaced by its sign *before* the moments;
+    the step is multiplied by 0.1 at 3/8, 5/8 and 7/8 of the iterations; after each step the image
+    is projected to the box. Sign and box touch only the first `images` variables of a problem.
+    """
+
+    def __init__(self, v, lr, iterations, images, signed=False, decay=False, box=None):
+        self.v, self.lr, self.images, self.signed = v, lr, images, signed
+        self.box = box  # (low, high), each (images,) or None
+        self.milestones = [int(iterations // m) for m in MILESTONES] if decay else []
+        self.m, self.s = torch.zeros_like(v), torch.zeros_like(v)
+        self.t = 0
+        self.finished = torch.zeros(v.shape[:2], dtype=torch.bool, device=v.device)
+        self._rate, self._root = (torch.zeros((), device=v.device, dtype=v.dtype) for _ in range(2))
+
+    def schedule(self) -> None:
+        """Set this step's two scalars; apart from `advance`, which a CUDA graph replays."""
+        lr = self.lr * 0.1 ** sum(self.t >= milestone for milestone in self.milestones)
+        self.t += 1
+        self._rate.fill_(-lr / (1 - 0.9**self.t))
+        self._root.fill_((1 - 0.999**self.t) ** -0.5)
+
+    def advance(self, evaluate) -> Tensor:
+        loss, g = evaluate(self.v)
+        if self.signed:
+            g[..., : self.images].sign_()
+        self.m.lerp_(g, 0.1)
+        self.s.mul_(0.999).addcmul_(g, g, value=0.001)
+        denominator = torch.sqrt(self.s).mul_(self._root).add_(1e-8)
+        self.v.add_(torch.div(self.m, denominator, out=denominator).mul_(self._rate))
+        if self.box is not None:
+            x = self.v[..., : self.images]
+            torch.clamp(x, *self.box, out=x)
+        self.finished.logical_or_(~torch.isfinite(loss))
+        return loss
+
+    def step(self, evaluate) -> Tensor:
+        self.schedule()
+        return self.advance(evaluate)
+
+    def select(self, keep: Tensor) -> None:
+        for name in ("v", "m", "s", "finished"):
+            setattr(self, name, getattr(self, name)[keep].contiguous())
+
+
+class LBFGS:
+    """`torch.optim.LBFGS`, each problem with its own history, step and stopping; or back-tracking.
+
+    A step is up to `max_iter` inner iterations, as one call of `torch.optim.LBFGS.step`. On one
+    problem it walks torch's path. The direction is the two-loop recursion (Nocedal and Wright
+    2006, Algorithm 7.4) written with the products of the history, so that its m sequential steps
+    become two triangular solves: with R = triu(S'Y), D = diag(R), q = -g,
+
+        a = R^-1 S'q,   c = R^-T (D a - H Y'(q - Y a)),   d = H (q - Y a) + S c.
+
+    The small matrices are kept in float64. `line_search=True` replaces the fixed step by
+    back-tracking (Armijo, halving, at most 10 times) for every problem on its own.
+    """
+
+    def __init__(self, v, lr=1.0, max_iter=20, history=100, line_search=False):
+        P, N = v.shape[0] * v.shape[1], v.shape[2]
+        self.v, self.lr, self.max_iter, self.m = v, lr, max_iter, history
+        self.line_search = line_search
+        self.tol_grad, self.tol_change = 1e-7, 1e-9
+        self.S, self.Y = v.new_zeros(P, history, N), v.new_zeros(P, history, N)
+        small = {"dtype": torch.float64, "device": v.device}
+        self.SY, self.YY = (torch.zeros(P, history, history, **small) for _ in range(2))
+        self.count = torch.zeros(P, dtype=torch.long, device=v.device)  # pairs ever accepted
+        self.n_iter = torch.zeros(P, dtype=torch.long, device=v.device)
+        self.d, self.g = v.new_zeros(P, N), v.new_zeros(P, N)
+        self.loss, self.t, self.H = v.new_zeros(P), v.new_ones(P), v.new_ones(P)
+        self.idle = torch.zeros(P, dtype=torch.long, device=v.device)
+        self.finished = torch.zeros(v.shape[:2], dtype=torch.bool, device=v.device)
+        self.inner = 0  # inner iterations done, for the bench
+
+    _PER_PROBLEM = ("S", "Y", "SY", "YY", "count", "n_iter", "d", "g", "loss", "t", "H", "idle")
+
+    def select(self, keep: Tensor) -> None:
+        K, R = self.v.shape[:2]
+        rows = torch.arange(K * R, device=keep.device).view(K, R)[keep].flatten()
+        for name in self._PER_PROBLEM:
+            setattr(self, name, getattr(self, name)[rows])
+        self.v, self.finished = self.v[keep].contiguous(), self.finished[keep].contiguous()
+
+    def step(self, evaluate) -> Tensor:
+        shape = self.v.shape
+        x = self.v.view(-1, shape[2])
+
+        def at(point):
+            loss, g = evaluate(point.view(shape))
+            return loss.flatten(), g.reshape(-1, shape[2])
+
+        loss, g = at(x)
+        first_loss = loss
+        active = ~self.finished.flatten() & torch.isfinite(loss)
+        stuck = ~active | (g.abs().amax(1) <= self.tol_grad)
+        active = active & ~stuck
+        moved = torch.zeros_like(self.count)
+        for inner in range(1, self.max_iter + 1):
+            self._direction(g, loss, active)
+            slope = (g * self.d).sum(1)
+            flat = active & ~(slope <= -self.tol_change)  # also NaN
+            stuck, active = stuck | flat, active & ~flat
+            if self.line_search:
+                x, loss, g, failed = self._backtrack(at, x, loss, g, slope, active)
+                active = active & ~failed
+            else:
+                x = torch.where(active[:, None], x + self.t[:, None] * self.d, x)
+            moved += active
+            self.inner += 1
+            if not bool(active.any()) or (inner == self.max_iter and not self.line_search):
+                break
+            if not self.line_search:
+                loss, g = at(x)
+            active = active & torch.isfinite(loss) & (g.abs().amax(1) > self.tol_grad)
+            active = active & ((self.d * self.t[:, None]).abs().amax(1) > self.tol_change)
+            active = active & ((loss - self.loss).abs() >= self.tol_change)
+        self.v = x.view(shape)
+        # Torch would go on with one iteration a step for ever where the loss no longer changes by
+        # tolerance_change; ten such steps in a row count as converged.
+        self.idle = torch.where(moved <= 1, self.idle + 1, 0)
+        self.finished |= (stuck | (self.idle >= 10)).view(shape[:2])
+        return first_loss.view(shape[:2])
+
+    def _direction(self, g: Tensor, loss: Tensor, active: Tensor) -> None:
+        """Take in the last pair (s, y) where its curvature is positive, then set d and t."""
+        first = self.n_iter == 0
+        y, s = g - self.g, self.d * self.t[:, None]
+        ys = (y * s).sum(1)
+        accept = active & ~first & (ys > 1e-10)
+        slot = self.count % self.m
+        rows = torch.arange(len(slot), device=slot.device)
+        mine = accept[:, None]
+        self.S[rows, slot] = torch.where(mine, s, self.S[rows, slot])
+        self.Y[rows, slot] = torch.where(mine, y, self.Y[rows, slot])
+        self.H = torch.where(accept, ys / (y * y).sum(1), self.H)
+        self.count = self.count + accept
+        used = min(self.m, int(self.count.max()))
+        d = -g
+        if used:
+            d = self._two_loops(g, y, accept, slot, rows, used)
+        self.d = torch.where(active[:, None], torch.where(first[:, None], -g, d), self.d)
+        start = torch.clamp(1 / g.abs().sum(1), max=1.0) * self.lr
+        self.t = torch.where(active, torch.where(first, start, self.lr), self.t)
+        self.g = torch.where(active[:, None], g, self.g)
+        self.loss = torch.where(active, loss, self.loss)
+        self.n_iter = self.n_iter + active
+
+    def _two_loops(self, g, y, accept, slot, rows, used) -> Tensor:
+        S, Y = self.S[:, :used], self.Y[:, :used]
+        pair = torch.stack((y, -g), 2)  # (P, N, 2): one pass over the history for both
+        with_s, with_y = (torch.bmm(h, pair).double() for h in (S, Y))  # (P, used, 2)
+        mine = accept[:, None]
+        for gram, column in ((self.SY, with_s[..., 0]), (self.YY, with_y[..., 0])):
+            gram[rows, :used, slot] = torch.where(mine, column, gram[rows, :used, slot])
+        self.YY[rows, slot, :used] = self.YY[rows, :used, slot]
+        order = self._oldest_first(used)
+        R, YY = (
+            m.gather(1, order[:, :, None].expand(-1, -1, used))
+            for m in (self.SY[:, :used, :used], self.YY[:, :used, :used])
+        )
+        R, YY = (m.gather(2, order[:, None, :].expand(-1, used, -1)) for m in (R, YY))
+        D = R.diagonal(dim1=1, dim2=2)
+        empty = D == 0  # slots not filled yet
+        R = torch.triu(R) + torch.diag_embed(empty.to(R.dtype))
+        Sq, Yq = with_s[..., 1].gather(1, order), with_y[..., 1].gather(1, order)
+        H = self.H.double()[:, None]
+        a = torch.linalg.solve_triangular(R, Sq[..., None], upper=True)
+        left = D * a[..., 0] - H * (Yq - (YY @ a)[..., 0])
+        c = torch.linalg.solve_triangular(R.mT, left[..., None], upper=False)
+        back = torch.zeros_like(order).scatter_(
+            1, order, torch.arange(used, device=g.device).expand_as(order)
+        )
+        a, c = (-H * a[..., 0]).gather(1, back), c[..., 0].gather(1, back)
+        combine = torch.stack((c, a), 1).to(g.dtype)  # (P, 2, used)
+        d = torch.bmm(combine[:, :1], S) + torch.bmm(combine[:, 1:], Y)
+        return d[:, 0] - self.H[:, None] * g
+
+    def _oldest_first(self, used: int) -> Tensor:
+        """(P, used) slots from the oldest pair to the newest; unfilled slots come last."""
+        start = torch.where(self.count > self.m, self.count % self.m, 0)
+        return (start[:, None] + torch.arange(used, device=start.device)) % used
+
+    def _backtrack(self, at, x, loss, g, slope, active):
+        """Halve t until f(x + t d) <= f(x) + 1e-4 t slope; a problem that never does stays."""
+        todo, done = active.clone(), torch.zeros_like(active)
+        new_x, new_loss, new_g = x, loss, g
+        for _ in range(10):
+            trial = torch.where(todo[:, None], x + self.t[:, None] * self.d, new_x)
+            f, h = at(trial)
+            ok = todo & (f <= loss + 1e-4 * self.t * slope)
+            mine = ok[:, None]
+            new_x, new_g = torch.where(mine, trial, new_x), torch.where(mine, h, new_g)
+            new_loss = torch.where(ok, f, new_loss)
+            todo, done = todo & ~ok, done | ok
+            if not bool(todo.any()):
+                break
+            self.t = torch.where(todo, self.t / 2, self.t)
+        # No step along d helps: forget the history, so that the next step is steepest descent.
+        self.count = torch.where(todo, 0, self.count)
+        self.n_iter = torch.where(todo, 0, self.n_iter)
+        for history in (self.S, self.Y, self.SY, self.YY):
+            history[todo] = 0
+        return new_x, new_loss, new_g, todo

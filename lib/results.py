@@ -1,0 +1,307 @@
+"""Stored cells, published numbers, products and claims: computing is kept apart from drawing.
+
+A cell is what `compute(**config)` returns, a table and a dict of arrays: one JSON file and one npz,
+found by its key, the hash of the function's name, the config and `version`. Cells of the paper
+profile are tracked in `data/cells/<notebook>`; those of the quick profile lie in `build/cells` with
+the text of lib in their key. A notebook declares its cells in a code cell tagged "plan", so that
+`make plan` can tell which are missing:
+
+    heavy = results.sweep("fig3", experiment.attack, quick=[...], paper=[...], minutes={"paper": 9})
+
+and asks for them where it draws:
+
+    heavy.run()         # this profile's cells: those that are missing are computed and stored
+    heavy.stored()      # the tracked cells of the paper profile, or None
+
+The device is no part of a config: `compute` asks `run.current()`, and the cell records it.
+The environment variable FRESH=1 computes anew; PRODUCTS names another folder for the products.
+"""
+
+import hashlib
+import inspect
+import json
+import os
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+
+from lib import run as runs
+
+CERTAINTIES = ("read", "quoted", "digitised", "recalled")
+_session = None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A result: the rows of all parts, by column `part`; arrays joined along their first axis."""
+
+    table: pd.DataFrame
+    arrays: dict
+    config: list                 # of the parts
+    n: int                       # rows
+    seconds: float
+    device: str
+    torch: str
+    commit: str
+    comparable: bool | str       # True, or why the numbers are not to be held to the paper's
+
+
+def start(notebook: str, run: runs.Run, paper: str | None = None) -> None:
+    """Say whose cells and products follow. `make figures` holds them to the floats of `paper`."""
+    global _session
+    texts = [path.read_text() for path in sorted((runs.ROOT / "lib").glob("*.py"))]
+    _session = SimpleNamespace(notebook=notebook, run=run, lib=_hash(texts), sweeps=[], fresh=set())
+    about = {"paper": paper, "profile": run.profile, "seed": run.seed}
+    _write_json(_product("about.json"), about | runs.environment(run.device))
+
+
+def sweep(name, compute, quick, paper, version=1, minutes=None, gib=None, comparable=True):
+    """Declare a heavy step: `quick` and `paper` are lists of configs, each stored as one part.
+
+    config: a dict of what JSON can hold. version: raised when the numbers of `compute` change.
+    minutes, gib: estimates for `make plan`. comparable: True, or why the numbers are not to be held
+    to the paper's. These three are one value, or one a profile: {"quick": ..., "paper": ...}.
+    Returns an object with run() and stored(), which give a Cell, and what `make plan` prints.
+    Raises ValueError for a config that is not JSON, or a function that has no name of its own.
+    """
+    profile, configs = _started().run.profile, {"quick": quick, "paper": paper}
+    minutes, gib, comparable = (value.get(profile) if isinstance(value, dict) else value
+                                for value in (minutes, gib, comparable))
+    parts = {of: [_ask(f"{name}-{i:02d}", compute, config, version, of)
+                  for i, config in enumerate(configs[of])] for of in configs}
+
+    def run() -> Cell:           # an interrupted run loses at most one part
+        if not parts[profile]:
+            raise ValueError(f"{name} has no configs in the profile {profile}")
+        bar = runs.progress(parts[profile], desc=name)
+        return _joined([_result(one, comparable) for one in bar])
+
+    def stored() -> Cell | None:
+        found = [_read(one) for one in parts["paper"]]
+        return _joined(found) if found and all(found) else None
+
+    made = SimpleNamespace(name=name, run=run, stored=stored, minutes=minutes, gib=gib,
+                           files=[one.path for one in parts[profile]],
+                           done=lambda: sum(_read(one) is not None for one in parts[profile]))
+    _session.sweeps.append(made)
+    return made
+
+
+def _ask(name, compute, config, version, profile):
+    """Where a cell is to be found (path), and what its file has to say of itself (identity)."""
+    if not inspect.isfunction(compute) or "<" in compute.__qualname__:
+        raise ValueError(f"cell {name}: {compute} is not a function at the top of a module")
+    try:
+        config = json.loads(json.dumps(config, sort_keys=True, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"the config of cell {name} is not JSON: {error}") from error
+    identity = {"function": f"{compute.__module__}.{compute.__qualname__}",
+                "config": config, "version": version}
+    if profile == "quick":       # lib changes daily; a notebook's own function is not in lib
+        own = inspect.getsource(compute) if compute.__module__ == "__main__" else ""
+        identity["code"] = _hash([_session.lib, own])
+    folder = runs.ROOT / {"quick": "build/cells", "paper": "data/cells"}[profile] / _session.notebook
+    path = folder / f"{name}-{_hash(identity)[:10]}.json"
+    return SimpleNamespace(path=path, compute=compute, identity=identity)
+
+
+def _result(asked, comparable) -> Cell:
+    renew = os.environ.get("FRESH") == "1" and asked.path not in _session.fresh
+    found = None if renew else _read(asked)
+    if found is None:
+        begin = time.perf_counter()
+        table, arrays = asked.compute(**asked.identity["config"])
+        _write(asked, table, arrays, time.perf_counter() - begin, comparable)
+        _session.fresh.add(asked.path)
+    elif found.comparable != comparable:         # the author's judgement, not a number: no new run
+        _write_json(asked.path, json.loads(asked.path.read_text()) | {"comparable": comparable})
+    return _read(asked)
+
+
+def _read(asked) -> Cell | None:
+    """The cell; None when it is missing, damaged, half there, or that of another config."""
+    try:
+        found = json.loads(asked.path.read_text())
+        if asked.identity != {key: found[key] for key in asked.identity}:
+            return None
+        arrays = {}
+        if found["arrays"]:
+            with np.load(asked.path.with_suffix(".npz"), allow_pickle=False) as npz:
+                arrays = dict(npz)
+    except Exception:            # whatever the reader of a damaged file stumbles over
+        return None
+    columns = {name: [float(value) for value in values]       # float() reads "NaN" and "-Infinity"
+               if found["dtypes"].get(name, "").startswith("float") else values
+               for name, values in found["table"].items()}
+    return Cell(pd.DataFrame(columns).astype(found["dtypes"]), arrays, *(found[key] for key in (
+        "config", "n", "seconds", "device", "torch", "commit", "comparable")))
+
+
+def _write(asked, table, arrays, seconds, comparable) -> None:
+    asked.path.unlink(missing_ok=True)           # an old table never stands beside new arrays
+    if arrays:
+        with _atomic(asked.path.with_suffix(".npz")) as file:
+            np.savez_compressed(file, **arrays)
+    numbers = table.select_dtypes(["number", "bool"]).astype(float)
+    where = runs.environment(_session.run.device)
+    with np.errstate(all="ignore"):
+        spread = {"mean": _strict(numbers.mean()), "std": _strict(numbers.std())}
+    _write_json(asked.path, asked.identity | spread | {
+        "comparable": comparable, "n": len(table), "seeds": asked.identity["config"].get("seed"),
+        "device": where["device"], "torch": where["torch"], "commit": where["commit"],
+        "seconds": round(seconds, 3), "arrays": sorted(arrays),
+        "dtypes": {key: str(kind) for key, kind in table.dtypes.items() if kind.kind in "iufb"},
+        "table": {key: list(_strict(table[key]).values()) for key in table.columns}})
+
+
+def _joined(parts) -> Cell:
+    tables = [part.table.assign(part=i) for i, part in enumerate(parts)]
+    arrays = {key: np.concatenate([part.arrays[key] for part in parts]) for key in parts[0].arrays}
+    made = [", ".join(sorted({getattr(part, key) for part in parts}))
+            for key in ("device", "torch", "commit")]
+    return Cell(pd.concat(tables, ignore_index=True), arrays, [part.config for part in parts],
+                sum(part.n for part in parts), sum(part.seconds for part in parts), *made,
+                next((part.comparable for part in parts if part.comparable is not True), True))
+
+
+def published(paper: str) -> pd.DataFrame:
+    """The numbers a paper prints, a row each, from `data/published/<paper>.json`:
+
+    {"paper": "...",
+     "floats": {"fig3": {"title": "...", "product": "fig3_leakage"},
+                "fig9": {"title": "...", "reason": "why it is not made"}},
+     "numbers": [{"float": "fig6", "row": "DLG", "column": "MNIST", "value": 0.0038, "spread": null,
+                  "unit": "...", "settings": "...", "source": "...", "certainty": "recalled"}]}
+
+    product: the name given to save_figure or save_table. certainty: read (in the paper), quoted (in
+    another text), digitised (off a plot), recalled (from memory). The floats are in `.attrs`.
+    Raises ValueError naming the first entry that breaks this layout.
+    """
+    path = runs.ROOT / f"data/published/{paper}.json"
+    if not path.is_file():
+        raise ValueError(f"no published numbers of {paper!r}: {path} is missing")
+    found = json.loads(path.read_text())
+    for name, entry in found.setdefault("floats", {}).items():
+        if not entry.get("title") or ("product" in entry) == ("reason" in entry):
+            raise ValueError(f"{path.name}: float {name} needs a title, and a product or a reason")
+    for number in found.setdefault("numbers", []):
+        if number.get("float") not in found["floats"]:
+            raise ValueError(f"{path.name}: the float of {number} is not listed")
+        if number.get("certainty") not in CERTAINTIES:
+            raise ValueError(f"{path.name}: the certainty of {number} is none of {CERTAINTIES}")
+    table = pd.DataFrame(found["numbers"], columns=[
+        "float", "row", "column", "value", "spread", "unit", "settings", "source", "certainty"])
+    table.attrs["floats"] = found["floats"]
+    return table.astype({"value": float, "spread": float})
+
+
+def show(number) -> str:
+    """A row of `published` as text, with the mark that it has to bear wherever it is shown."""
+    text = "–" if pd.isna(number["value"]) else f"{number['value']:g}"
+    text += "" if pd.isna(number["spread"]) else f" ± {number['spread']:g}"
+    mark = number["certainty"]
+    return f"{text} ({mark})" if mark in ("digitised", "recalled") else text
+
+
+def save_figure(fig, name: str) -> None:
+    """Write `<name>.png` and `<name>.pdf` among the products; the same figure, the same bytes."""
+    undated = {"png": ["Software"], "pdf": ["CreationDate", "Creator", "Producer"]}
+    for kind, keys in undated.items():
+        with _atomic(_product(f"{name}.{kind}")) as file:
+            fig.savefig(file, format=kind, dpi=200, metadata=dict.fromkeys(keys))
+
+
+def save_table(table: pd.DataFrame, name: str) -> None:
+    """Write `<name>.csv` among the products. Times belong in `save_timings`."""
+    with _atomic(_product(f"{name}.csv")) as file:
+        table.to_csv(file, index=not isinstance(table.index, pd.RangeIndex), lineterminator="\n")
+
+
+def save_timings(table: pd.DataFrame) -> None:
+    """Write `timings.csv`, the one product that no comparison looks at."""
+    save_table(table, "timings")
+
+
+def not_made(float_id: str, reason: str) -> None:
+    """Say why this run does not make a float of the paper (a missing data set, the profile)."""
+    path = _product("reasons.json")
+    known = json.loads(path.read_text()) if path.exists() else {}
+    _write_json(path, known | {float_id: reason})
+
+
+class Ledger:
+    """The paper's claims, each decided by the rule written beside it."""
+
+    def __init__(self):
+        self.claims = []
+
+    def add(self, id, text, verdict, rule, measured, n, stable=True) -> None:
+        """verdict: True, False, or None where n does not decide. stable: the same on any CPU."""
+        if verdict is not None and not isinstance(verdict, bool | np.bool_):
+            raise TypeError(f"claim {id}: the verdict is True, False or None, not {verdict!r}")
+        if id in [claim["id"] for claim in self.claims]:
+            raise ValueError(f"claim {id} is in the ledger already")
+        self.claims.append({"id": id, "claim": text, "verdict": str(verdict), "rule": rule,
+                            "measured": measured, "n": n, "stable": stable})
+
+    def verdicts(self) -> None:
+        """Print `id: verdict` for each stable claim: what nbval compares."""
+        print("\n".join(f"{one['id']}: {one['verdict']}" for one in self.claims if one["stable"]))
+
+    def table(self) -> pd.DataFrame:
+        return pd.DataFrame(self.claims)
+
+    def save(self) -> None:
+        """Write `claims.csv` among the products."""
+        save_table(self.table(), "claims")
+
+
+def _started():
+    if _session is None:
+        raise RuntimeError("call results.start(notebook, run) first")
+    return _session
+
+
+def _product(name) -> Path:
+    folder = os.environ.get("PRODUCTS") or runs.ROOT / "build" / _started().run.profile
+    return Path(folder) / _started().notebook / name
+
+
+def _hash(value) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def _strict(column) -> dict:
+    """A Series as strict JSON: a float that is not finite by the name that float() reads."""
+    names = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"} if column.dtype.kind == "f" \
+        else {"nan": None}
+    return {key: names.get(str(value), value) if isinstance(value, float) else value
+            for key, value in column.to_dict().items()}
+
+
+@contextmanager
+def _atomic(path):
+    """A file that is whole or not there: written beside its place, synced, then moved."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(temporary, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _write_json(path, document) -> None:
+    """A line a key: small, and a change shows in a diff."""
+    lines = [f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}"
+             for key, value in document.items()]
+    with _atomic(path) as file:
+        file.write(("{\n" + ",\n".join(lines) + "\n}\n").encode())

@@ -1,0 +1,216 @@
+import importlib.util
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torchvision.models import alexnet
+
+from lib import metrics, run
+
+
+@pytest.fixture
+def pair():
+    rng = torch.Generator().manual_seed(0)
+    truth = torch.rand(3, 2, 3, 16, 16, generator=rng)
+    guess = (truth + 0.1 * torch.randn(truth.shape, generator=rng)).clamp(0, 1)
+    return guess, truth
+
+
+# --- each metric ---
+
+
+@pytest.mark.parametrize("side", [3, 4, 8, 10, 11, 25, 32])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_an_image_equals_itself(side, channels):
+    image = torch.rand(2, channels, side, side)
+    assert (metrics.mse(image, image) == 0).all()
+    assert (metrics.psnr(image, image) == math.inf).all()
+    assert torch.allclose(metrics.ssim(image, image), torch.ones(2), atol=1e-5)
+    for variant in ("2022", "ecir2024"):
+        assert (metrics.avd(image, image, variant) == 0).all()
+
+
+def test_metrics_batch_over_leading_axes(pair):
+    guess, truth = pair
+    for metric in (metrics.mse, metrics.psnr, metrics.ssim, metrics.avd):
+        whole = metric(guess, truth)
+        assert whole.shape == (3, 2)
+        assert torch.allclose(whole[2, 1], metric(guess[2, 1], truth[2, 1]), atol=1e-5)
+
+
+def test_mse_is_raw_and_psnr_is_of_clipped_images():
+    truth, guess = torch.ones(1, 4, 4), torch.full((1, 4, 4), 3.0)
+    assert metrics.mse(guess, truth) == 4
+    assert metrics.psnr(guess, truth) == math.inf
+    assert metrics.psnr(torch.full((1, 4, 4), 0.9), truth).item() == pytest.approx(20, abs=1e-4)
+
+
+def test_ssim_agrees_with_scikit_image(pair):
+    from skimage.metrics import structural_similarity
+
+    guess, truth = (images[0, 0].double() for images in pair)
+    ours = metrics.ssim(guess, truth).item()
+    theirs = structural_similarity(
+        guess.numpy(), truth.numpy(), data_range=1, channel_axis=0, gaussian_weights=True,
+        sigma=1.5, use_sample_covariance=False)
+    assert ours == pytest.approx(theirs, abs=0.02)  # they differ at the border
+    assert metrics.ssim(torch.rand(1, 2, 2), torch.rand(1, 2, 2)).isnan()
+
+
+def test_avd_of_an_image_worked_by_hand():
+    truth = torch.zeros(1, 3, 3, dtype=torch.float64)
+    guess = truth.clone()
+    guess[0, 1, 1] = 0.5
+    # D1 over the lower right 2x2: |0 + 0 - 2*0.5| = 1, right of it 0.5, below it 0.5, else 0.
+    first = (1 + 0.25 + 0.25 + 0) / 4
+    assert metrics.avd(guess, truth).item() == pytest.approx(math.sqrt(first / 4 / 0.1))
+    # D2 has one place, (2, 2), which the middle pixel does not enter.
+    assert metrics.avd(guess, truth, "ecir2024").item() == pytest.approx(math.sqrt(first))
+    guess[0, 2, 0] = 0.4  # enters D2 once
+    first = (1 + 0.25 + (0.4 + 0.5) ** 2 + 0) / 4
+    expected = math.sqrt(first + 0.5 * 0.4**2)
+    assert metrics.avd(guess, truth, "ecir2024").item() == pytest.approx(expected)
+
+
+def test_avd_takes_the_absolute_value_of_the_sum_of_both_differences():
+    ramp = torch.arange(4.0) / 10
+    saddle = (ramp[:, None] - ramp[None, :]).expand(1, 4, 4)  # the two differences cancel
+    assert metrics.avd(saddle, torch.zeros(1, 4, 4)).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_avd_of_noise_is_about_one():
+    rng = torch.Generator().manual_seed(0)
+    noise = torch.rand(3, 64, 64, generator=rng)
+    assert 1.05 < metrics.avd(noise, torch.full_like(noise, 0.5)) < 1.18
+
+
+def test_avd_quantised_wraps_and_takes_the_absolute_value_of_the_reconstruction():
+    truth = torch.rand(1, 5, 5, generator=torch.Generator().manual_seed(0))
+    eight_bits = (truth * 255).byte().float() / 255
+    avd = metrics.avd
+    assert avd(eight_bits, truth, quantise=True) < 1e-3 < avd(eight_bits, truth)
+    wrapped = truth + 256 / 255
+    assert avd(-wrapped, truth, quantise=True).item() < 0.05
+    signed = truth - 0.5  # only the first argument is made positive, so these two differ
+    assert avd(signed, signed, quantise=True) > 0.1 and avd(signed, signed) == 0
+    with pytest.raises(ValueError, match="unknown variant"):
+        avd(truth, truth, "2023")
+
+
+def test_shapes_must_agree():
+    for guess, truth in ((torch.rand(3, 4, 4), torch.rand(1, 4, 4)), (torch.rand(4, 4),) * 2):
+        for metric in (metrics.mse, metrics.psnr, metrics.ssim, metrics.lpips, metrics.avd):
+            with pytest.raises(ValueError, match="one shape"):
+                metric(guess, truth)
+    with pytest.raises(ValueError, match="K, B, C, H, W"):
+        metrics.score(torch.rand(3, 4, 4), torch.rand(3, 4, 4))
+
+
+# --- LPIPS ---
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """A root with a backbone of random weights: the path, not the published numbers."""
+    root = tmp_path_factory.mktemp("root")
+    (root / "weights").mkdir()
+    state = alexnet(weights=None).features.state_dict(prefix="features.")  # without the big head
+    torch.save(state, root / "weights" / "alexnet-owt-7be5be79.pth")
+    return root
+
+
+def test_lpips_without_weights_is_nan_and_says_why(tmp_path):
+    available, reason = metrics.lpips_available(tmp_path)
+    assert not available and "make weights" in reason
+    assert metrics.lpips(*torch.rand(2, 5, 3, 32, 32), root=tmp_path).isnan().all()
+    with pytest.raises(ValueError, match="unknown net"):
+        metrics.lpips_available(tmp_path, "squeeze")
+
+
+def test_lpips_with_weights(weights):
+    assert metrics.lpips_available(weights) == (True, "")
+    state = torch.random.get_rng_state()
+    for channels in (1, 3):
+        truth = torch.rand(2, 1, channels, 31, 31, generator=torch.Generator().manual_seed(0))
+        guess = truth.flip(-1)
+        values = metrics.lpips(guess, truth, root=weights)
+        assert values.shape == (2, 1) and values.isfinite().all() and (values > 0).all()
+        assert (metrics.lpips(truth, truth, root=weights) == 0).all()
+        assert metrics.lpips(guess[0, 0], truth[0, 0], root=weights).shape == ()
+    assert torch.equal(state, torch.random.get_rng_state())  # building it draws nothing
+    small = torch.rand(2, 3, 30, 30)
+    assert metrics.lpips(small, small, root=weights).isnan().all()
+
+
+def test_lpips_uses_the_backbone_of_the_file(weights):
+    network = metrics._lpips_network("alex", weights / "weights" / "alexnet-owt-7be5be79.pth")
+    stored = torch.load(weights / "weights" / "alexnet-owt-7be5be79.pth", weights_only=True)
+    assert torch.equal(network.net.slice1[0].weight, stored["features.0.weight"])
+    assert torch.equal(network.net.slice5[0].weight, stored["features.10.weight"])
+    assert not network.training
+
+
+def test_get_weights_reports_a_failure(tmp_path, monkeypatch, capsys):
+    path = run.ROOT / "tools" / "get_weights.py"
+    spec = importlib.util.spec_from_file_location("get_weights", path)
+    get_weights = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(get_weights)
+
+    def no_network(url, model_dir, **options):
+        raise OSError("no network")
+
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", no_network)
+    assert not get_weights.get("alex", tmp_path)
+    assert "LPIPS alex: failed: OSError: no network" in capsys.readouterr().err
+
+
+# --- score and summary ---
+
+
+def test_score_undoes_a_permutation(pair, tmp_path):
+    _, truth = pair
+    truth = truth.reshape(2, 3, 3, 16, 16)
+    order = torch.tensor([[2, 0, 1], [1, 0, 2]])
+    shuffled = truth.gather(1, order[..., None, None, None].expand_as(truth))
+    table = metrics.score(shuffled, truth, root=tmp_path)
+    assert list(table.columns) == ["client", "image", "guess", *metrics.METRICS]
+    assert table.client.tolist() == [0, 0, 0, 1, 1, 1]
+    assert table.image.tolist() == [0, 1, 2, 0, 1, 2]
+    assert table.guess.tolist() == order.argsort(dim=1).flatten().tolist()
+    assert (table.mse == 0).all() and (table.psnr == np.inf).all() and table.lpips.isna().all()
+    assert (metrics.score(shuffled, truth, match=False, root=tmp_path).mse > 0).sum() == 5
+
+
+def test_score_agrees_with_each_metric(pair, tmp_path):
+    guess, truth = pair
+    table = metrics.score(guess.requires_grad_(), truth, match=False, root=tmp_path)
+    for name in ("mse", "psnr", "ssim", "avd"):
+        values = getattr(metrics, name)(guess.detach(), truth).flatten()
+        assert np.allclose(table[name], values, atol=1e-6)
+
+
+def test_a_reconstruction_that_is_not_finite_scores_nan(pair, tmp_path):
+    guess, truth = (images.clone() for images in pair)
+    guess[0, 0, 0, 0, 0] = torch.nan
+    guess[1] = torch.inf
+    table = metrics.score(guess, truth, root=tmp_path)
+    failed = table[["mse", "psnr", "ssim", "avd"]].isna().all(axis=1)
+    assert failed.tolist() == [True, False, True, True, False, False]
+    assert table.guess.tolist() == [0, 1, 0, 1, 0, 1]
+
+
+def test_summary():
+    table = pd.DataFrame({"set": list("aaab"), "mse": [1e-4, 2e-4, 0.5, np.nan],
+                          "psnr": [np.inf, np.inf, 3.0, np.nan]})
+    whole = metrics.summary(table).set_index("metric")
+    assert list(whole.index) == ["mse", "psnr", "recovered: mse < 1e-3"]
+    assert whole.loc["mse", ["n", "median", "q25"]].tolist() == [3, 2e-4, 1e-4]
+    assert whole.loc["mse", "std"] == pytest.approx(np.std([1e-4, 2e-4, 0.5], ddof=1))
+    assert whole.loc["psnr", ["mean", "median", "q75"]].tolist() == [np.inf] * 3
+    assert whole.loc["recovered: mse < 1e-3", ["n", "mean"]].tolist() == [4, 0.5]
+    by = metrics.summary(table, by="set", recovered="psnr > 30").set_index(["set", "metric"])
+    assert by.loc[("a", "recovered: psnr > 30"), "mean"] == pytest.approx(2 / 3)
+    assert by.loc[("b", "recovered: psnr > 30"), "mean"] == 0
+    assert by.loc[("b", "mse"), "n"] == 0

@@ -1,0 +1,97 @@
+import pytest
+import torch
+from tiny import Shape
+from torch import nn
+
+from lib import models
+
+RGB = Shape((3, 32, 32), 10)
+
+
+def test_lenet_is_the_official_one():
+    model = models.lenet(RGB)
+    assert sum(p.numel() for p in model.parameters()) == 15826  # 85,036 with 100 classes
+    values = torch.cat([p.detach().flatten() for p in model.parameters()])
+    assert values.abs().max() <= 0.5 and values.abs().mean() == pytest.approx(0.25, abs=0.01)
+    assert sum(p.numel() for p in models.lenet(Shape((3, 32, 32), 100)).parameters()) == 85036
+
+
+@pytest.mark.parametrize("build", [models.dense, models.lenet, models.convnet, models.resnet])
+def test_same_seed_same_weights(build):
+    images = Shape((3, 16, 16), 5)
+    a, b, c = (build(images, seed=s) for s in (1, 1, 2))
+    state = torch.get_rng_state()
+    build(images, seed=3)
+    assert torch.equal(state, torch.get_rng_state())
+    for p, q in zip(a.parameters(), b.parameters(), strict=True):
+        assert torch.equal(p, q)
+    first = [next(iter(m.parameters())) for m in (a, c)]
+    assert not torch.equal(*first)
+    assert a(torch.rand(2, 3, 16, 16)).shape == (2, 5)
+
+
+def test_initialisations_and_activations():
+    wide = models.lenet(RGB, init="normal", scale=0.1)
+    assert float(wide[0].weight.std()) == pytest.approx(0.1, rel=0.1)
+    assert torch.equal(
+        models.lenet(RGB, init="default")[0].weight, models.lenet(RGB, init="default")[0].weight
+    )
+    for name, kind in models.ACTIVATIONS.items():
+        assert any(isinstance(m, kind) for m in models.resnet(RGB, 8, 4, activation=name).modules())
+    strided, flat = models.resnet(RGB, 8, 4), models.resnet(RGB, 8, 4, strides=False)
+    assert all(m.stride == (1, 1) for m in flat.modules() if isinstance(m, nn.Conv2d))
+    assert any(m.stride == (2, 2) for m in strided.modules() if isinstance(m, nn.Conv2d))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: models.lenet(RGB, activation="swish"),
+        lambda: models.lenet(RGB, init="zeros"),
+        lambda: models.resnet(RGB, depth=19),
+        lambda: models.convnet(Shape((1, 8, 8))),
+        lambda: models.ensemble(models.lenet, RGB, seeds=[]),
+        lambda: models.prepare(models.lenet(RGB), mode="both"),
+    ],
+)
+def test_bad_input_is_one_clear_error(call):
+    with pytest.raises(ValueError):
+        call()
+
+
+def test_prepare_changes_no_output_in_eval_mode():
+    torch.manual_seed(0)
+    model = nn.Sequential(models.resnet(Shape((3, 16, 16), 5), 8, 4), nn.Dropout(0.5)).eval()
+    for m in model.modules():
+        if isinstance(m, nn.BatchNorm2d):
+            m.running_mean.normal_(), m.running_var.uniform_(0.5, 2), m.weight.data.normal_()
+    x = torch.rand(4, 3, 16, 16)
+    ready = models.prepare(model, "eval", (3, 16, 16))
+    assert [n for n, _ in ready.named_parameters()] == [n for n, _ in model.named_parameters()]
+    torch.testing.assert_close(ready(x), model(x))
+    assert any(isinstance(m, nn.BatchNorm2d) for m in model.modules()), (
+        "the caller's model is left alone"
+    )
+
+
+def test_prepare_uses_batch_statistics_in_train_mode():
+    model = models.convnet(Shape((1, 9, 9)), width=4)
+    x = torch.rand(6, 1, 9, 9)
+    torch.testing.assert_close(models.prepare(model, "train", (1, 9, 9))(x), model.train()(x))
+
+
+def test_prepare_names_the_layer_that_cannot_be_batched():
+    class Sorts(nn.Module):
+        def forward(self, x):
+            return x if x.sum() > 0 else -x
+
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), Sorts(), nn.Linear(8, 4))
+    with pytest.raises(ValueError, match=r"2 \(Sorts\)"):
+        models.prepare(model, shape=(1, 8, 8))
+
+
+def test_ensemble_is_its_members():
+    images, x = Shape(), torch.rand(3, 2, 1, 8, 8)
+    together = models.ensemble(models.lenet, images, seeds=range(3), activation="tanh")
+    for k in range(3):
+        torch.testing.assert_close(together(x)[k], models.lenet(images, "tanh", seed=k)(x[k]))

@@ -1,0 +1,124 @@
+"""The committed notebooks are their sources, executed; the tree stays small; lib keeps its floors.
+
+What cannot be judged yet (no notebook, no git) is skipped.
+"""
+
+import ast
+import subprocess
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from tools import run_notebook
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.py"))
+LIB = sorted((ROOT / "lib").glob("*.py"))
+FLOORS = [{"__init__", "run", "results", "plots"}, {"models", "data", "metrics"},
+          {"client", "defenses"}, {"objectives", "priors", "labels", "analytic"},
+          {"engine", "optimizers"}, {"attacks", "generators"}, {"experiment"}]
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_the_committed_notebook_is_its_source_executed(source):
+    committed = source.with_suffix(".ipynb")
+    assert committed.exists(), f"make notebooks NB={source.stem}"
+    notebook = nbformat.read(committed, as_version=4)
+    assert not run_notebook.problems(notebook, run_notebook.source_notebook(source))
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_a_notebook_has_the_cells_that_make_relies_on(source):
+    cells = run_notebook.source_notebook(source).cells
+    tags = [tag for cell in cells for tag in run_notebook.tags_of(cell)]
+    assert tags.count("parameters") == 1
+    assert "setup" in tags
+    checked = [cell for cell in cells if "nbval-check-output" in run_notebook.tags_of(cell)]
+    assert len(checked) <= 1 and all(".verdicts()" in cell.source for cell in checked)
+
+
+def test_every_notebook_has_a_source():
+    assert {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")} <= {
+        path.stem for path in SOURCES}
+
+
+def damaged(harm):
+    """The fixture as a committed notebook would be, but for `harm`."""
+    source = run_notebook.source_notebook(ROOT / "tests/fixture/99_fixture.py")
+    notebook = run_notebook.source_notebook(ROOT / "tests/fixture/99_fixture.py")
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    for i, cell in enumerate(code, 1):
+        cell.execution_count = i
+    harm(notebook, code)
+    return run_notebook.problems(notebook, source)
+
+
+def stdout(text):
+    return nbformat.v4.new_output("stream", name="stdout", text=text)
+
+
+@pytest.mark.parametrize(("harm", "word"), [
+    (lambda notebook, code: notebook.cells.pop(), "source"),
+    (lambda notebook, code: code[2].update(source="other"), "source"),
+    (lambda notebook, code: code[2].update(execution_count=None), "in order"),
+    (lambda notebook, code: code[2].outputs.append(nbformat.v4.new_output("error")), "failed"),
+    (lambda notebook, code: code[2].metadata.update(papermill={}), "papermill"),
+    (lambda notebook, code: notebook.metadata.update(papermill={}), "papermill"),
+    (lambda notebook, code: code[2].outputs.append(stdout("in /home/ann/x")), "/home/"),
+    (lambda notebook, code: code[2].outputs.append(stdout("a" * 1_500_000)), "MB"),
+])
+def test_a_notebook_that_is_not_fit_is_found_out(harm, word):
+    wrong = damaged(harm)
+    assert any(word in one for one in wrong), wrong
+
+
+def test_a_fit_notebook_passes():
+    assert damaged(lambda notebook, code: None) == []
+
+
+def test_ids_are_stable_and_unique():
+    ids = [[cell.id for cell in run_notebook.source_notebook(path).cells] for path in
+           [ROOT / "tests/fixture/99_fixture.py"] * 2 + SOURCES]
+    assert ids[0] == ids[1]
+    assert all(len(set(one)) == len(one) for one in ids)
+
+
+def test_the_tracked_tree_is_small():
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    files = [ROOT / name for name in tracked.stdout.split("\0") if name]
+    if tracked.returncode or not files:
+        pytest.skip("no git here")
+    assert sum(file.stat().st_size for file in files if file.is_file()) < 20 * 2**20
+
+
+# ---- lib
+
+def test_lib_is_thin():
+    lines = [(file.name, line) for file in LIB for line in file.read_text().splitlines()]
+    assert len(lines) <= 3000
+    assert not [(name, line) for name, line in lines if len(line) > 100]
+
+
+def imported(file) -> set:
+    """The files of lib that a file imports, at the top or inside a function."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module == "lib":
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("lib."):
+            found.add(node.module.split(".")[1])
+        elif isinstance(node, ast.ImportFrom) and node.level:
+            found |= {(node.module or alias.name).split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[1] for alias in node.names
+                      if alias.name.startswith("lib.")}
+    return found
+
+
+@pytest.mark.parametrize("file", LIB, ids=lambda path: path.stem)
+def test_a_file_imports_only_from_floors_below(file):
+    floor = {name: i for i, names in enumerate(FLOORS) for name in names}
+    assert file.stem in floor, f"give {file.name} a floor in FLOORS, and in lib/__init__.py"
+    beside = {"run"} if file.stem in ("results", "plots") else set()    # floor 0 builds on run
+    assert not [name for name in imported(file) - beside if floor[name] >= floor[file.stem]]

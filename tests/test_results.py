@@ -1,0 +1,324 @@
+"""lib/results.py: a stored cell is whole, of the asked config, and the same twice."""
+
+import json
+import math
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from lib import results
+from lib import run as runs
+
+calls = []
+
+
+def draw(n, seed=0):
+    calls.append(n)
+    values = np.random.default_rng(seed).normal(size=n)
+    table = pd.DataFrame({"value": values, "name": [f"row {i}" for i in range(n)],
+                          "even": [i % 2 == 0 for i in range(n)]})
+    return table, {"square": values.astype(np.float32) ** 2}
+
+
+def odd():
+    """What JSON has no word for."""
+    return pd.DataFrame({"psnr": [math.inf, -math.inf, math.nan, 1.0], "rank": [1, 2, 3, 4],
+                         "label": ["NaN", None, "", "Infinity"]}), {}
+
+
+@pytest.fixture(autouse=True)
+def place(monkeypatch, tmp_path):
+    for name in ("BUILD", "CELLS", "PUBLISHED", "PRODUCTS"):
+        monkeypatch.setenv(name, str(tmp_path / name.lower()))
+    for name in ("FRESH", "PROFILE", "DATA_ROOT"):
+        monkeypatch.delenv(name, raising=False)
+    calls.clear()
+    begin()
+    yield tmp_path
+    results._session = None
+
+
+def begin(profile="quick"):
+    results.start("99_fixture", runs.start(profile, device="cpu"), paper="fixture")
+
+
+def cell(name, compute, config, version=1, comparable=True):
+    return results.sweep(name, compute, quick=[config], paper=[config], version=version,
+                         comparable=comparable).run()
+
+
+def files(place, kind="json"):
+    return sorted(file for folder in ("build", "cells")
+                  for file in (place / folder).rglob(f"*.{kind}"))
+
+
+# ---- cells
+
+def test_nothing_without_start():
+    results._session = None
+    with pytest.raises(RuntimeError, match="results.start"):
+        cell("a", draw, {"n": 2})
+
+
+def test_a_cell_is_computed_once():
+    first, second = (cell("a", draw, {"n": 3}) for _ in range(2))
+    assert calls == [3]
+    pd.testing.assert_frame_equal(first.table, second.table)
+    assert np.array_equal(first.arrays["square"], second.arrays["square"])
+    assert first.arrays["square"].dtype == np.float32
+    assert (first.n, first.config, first.comparable) == (3, [{"n": 3}], True)
+
+
+def test_what_is_not_finite_survives(place):
+    table = cell("a", odd, {}).table
+    pd.testing.assert_frame_equal(table.drop(columns="part"), odd()[0])
+    json.loads(files(place)[0].read_text(), parse_constant=lambda word: pytest.fail(word))
+
+
+def test_the_same_config_gives_the_same_bytes(place, monkeypatch):
+    cell("a", draw, {"n": 3, "seed": 5})
+    file, = files(place)
+    first, arrays = json.loads(file.read_text()), file.with_suffix(".npz").read_bytes()
+    monkeypatch.setenv("FRESH", "1")
+    begin()
+    cell("a", draw, {"seed": 5, "n": 3})             # another order of the keys
+    assert files(place) == [file]
+    second = json.loads(file.read_text())
+    for key in ("seconds", "commit", "device"):
+        del first[key], second[key]
+    assert json.dumps(first) == json.dumps(second)
+    assert file.with_suffix(".npz").read_bytes() == arrays
+    assert len(calls) == 2
+    assert first["seeds"] == 5 and first["n"] == 3
+    assert first["mean"]["value"] == pytest.approx(np.mean(first["table"]["value"]))
+
+
+def test_fresh_computes_once_a_process(monkeypatch):
+    cell("a", draw, {"n": 2})
+    monkeypatch.setenv("FRESH", "1")
+    begin()
+    for _ in range(2):
+        cell("a", draw, {"n": 2})
+    assert calls == [2, 2]
+
+
+@pytest.mark.parametrize("harm", [
+    lambda file: file.write_text(file.read_text()[:200]),
+    lambda file: file.write_text(""),
+    lambda file: file.write_text("[]"),
+    lambda file: file.write_bytes(b"\xff\xfe"),
+    lambda file: file.with_suffix(".npz").unlink(),
+    lambda file: file.with_suffix(".npz").write_bytes(b""),
+    lambda file: file.with_suffix(".npz").write_bytes(
+        file.with_suffix(".npz").read_bytes()[:60]),
+    lambda file: file.write_text(file.read_text().replace('"version": 1', '"version": 2')),
+    lambda file: file.write_text(file.read_text().replace('"n": 3', '"n": 4', 1)),
+    lambda file: file.write_text(file.read_text().replace(".draw", ".other")),
+])
+def test_a_damaged_or_foreign_cell_is_computed_again(place, harm):
+    whole = cell("a", draw, {"n": 3})
+    harm(files(place)[0])
+    again = cell("a", draw, {"n": 3})
+    assert calls == [3, 3]
+    pd.testing.assert_frame_equal(whole.table, again.table)
+
+
+def test_pickled_arrays_are_refused(place):
+    cell("a", draw, {"n": 3})
+    np.savez(files(place, "npz")[0], square=np.array([{}], dtype=object))
+    cell("a", draw, {"n": 3})
+    assert calls == [3, 3]
+
+
+def test_a_failed_write_leaves_nothing(place, monkeypatch):
+    monkeypatch.setattr(results.os, "fsync", lambda _: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        cell("a", draw, {"n": 3})
+    assert not [file for file in (place / "build").rglob("*") if file.is_file()]
+
+
+def test_config_version_name_and_function_make_the_key(place):
+    cell("a", draw, {"n": 3})
+    cell("a", draw, {"n": 3}, version=2)
+    cell("a", draw, {"n": 3, "seed": 1})
+    assert len(files(place)) == 3 and len(calls) == 3
+
+
+@pytest.mark.parametrize(("compute", "config", "word"), [
+    (draw, {"n": np.arange(3)}, "not JSON"), (draw, {"n": math.nan}, "not JSON"),
+    (lambda: None, {}, "lambda"), (calls.append, {}, "function")])
+def test_what_cannot_be_a_key_is_refused(compute, config, word):
+    with pytest.raises(ValueError, match=word):
+        cell("a", compute, config)
+
+
+def test_compute_gets_what_json_keeps():
+    assert cell("a", draw, {"n": 2}).config == [{"n": 2}]
+    assert cell("b", echo, {"sizes": (1, 2)}).table.kind.tolist() == ["list"]
+
+
+def echo(sizes):
+    return pd.DataFrame({"kind": [type(sizes).__name__]}), {}
+
+
+def test_comparable_is_a_judgement_and_no_new_run(place):
+    cell("a", draw, {"n": 2})
+    assert cell("a", draw, {"n": 2}, comparable="n = 2").comparable == "n = 2"
+    assert calls == [2]
+    assert json.loads(files(place)[0].read_text())["comparable"] == "n = 2"
+
+
+# ---- sweeps, profiles
+
+def sweep(**kwargs):
+    return results.sweep("s", draw, quick=[{"n": 2}, {"n": 3}], paper=[{"n": 5}, {"n": 6}],
+                         **kwargs)
+
+
+def test_a_sweep_continues_after_an_interruption(place):
+    results.sweep("s", draw, quick=[{"n": 2}], paper=[]).run()
+    heavy = sweep(minutes={"quick": 1, "paper": 60}, comparable={"quick": "small", "paper": True})
+    assert (heavy.done(), len(heavy.files), heavy.minutes) == (1, 2, 1)
+    cell = heavy.run()
+    assert calls == [2, 3] and heavy.done() == 2
+    assert cell.table.part.tolist() == [0, 0, 1, 1, 1]
+    assert (cell.n, len(cell.arrays["square"]), cell.comparable) == (5, 5, "small")
+    assert [file.name[:5] for file in files(place)] == ["s-00-", "s-01-"]
+    assert results._session.sweeps[1:] == [heavy]
+
+
+def test_a_sweep_without_configs():
+    heavy = results.sweep("s", draw, quick=[], paper=[])
+    assert heavy.stored() is None
+    with pytest.raises(ValueError, match="s has no configs in the profile quick"):
+        heavy.run()
+
+
+def test_quick_shows_what_paper_stored(place):
+    assert sweep().stored() is None
+    begin("paper")
+    sweep().run()
+    assert {file.parent for file in files(place)} == {place / "cells/99_fixture"}
+    begin("quick")
+    assert sweep().stored().n == 11
+    assert sweep().done() == 0
+    files(place)[0].unlink()
+    assert sweep().stored() is None                          # one part is missing
+
+
+def test_only_quick_depends_on_the_text_of_lib(monkeypatch, tmp_path):
+    monkeypatch.setattr(runs, "ROOT", tmp_path)
+    monkeypatch.setenv("DATA_ROOT", str(tmp_path))
+    (tmp_path / "lib").mkdir()
+    for text in ("a = 1", "a = 2"):
+        (tmp_path / "lib/a.py").write_text(text)
+        for profile in runs.PROFILES:
+            begin(profile)
+            cell("a", draw, {"n": 2})
+    assert len(calls) == 3
+
+
+# ---- published numbers
+
+GOOD = {"paper": "p", "floats": {"fig1": {"title": "t", "product": "a"}}, "numbers": [
+    {"float": "fig1", "row": "DLG", "column": "MNIST", "value": 0.0038, "certainty": "recalled"}]}
+
+
+def publish(place, **changes):
+    (place / "published").mkdir(exist_ok=True)
+    (place / "published/p.json").write_text(json.dumps(GOOD | changes))
+    return results.published("p")
+
+
+def test_published(place):
+    table = publish(place)
+    assert table.value.tolist() == [0.0038] and table.spread.isna().all()
+    assert table.attrs["floats"]["fig1"]["product"] == "a"
+    assert results.show(table.iloc[0]) == "0.0038 (recalled)"
+
+
+@pytest.mark.parametrize(("number", "text"), [
+    ({"value": 2.5, "spread": 0.1, "certainty": "read"}, "2.5 ± 0.1"),
+    ({"value": 2.5, "spread": None, "certainty": "digitised"}, "2.5 (digitised)"),
+    ({"value": None, "spread": None, "certainty": "quoted"}, "–")])
+def test_show(number, text):
+    assert results.show(number) == text
+
+
+@pytest.mark.parametrize(("changes", "word"), [
+    ({"numbers": [GOOD["numbers"][0] | {"certainty": "sure"}]}, "certainty"),
+    ({"numbers": [GOOD["numbers"][0] | {"float": "fig7"}]}, "fig7"),
+    ({"floats": {"fig1": {"title": "t"}}}, "fig1 needs"),
+    ({"floats": {"fig1": {"title": "t", "product": "a", "reason": "b"}}}, "fig1 needs"),
+    ({"floats": {"fig1": {"product": "a"}}}, "fig1 needs")])
+def test_a_wrong_entry_is_named(place, changes, word):
+    with pytest.raises(ValueError, match=word):
+        publish(place, **changes)
+
+
+def test_published_numbers_of_an_unknown_paper():
+    with pytest.raises(ValueError, match="'nobody'"):
+        results.published("nobody")
+
+
+def test_every_published_file_is_well_formed(monkeypatch):
+    monkeypatch.delenv("PUBLISHED")
+    for file in (runs.ROOT / "data/published").glob("*.json"):
+        results.published(file.stem)
+
+
+# ---- products
+
+def test_figures_have_the_same_bytes_twice(place):
+    products, bytes_ = place / "products/99_fixture", []
+    for _ in range(2):
+        figure, axes = plt.subplots()
+        axes.plot([1, 2, 3])
+        results.save_figure(figure, "fig1")
+        plt.close(figure)
+        bytes_.append([(products / f"fig1.{kind}").read_bytes() for kind in ("png", "pdf")])
+    assert bytes_[0] == bytes_[1]
+    assert b"CreationDate" not in bytes_[0][1] and b"Software" not in bytes_[0][0]
+
+
+def test_tables_reasons_and_provenance(place):
+    products = place / "products/99_fixture"
+    results.save_table(pd.DataFrame({"a": [1.5]}), "plain")
+    results.save_table(pd.DataFrame({"a": [1.5]}, index=["x"]), "named")
+    results.save_timings(pd.DataFrame({"seconds": [1]}))
+    results.not_made("fig2", "no data")
+    results.not_made("fig3", "no people")
+    assert (products / "plain.csv").read_text() == "a\n1.5\n"
+    assert (products / "named.csv").read_text() == ",a\nx,1.5\n"
+    assert (products / "timings.csv").exists()
+    assert json.loads((products / "reasons.json").read_text()) == {
+        "fig2": "no data", "fig3": "no people"}
+    about = json.loads((products / "about.json").read_text())
+    assert (about["paper"], about["profile"]) == ("fixture", "quick")
+
+
+# ---- claims
+
+def test_the_ledger(place, capsys):
+    ledger = results.Ledger()
+    ledger.add("a", "an ordering", np.bool_(True), "margin > 0", 0.3, 8)
+    ledger.add("b", "a regime", None, "n >= 30", "n = 8", 8)
+    ledger.add("c", "one run", False, "x > 1", 0.2, 1, stable=False)
+    ledger.verdicts()
+    assert capsys.readouterr().out == "a: True\nb: None\n"
+    ledger.save()
+    saved = pd.read_csv(place / "products/99_fixture/claims.csv", keep_default_na=False)
+    assert saved.verdict.astype(str).tolist() == ["True", "None", "False"]
+    assert ledger.table().id.tolist() == ["a", "b", "c"]
+
+
+def test_the_ledger_checks_its_claims():
+    ledger = results.Ledger()
+    ledger.add("a", "", True, "", 0, 1)
+    with pytest.raises(ValueError, match="already"):
+        ledger.add("a", "", True, "", 0, 1)
+    for verdict in (1, "True", 0.0):
+        with pytest.raises(TypeError, match="True, False or None"):
+            ledger.add("b", "", verdict, "", 0, 1)

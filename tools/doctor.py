@@ -1,0 +1,113 @@
+"""`make doctor`: what this machine has for the notebooks, what is wrong, and the cure."""
+
+import importlib.metadata
+import json
+import os
+import re
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+ASK = """
+import json, sys, time, torch
+from lib import run
+x = torch.randn(512, 512)
+begin = time.perf_counter()
+for _ in range(20):
+    x @ x
+print(json.dumps([sys.executable, torch.__version__, run.device_name(run.start().device),
+                  run.ROOT.as_posix(), torch.get_num_threads(),
+                  40 * 512**3 / (time.perf_counter() - begin) / 1e9]))
+"""
+faults = 0
+
+
+def say(what, text, cure=None) -> None:
+    global faults
+    faults += bool(cure)
+    print(f"{'!!' if cure else 'ok'}  {what:<12} {text}")
+    if cure:
+        print(f"    {'':<12} -> {cure}")
+
+
+def environment() -> None:
+    version = ".".join(map(str, sys.version_info[:3]))
+    say("python", f"{version}, {sys.executable}",
+        "Python 3.11 or newer is needed" if sys.version_info < (3, 11) else None)
+    stamp, ours = ROOT / ".venv/.complete", Path(sys.prefix) == ROOT / ".venv"
+    if os.environ.get("CONDA_DEFAULT_ENV") == "leaky-gradients":
+        say("environment", "conda: leaky-gradients")
+    elif ours and not stamp.exists():
+        say("environment", ".venv, not complete", "make test, or any target, completes it")
+    else:
+        say("environment", ".venv, complete" if ours else f"{sys.prefix}, not made by make")
+
+
+def packages() -> None:
+    wrong = []
+    for line in (ROOT / "requirements.txt").read_text().splitlines():
+        if pin := re.match(r"([\w.-]+)==(\S+)", line):
+            try:
+                found = importlib.metadata.version(pin[1]).split("+")[0]
+            except importlib.metadata.PackageNotFoundError:
+                found = "none"
+            if found != pin[2]:
+                wrong.append(f"{pin[1]} {found} (pinned: {pin[2]})")
+    say("packages", "; ".join(wrong) or "as pinned in requirements.txt",
+        "pip install -r requirements.txt -c requirements.lock -e ." if wrong else None)
+
+
+def kernel() -> None:
+    """The interpreter as a notebook sees it."""
+    import nbclient
+    import nbformat
+    from jupyter_client.kernelspec import KernelSpecManager
+
+    where = Path(KernelSpecManager().find_kernel_specs().get("python3", "missing"))
+    shadow = not where.is_relative_to(sys.prefix) and where.name != "missing"
+    say("kernelspec", str(where), f"remove {where}, which shadows this environment's" if shadow
+        else None)
+    os.environ.pop("PYTHONPATH", None)                       # make sets it, Jupyter does not
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(ASK)])
+    begin = time.monotonic()
+    try:
+        nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3",
+                                extra_arguments=["--log-level=ERROR"]).execute()
+    except Exception as error:                               # whatever keeps a kernel from running
+        say("kernel", "does not run", str(error).strip().splitlines()[-1])
+        return
+    python, torch, device, root, threads, speed = json.loads(notebook.cells[0].outputs[0]["text"])
+    other = Path(python).parent != Path(sys.executable).parent
+    say("kernel", f"{python}, up in {time.monotonic() - begin:.0f} s",
+        "notebooks run in another interpreter: remove the user's kernel python3" if other else None)
+    say("lib", root, f"install this one: {sys.executable} -m pip install -e . --no-deps"
+        if Path(root) != ROOT else None)
+    say("torch", f"{torch} on {device}; {speed:.0f} GFLOP/s on {threads} processor threads")
+
+
+def data() -> None:
+    root = Path(os.environ.get("DATA_ROOT") or ROOT / "data").resolve()
+    if not root.is_dir():
+        say("data", str(root), "DATA_ROOT names no folder")
+        return
+    packed = [re.match(r"(.+?)-(train|test)(-\d+)?\.npz", file.name) for file in root.iterdir()]
+    sets = {match[1] for match in packed if match}
+    sets |= {file.name for file in root.iterdir() if file.is_dir()} - {
+        "cells", "published", "weights"}
+    say("data", f"{root}: digits, faces and photos are built in"
+        + (f"; here are {', '.join(sorted(sets))}" if sets else
+           "; the paper profile's sets are not here: make data"))
+    weights = sorted(file.name for file in (root / "weights").rglob("*.pth"))
+    say("weights", ", ".join(weights) or "none: LPIPS columns stay empty until make weights")
+
+
+def main() -> int:
+    for check in (environment, packages, kernel, data):
+        check()
+    print("nothing is wrong" if not faults else f"{faults} to mend")
+    return int(faults > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,81 @@
+"""`make plan`: which results of the profile are stored, which are missing, and what they cost.
+
+    python tools/plan.py 01_dlg 02_idlg
+
+Runs, of each notebook, only the cells tagged parameters, setup and plan.
+"""
+
+import linecache
+import os
+import sys
+import tempfile
+
+import run_notebook as tool
+
+COLUMNS = "{:<24} {:<28} {:>9} {:>9} {:>7}".format
+
+
+def declared(name) -> list:
+    """The sweeps that a notebook declares."""
+    from lib import results
+
+    results._session = None                                  # the former notebook's
+    names = {"__name__": "__main__"}
+    cells = tool.source_notebook(tool.folder("NOTEBOOKS") / f"{name}.py").cells
+    for i, cell in enumerate(cells):
+        tags = {"parameters", "setup", "plan"} & set(tool.tags_of(cell))
+        if cell.cell_type == "code" and tags:
+            file = f"<{name}, cell {i}>"                     # where inspect finds a function's text
+            linecache.cache[file] = (0, None, cell.source.splitlines(keepends=True), file)
+            exec(compile(cell.source, file, "exec"), names)
+            names |= tool.parameters() if "parameters" in tags else {}
+    return results._session.sweeps if results._session else []
+
+
+def rows(name, sweeps) -> float:
+    """Print the notebook's rows; returns the minutes that are still to be spent."""
+    left = 0
+    for sweep in sweeps:
+        done, parts = sweep.done(), len(sweep.files)
+        minutes = None if sweep.minutes is None else sweep.minutes * (parts - done) / max(parts, 1)
+        left += minutes or 0
+        print(COLUMNS(name, sweep.name, f"{done}/{parts}",
+                      "?" if minutes is None else f"{minutes:.0f}",
+                      "?" if sweep.gib is None else f"{sweep.gib:g}"))
+    if not sweeps:
+        print(COLUMNS(name, "-", "", "", ""))
+    return left
+
+
+def unused(name, sweeps) -> list:
+    """Tracked cells that no sweep asks for: of an older config or version."""
+    asked = {file.stem for sweep in sweeps for file in sweep.files}
+    return [file for file in sorted((tool.folder("CELLS") / name).glob("[!.]*"))
+            if file.stem not in asked]
+
+
+def main(names) -> int:
+    profile, left, old = os.environ.get("PROFILE") or "quick", 0, []
+    for variable in tool.FOLDERS:
+        os.environ[variable] = str(tool.folder(variable))
+    print(f"profile {profile}")
+    print(COLUMNS("notebook", "cell", "stored", "min left", "GiB"))
+    with tempfile.TemporaryDirectory() as products:
+        os.environ["PRODUCTS"] = products
+        os.chdir(tool.folder("NOTEBOOKS"))
+        for name in names:
+            try:
+                sweeps = declared(name)
+            except Exception as error:                       # whatever a notebook's cell may raise
+                print(f"{name}: {type(error).__name__}: {error}", file=sys.stderr)
+                return 1
+            left += rows(name, sweeps)
+            old += unused(name, sweeps) if profile == "paper" else []
+    print(f"about {left:.0f} minutes to go, where they are known")
+    for file in old:
+        print(f"asked for by no plan cell: {file.parent.name}/{file.name}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,292 @@
+"""Build, execute and publish notebooks: the hands of `make figures` and `make notebooks`.
+
+    python tools/run_notebook.py figures 01_dlg     execute; check its floats; replace its products
+    python tools/run_notebook.py publish 01_dlg     copy the executed quick run to notebooks/
+
+Everything else comes from the environment, as make exports it: PROFILE, FRESH, SEED, DEVICE,
+DATA_ROOT, and the folders NOTEBOOKS, BUILD, FIGURES, CELLS, PUBLISHED.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDERS = {"NOTEBOOKS": "notebooks", "BUILD": "build", "FIGURES": "figures",
+           "CELLS": "data/cells", "PUBLISHED": "data/published"}
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+LARGEST = 1_500_000                                          # bytes of a committed notebook
+MACHINE_PATH = re.compile(r"(?<![\w./])/(?:home|root|tmp|work|Users)/")
+
+
+class Failed(Exception):
+    """What went wrong, in the words the reader gets."""
+
+
+def folder(variable) -> Path:
+    return Path(os.environ.get(variable) or ROOT / FOLDERS[variable]).absolute()
+
+
+def parameters() -> dict:
+    """The papermill parameters that were given. The profile is not one: it is an environment
+    variable, so that the quick run needs no injected cell and can be committed as it is."""
+    given = {}
+    if os.environ.get("SEED"):
+        if not os.environ["SEED"].isdecimal():
+            raise Failed(f"SEED={os.environ['SEED']}: a seed is a whole number")
+        given["seed"] = int(os.environ["SEED"])
+    if os.environ.get("DEVICE"):
+        given["device"] = os.environ["DEVICE"]
+    if os.environ.get("DATA_ROOT"):
+        given["data_root"] = str(Path(os.environ["DATA_ROOT"]).expanduser().absolute())
+    return given
+
+
+def source_notebook(path):
+    """The notebook of a py:percent file. Ids are hashes of the text: building again is no diff."""
+    import jupytext  # takes seconds: not where nothing is to do
+    import nbformat
+
+    notebook = jupytext.read(path)
+    notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL})
+    seen = Counter()
+    for cell in notebook.cells:
+        digest = hashlib.sha256(cell.source.encode()).hexdigest()[:8]
+        cell.id = f"{digest}-{seen[digest]}"
+        seen[digest] += 1
+    return notebook
+
+
+def write(path, notebook) -> None:
+    import nbformat
+
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(notebook, temporary)
+    os.replace(temporary, path)
+
+
+# ---- figures
+
+def figures(name, profile) -> None:
+    given, build = parameters(), folder("BUILD") / profile
+    shown, code = folder("FIGURES") / profile / name, code_hash(name, given)
+    restore(shown)
+    if os.environ.get("FRESH") != "1" and up_to_date(name, profile, code):
+        print(f"{name}: nothing to do ({profile})")
+        return
+    begin = time.monotonic()
+    print(f"{name}: running ({profile})", flush=True)
+    shutil.rmtree(build / name, ignore_errors=True)          # no product of an earlier run counts
+    os.environ.pop("PRODUCTS", None)
+    execute(name, build, given)
+    check_floats(name, build / name)
+    swap(build / name, shown)
+    (build / f"{name}.stamp").write_text(code + cells_hash(name))
+    print(f"{name}: done in {time.monotonic() - begin:.0f} s, {shown}")
+
+
+def up_to_date(name, profile, code) -> bool:
+    stamp = folder("BUILD") / profile / f"{name}.stamp"
+    return (stamp.is_file() and stamp.read_text() == code + cells_hash(name)
+            and stamp.with_suffix(".ipynb").is_file()
+            and (folder("FIGURES") / profile / name / "about.json").is_file())
+
+
+def code_hash(name, given) -> str:
+    """What the products depend on: by content, since the times of a fresh clone mean nothing."""
+    files = [folder("NOTEBOOKS") / f"{name}.py", Path(__file__), ROOT / "requirements.lock"]
+    files += sorted((ROOT / "lib").glob("*.py")) + sorted(folder("PUBLISHED").glob("*.json"))
+    return digest(files, json.dumps(given, sort_keys=True))
+
+
+def cells_hash(name) -> str:
+    """The tracked results; taken after a run, which may have added some."""
+    return digest(sorted((folder("CELLS") / name).glob("[!.]*")))
+
+
+def digest(files, text="") -> str:
+    contents = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+    return hashlib.sha256(json.dumps([text, *map(str, files), *contents]).encode()).hexdigest()
+
+
+def execute(name, build, given) -> None:
+    """Run the notebook in its own folder, as Jupyter and nbval do; build/<name>.ipynb is whole."""
+    import nbclient
+    import papermill
+
+    running, failed = build / f".{name}.running.ipynb", build / f"{name}.failed.ipynb"
+    failed.unlink(missing_ok=True)
+    write(running, source_notebook(folder("NOTEBOOKS") / f"{name}.py"))
+    known = papermill.inspect_notebook(str(running))
+    for unknown in sorted(set(given) - set(known)):
+        raise Failed(f"no parameter {unknown!r}: it has {', '.join(known) or 'none'}")
+    for variable in FOLDERS:                                 # the kernel runs in another folder
+        os.environ[variable] = str(folder(variable))
+    os.environ.pop("MPLBACKEND", None)
+    try:
+        papermill.execute_notebook(
+            str(running), str(running), given, kernel_name="python3", progress_bar=False,
+            stderr_file=Bars(name), cwd=str(folder("NOTEBOOKS")),
+            extra_arguments=["--log-level=ERROR"])           # its own warnings are noise here
+    except papermill.PapermillExecutionError as error:
+        os.replace(running, failed)
+        raise Failed(message(error, failed)) from error
+    except nbclient.exceptions.DeadKernelError as error:
+        os.replace(running, failed)
+        raise Failed(f"the kernel died, perhaps for want of memory; see {failed}") from error
+    os.replace(running, build / f"{name}.ipynb")
+
+
+def message(error, failed) -> str:
+    lines = error.source.splitlines()
+    shown = lines[:12] + ["..."] * (len(lines) > 12)
+    return "\n".join([f"cell In [{error.exec_count}] failed:", *(f"    {line}" for line in shown),
+                      f"{error.ename}: {error.evalue[:2000]}", f"the run so far: {failed}"])
+
+
+class Bars:
+    """What papermill writes a kernel's stderr to: passes on a progress bar every ten seconds, as
+    whole lines, so that several notebooks can share a terminal or a log."""
+
+    def __init__(self, name):
+        self.name, self.last = name, {}
+
+    def write(self, text):
+        for line in re.split(r"[\r\n]|\x1b\[A", text):
+            what, bar, _ = line.partition("%|")
+            what, now = what.rpartition(":")[0], time.monotonic()
+            if bar and now - self.last.get(what, 0) >= 10:
+                self.last[what] = now
+                print(f"{self.name}  {line.strip()}", file=sys.stderr, flush=True)
+
+    def flush(self):
+        pass
+
+
+def check_floats(name, products) -> None:
+    """Each figure and table that the paper has must be there, or there must be a reason."""
+    from lib import results
+
+    if not (products / "about.json").is_file():
+        raise Failed("ran without calling results.start")
+    paper = json.loads((products / "about.json").read_text())["paper"]
+    floats = results.published(paper).attrs["floats"] if paper else {}
+    reasons = products / "reasons.json"
+    excused = json.loads(reasons.read_text()) if reasons.is_file() else {}
+    wanted = {key: entry["product"] for key, entry in floats.items()
+              if "product" in entry and key not in excused}
+    missing = [f"{key} ({it})" for key, it in wanted.items() if not made(products, it)]
+    if missing:
+        raise Failed(f"ran, but made no {', '.join(missing)}, and gave no reason")
+
+
+def made(products, product) -> bool:
+    files = [products / f"{product}.{kind}" for kind in ("png", "csv")]
+    return any(file.is_file() and file.stat().st_size for file in files)
+
+
+def swap(new, place) -> None:
+    """Put the folder `new` where `place` is; at any moment one of the two is there, whole."""
+    fresh, former = beside(place, "new"), beside(place, "former")
+    for leftover in (fresh, former):
+        shutil.rmtree(leftover, ignore_errors=True)
+    shutil.copytree(new, fresh)
+    if place.exists():
+        place.rename(former)
+    fresh.rename(place)
+    shutil.rmtree(former, ignore_errors=True)
+    shutil.rmtree(new)
+
+
+def restore(place) -> None:
+    """Undo a swap that was killed between its two renames."""
+    if not place.exists() and beside(place, "former").exists():
+        beside(place, "former").rename(place)
+
+
+def beside(place, kind) -> Path:
+    return place.with_name(f".{place.name}.{kind}")
+
+
+# ---- notebooks
+
+def publish(name, profile) -> None:
+    import nbformat
+
+    if profile != "quick" or parameters():
+        raise Failed("a committed notebook is the quick run, without SEED, DEVICE and DATA_ROOT")
+    if not up_to_date(name, profile, code_hash(name, {})):
+        raise Failed("its quick run is missing or old: make figures")
+    notebook = cleaned(nbformat.read(folder("BUILD") / profile / f"{name}.ipynb", as_version=4))
+    source = source_notebook(folder("NOTEBOOKS") / f"{name}.py")
+    if wrong := problems(notebook, source):
+        raise Failed("not fit to be committed: " + "; ".join(wrong))
+    write(folder("NOTEBOOKS") / f"{name}.ipynb", notebook)
+    print(f"{name}: {folder('NOTEBOOKS') / name}.ipynb")
+
+
+def cleaned(notebook):
+    """Without what differs from run to run: papermill's metadata, progress bars, warnings."""
+    import nbformat
+
+    notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL})
+    for cell in notebook.cells:
+        cell.metadata = nbformat.from_dict({"tags": tags} if (tags := tags_of(cell)) else {})
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+    return notebook
+
+
+def tags_of(cell) -> list:
+    return list(cell.metadata.get("tags", []))
+
+
+def problems(notebook, source) -> list:
+    """Why a notebook may not be committed; empty when it may. tests/test_notebooks.py asks too."""
+    import nbformat
+
+    wrong = []
+    if [cell.source for cell in notebook.cells] != [cell.source for cell in source.cells]:
+        wrong.append("its cells are not those of its source")
+    code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+    if [cell.execution_count for cell in code] != list(range(1, len(code) + 1)):
+        wrong.append("its cells were not all run once, in order")
+    outputs = [output for cell in code for output in cell.outputs]
+    if any(output.output_type == "error" for output in outputs):
+        wrong.append("a cell failed")
+    if any("papermill" in part.metadata for part in [notebook, *notebook.cells]):
+        wrong.append("it holds papermill's metadata")
+    texts = [cell.source for cell in notebook.cells] + [said(output) for output in outputs]
+    if paths := sorted(set(MACHINE_PATH.findall("\n".join(texts)))):
+        wrong.append(f"it names folders of one machine ({', '.join(paths)})")
+    if (size := len(nbformat.writes(notebook).encode())) > LARGEST:
+        wrong.append(f"it has {size / 1e6:.1f} MB, more than {LARGEST / 1e6:.1f}")
+    return wrong
+
+
+def said(output) -> str:
+    """The text of an output; pictures left out, whose base64 can spell anything."""
+    texts = [str(value) for kind, value in output.get("data", {}).items()
+             if not kind.startswith("image/")]
+    return "\n".join([output.get("text", ""), *texts])
+
+
+def main(command, name) -> int:
+    profile = os.environ.get("PROFILE") or "quick"
+    try:
+        {"figures": figures, "publish": publish}[command](name, profile)
+    except (Failed, ValueError) as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
