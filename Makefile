@@ -5,13 +5,11 @@ SHELL := bash
 MAKEFLAGS += --no-print-directory
 
 PROFILE ?= quick
-# Folders, so that the tests can run make on a fixture; tools/run_notebook.py makes them absolute.
-NOTEBOOKS ?= notebooks
-BUILD ?= build
-FIGURES ?= figures
-CELLS ?= data/cells
-PUBLISHED ?= data/published
-export PROFILE NOTEBOOKS BUILD FIGURES CELLS PUBLISHED FRESH SEED DEVICE DATA_ROOT
+export PROFILE FRESH SEED DEVICE DATA_ROOT
+# Threads that spin at a barrier make notebooks that run side by side wait for each other.
+ifneq ($(findstring j,$(firstword -$(MAKEFLAGS))),)
+export GOMP_SPINCOUNT := 1000
+endif
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 # A user's kernel of the name python3 must not shadow this environment's.
 export JUPYTER_PREFER_ENV_PATH := 1
@@ -23,10 +21,9 @@ override DATA_ROOT := $(if $(filter /%,$(firstword $(DATA_ROOT))),,$(CURDIR)/)$(
 endif
 
 # ---- what was asked for, checked before any work
-ALL := $(sort $(basename $(notdir $(wildcard $(NOTEBOOKS)/[0-9][0-9]_*.py))))
+ALL := $(sort $(basename $(notdir $(wildcard notebooks/[0-9][0-9]_*.py))))
 NAMES := $(or $(NB),$(ALL))
-VARIABLES := NB PROFILE FRESH SEED DEVICE DATA_ROOT PYTHON PYTHON3 \
-             NOTEBOOKS BUILD FIGURES CELLS PUBLISHED
+VARIABLES := NB PROFILE FRESH SEED DEVICE DATA_ROOT PYTHON PYTHON3
 GIVEN := $(foreach word,$(MAKEOVERRIDES),$(if $(findstring =,$(word)),$(firstword $(subst =, ,$(word)))))
 ifneq ($(filter-out $(VARIABLES),$(GIVEN)),)
 $(error unknown variable $(filter-out $(VARIABLES),$(GIVEN)): make knows $(VARIABLES))
@@ -42,10 +39,10 @@ ifneq ($(and $(filter notebooks,$(MAKECMDGOALS)),$(filter-out quick,$(PROFILE) $
 $(error a committed notebook is the quick run: give no PROFILE, SEED, DEVICE or DATA_ROOT)
 endif
 
-# ---- the environment: PYTHON=... is taken as it is, then conda's, then our own .venv
+# ---- the environment: make PYTHON=... is taken as it is, then conda's, then our own .venv
 VENV := .venv
 PYTHON3 ?= python3
-ifneq ($(PYTHON),)
+ifeq ($(origin PYTHON),command line)
 READY :=
 else ifeq ($(CONDA_DEFAULT_ENV),leaky-gradients)
 PYTHON := python
@@ -95,14 +92,12 @@ test-all: $(READY)  ## the same with the slow tests
 	@$(PYTHON) -m pytest -q tests
 	@$(MAKE) nbval
 nbval: $(READY)
-ifeq ($(wildcard $(NOTEBOOKS)/*.ipynb),)
-	@echo "no notebook in $(NOTEBOOKS)/ to run: make notebooks"
+ifeq ($(wildcard notebooks/*.ipynb),)
+	@echo "no notebook in notebooks/ to run: make notebooks"
 else
 	@products=$$(mktemp -d) && trap 'rm -rf "$$products"' EXIT && \
 	  unset SEED DEVICE FRESH && export PROFILE=quick QUIET=1 PRODUCTS="$$products" && \
-	  export BUILD="$(abspath $(BUILD))" CELLS="$(abspath $(CELLS))" \
-	         PUBLISHED="$(abspath $(PUBLISHED))" && \
-	  $(PYTHON) -m pytest -q --nbval-lax --nbval-current-env $(NOTEBOOKS)
+	  $(PYTHON) -m pytest -q --nbval-lax --nbval-current-env notebooks
 endif
 
 .PHONY: plan
@@ -129,6 +124,6 @@ doctor: $(READY)  ## what this machine has, what is wrong, and the cure
 
 .PHONY: clean
 clean:  ## remove build/ and caches; data/ and figures/ stay
-	@rm -rf $(BUILD) .pytest_cache .ruff_cache *.egg-info
-	@find lib tools tests bench $(NOTEBOOKS) \( -name __pycache__ -o -name .ipynb_checkpoints \) \
+	@rm -rf build .pytest_cache .ruff_cache *.egg-info
+	@find lib tools tests bench notebooks \( -name __pycache__ -o -name .ipynb_checkpoints \) \
 	  -prune -exec rm -rf {} + 2>/dev/null || true

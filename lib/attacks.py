@@ -111,17 +111,18 @@ class History:
 
 
 def starts(
-    update: SharedUpdate, attack: Attack, restarts=1, seed=0
+    update: SharedUpdate, attack: Attack, restarts=1, seed=0, first=0
 ) -> tuple[Tensor, Tensor | None]:
     """Dummy images (K, R, B, C, H, W) ~ N(0, 1) in the optimised space, and label logits or None.
 
-    Drawn on the CPU for each (seed, client, restart), so they depend on nothing else.
+    Drawn on the CPU for each (seed, client, restart), so they depend on nothing else. `first` is
+    the number of the first client, where the update is a part of a longer sweep.
     """
     B, joint = update.batch_size, attack.labels == "joint" and update.labels is None
     x, z = [], []
     for k in range(len(update)):
         for r in range(restarts):
-            rng = run.generator("start", seed, k, r)
+            rng = run.generator("start", seed, first + k, r)
             x.append(torch.randn(B, *update.shape, generator=rng))
             z.append(torch.randn(B, update.num_classes, generator=rng))
     like = next(iter(update.gradients.values()))

@@ -106,8 +106,7 @@ def score(guess, truth, match=True, root=None):
     guess, truth = guess.detach(), truth.detach()
     K, B = truth.shape[:2]
     finite = guess.isfinite().flatten(2).all(-1)  # (K, B)
-    order = _assign(guess, truth, finite) if match else torch.arange(B).expand(K, B)
-    order = order.to(truth.device)
+    order = matching(guess, truth) if match else torch.arange(B).expand(K, B)
     guess = guess[torch.arange(K, device=truth.device)[:, None], order]
     finite = finite.gather(1, order)
     guess = torch.where(finite[..., None, None, None], guess, 0)
@@ -139,13 +138,18 @@ def summary(table, by=None, recovered="mse < 1e-3"):
     ).reset_index()
 
 
-def _assign(guess, truth, finite):
-    """(K, B): for each true image the index of its reconstruction."""
+def matching(guess, truth):
+    """(K, B): for each true image the index of its reconstruction, one to one, least total mse.
+
+    A client's reconstructions have no order; one with NaN or infinite pixels is assigned last.
+    """
+    finite = guess.isfinite().flatten(2).all(-1)
     guess = torch.where(finite[..., None, None, None], guess, 0)
     cost = torch.cdist(truth.flatten(2).double(), guess.flatten(2).double()).square()  # (K, B, B)
     last = 1 + cost.amax(dim=(1, 2), keepdim=True) * truth.shape[1]
     cost = torch.where(finite[:, None, :], cost, last)
-    return torch.stack([torch.as_tensor(linear_sum_assignment(row)[1]) for row in cost.cpu()])
+    order = [torch.as_tensor(linear_sum_assignment(row)[1]) for row in cost.cpu()]
+    return torch.stack(order).to(truth.device)
 
 
 def _variation(v, order):

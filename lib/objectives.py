@@ -7,19 +7,22 @@ Write your own in the same form and give it to an attack.
 import torch
 from torch import Tensor
 
-_norm = torch.linalg.vector_norm  # one pass forward, one backward: gradients are the large tensors
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    return torch.dot(a.flatten(), b.flatten())  # one pass, no temporary: these tensors are large
 
 
 def l2(dummy: dict[str, Tensor], shared: dict[str, Tensor]) -> Tensor:
     """D = sum over all parameters of squared differences (Zhu et al. 2019, Algorithm 1, line 6)."""
-    return sum(_norm(dummy[n] - g).square() for n, g in shared.items())
+    differences = (dummy[n] - g for n, g in shared.items())
+    return sum(_dot(d, d) for d in differences)
 
 
 def cosine(dummy: dict[str, Tensor], shared: dict[str, Tensor]) -> Tensor:
     """1 - <dummy, shared> / (|dummy| |shared|), one cosine over all parameters (Geiping 2020)."""
-    dot = sum(torch.dot(dummy[n].flatten(), g.flatten()) for n, g in shared.items())
-    norm = _norm(torch.stack([_norm(dummy[n]) for n in shared]))
-    target = _norm(torch.stack([_norm(g) for g in shared.values()]))
+    dot = sum(_dot(dummy[n], g) for n, g in shared.items())
+    norm = sum(_dot(dummy[n], dummy[n]) for n in shared).sqrt()
+    target = sum(_dot(g, g) for g in shared.values()).sqrt()
     return 1 - dot / (norm * target).clamp_min(1e-30)
 
 

@@ -7,6 +7,6 @@ from torch import Tensor
 
 
 def tv(x: Tensor) -> Tensor:
-    """Anisotropic total variation: mean |dx| + mean |dy| (Geiping et al. 2020, means as in code)."""
+    """Anisotropic total variation: mean |dx| + mean |dy| (Geiping et al. 2020, code means)."""
     across, down = x[..., :, 1:] - x[..., :, :-1], x[..., 1:, :] - x[..., :-1, :]
     return across.abs().mean() + down.abs().mean()

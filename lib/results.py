@@ -105,8 +105,8 @@ def _ask(name, compute, config, version, profile):
     if profile == "quick":       # lib changes daily; a notebook's own function is not in lib
         own = inspect.getsource(compute) if compute.__module__ == "__main__" else ""
         identity["code"] = _hash([_session.lib, own])
-    folder = runs.ROOT / {"quick": "build/cells", "paper": "data/cells"}[profile] / _session.notebook
-    path = folder / f"{name}-{_hash(identity)[:10]}.json"
+    folder = runs.ROOT / {"quick": "build/cells", "paper": "data/cells"}[profile]
+    path = folder / _session.notebook / f"{name}-{_hash(identity)[:10]}.json"
     return SimpleNamespace(path=path, compute=compute, identity=identity)
 
 

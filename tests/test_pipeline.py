@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lib import run as runs
 from tools import run_notebook
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -21,29 +22,31 @@ PARTS = 6
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    place = tmp_path_factory.mktemp("pipeline")
+    """A copy of what make needs, so that no edit of lib disturbs a test; its notebook is ours."""
+    place = tmp_path_factory.mktemp("pipeline") / "copy of it"
+    for name in ("lib", "tools"):
+        shutil.copytree(ROOT / name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("Makefile", "conftest.py", "pyproject.toml", "requirements.lock"):
+        shutil.copy(ROOT / name, place)
     (place / "notebooks").mkdir()
     shutil.copy(FIXTURE / "99_fixture.py", place / "notebooks")
-    shutil.copytree(FIXTURE / "published", place / "published")
+    shutil.copytree(FIXTURE / "published", place / "data/published")
     return place
 
 
-def command(place, *words):
-    folders = {"NOTEBOOKS": "notebooks", "BUILD": "build", "FIGURES": "figures", "CELLS": "cells",
-               "PUBLISHED": "published"}
-    return ["make", *words, f"PYTHON={sys.executable}",
-            *(f"{key}={place / value}" for key, value in folders.items())]
+def command(*words):
+    return ["make", *words, f"PYTHON={sys.executable}"]
 
 
 def environment(**more):
     ours = ("MAKE", "MFLAGS", "PROFILE", "FRESH", "SEED", "DEVICE", "DATA_ROOT", "FIXTURE",
-            "QUIET", "PRODUCTS")
+            "QUIET", "PRODUCTS", "PYTHONPATH")
     kept = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
     return kept | more
 
 
 def make(place, *words, **more):
-    return subprocess.run(command(place, *words), cwd=ROOT, env=environment(**more),
+    return subprocess.run(command(*words), cwd=place, env=environment(**more),
                           capture_output=True, text=True, timeout=300)
 
 
@@ -71,7 +74,7 @@ def wait_for(condition, seconds):
 
 def test_killed_in_the_middle_nothing_half_done_is_left(place):
     process = subprocess.Popen(
-        command(place, "figures"), cwd=ROOT, env=environment(FIXTURE_SLEEP="1"),
+        command("figures"), cwd=place, env=environment(FIXTURE_SLEEP="1"),
         start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     wait_for(lambda: len(stored(place)) >= 2, 90)
     os.killpg(process.pid, signal.SIGKILL)
@@ -145,7 +148,7 @@ def test_a_failing_cell_is_shown_and_leaves_the_products(place):
 
 
 def test_a_missing_figure_is_named(place, monkeypatch):
-    monkeypatch.setenv("PUBLISHED", str(place / "published"))
+    monkeypatch.setattr(runs, "ROOT", place)
     made = place / "made"
     made.mkdir()
     with pytest.raises(run_notebook.Failed, match="results.start"):

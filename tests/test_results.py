@@ -30,9 +30,9 @@ def odd():
 
 @pytest.fixture(autouse=True)
 def place(monkeypatch, tmp_path):
-    for name in ("BUILD", "CELLS", "PUBLISHED", "PRODUCTS"):
-        monkeypatch.setenv(name, str(tmp_path / name.lower()))
-    for name in ("FRESH", "PROFILE", "DATA_ROOT"):
+    monkeypatch.setattr(runs, "ROOT", tmp_path)
+    (tmp_path / "data/published").mkdir(parents=True)
+    for name in ("FRESH", "PROFILE", "DATA_ROOT", "PRODUCTS"):
         monkeypatch.delenv(name, raising=False)
     calls.clear()
     begin()
@@ -50,7 +50,7 @@ def cell(name, compute, config, version=1, comparable=True):
 
 
 def files(place, kind="json"):
-    return sorted(file for folder in ("build", "cells")
+    return sorted(file for folder in ("build/cells", "data/cells")
                   for file in (place / folder).rglob(f"*.{kind}"))
 
 
@@ -136,7 +136,7 @@ def test_a_failed_write_leaves_nothing(place, monkeypatch):
     monkeypatch.setattr(results.os, "fsync", lambda _: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
         cell("a", draw, {"n": 3})
-    assert not [file for file in (place / "build").rglob("*") if file.is_file()]
+    assert not [file for file in (place / "build/cells").rglob("*") if file.is_file()]
 
 
 def test_config_version_name_and_function_make_the_key(place):
@@ -200,7 +200,7 @@ def test_quick_shows_what_paper_stored(place):
     assert sweep().stored() is None
     begin("paper")
     sweep().run()
-    assert {file.parent for file in files(place)} == {place / "cells/99_fixture"}
+    assert {file.parent for file in files(place)} == {place / "data/cells/99_fixture"}
     begin("quick")
     assert sweep().stored().n == 11
     assert sweep().done() == 0
@@ -208,12 +208,10 @@ def test_quick_shows_what_paper_stored(place):
     assert sweep().stored() is None                          # one part is missing
 
 
-def test_only_quick_depends_on_the_text_of_lib(monkeypatch, tmp_path):
-    monkeypatch.setattr(runs, "ROOT", tmp_path)
-    monkeypatch.setenv("DATA_ROOT", str(tmp_path))
-    (tmp_path / "lib").mkdir()
+def test_only_quick_depends_on_the_text_of_lib(place):
+    (place / "lib").mkdir()
     for text in ("a = 1", "a = 2"):
-        (tmp_path / "lib/a.py").write_text(text)
+        (place / "lib/a.py").write_text(text)
         for profile in runs.PROFILES:
             begin(profile)
             cell("a", draw, {"n": 2})
@@ -227,8 +225,7 @@ GOOD = {"paper": "p", "floats": {"fig1": {"title": "t", "product": "a"}}, "numbe
 
 
 def publish(place, **changes):
-    (place / "published").mkdir(exist_ok=True)
-    (place / "published/p.json").write_text(json.dumps(GOOD | changes))
+    (place / "data/published/p.json").write_text(json.dumps(GOOD | changes))
     return results.published("p")
 
 
@@ -264,7 +261,7 @@ def test_published_numbers_of_an_unknown_paper():
 
 
 def test_every_published_file_is_well_formed(monkeypatch):
-    monkeypatch.delenv("PUBLISHED")
+    monkeypatch.undo()
     for file in (runs.ROOT / "data/published").glob("*.json"):
         results.published(file.stem)
 
@@ -272,7 +269,7 @@ def test_every_published_file_is_well_formed(monkeypatch):
 # ---- products
 
 def test_figures_have_the_same_bytes_twice(place):
-    products, bytes_ = place / "products/99_fixture", []
+    products, bytes_ = place / "build/quick/99_fixture", []
     for _ in range(2):
         figure, axes = plt.subplots()
         axes.plot([1, 2, 3])
@@ -284,7 +281,7 @@ def test_figures_have_the_same_bytes_twice(place):
 
 
 def test_tables_reasons_and_provenance(place):
-    products = place / "products/99_fixture"
+    products = place / "build/quick/99_fixture"
     results.save_table(pd.DataFrame({"a": [1.5]}), "plain")
     results.save_table(pd.DataFrame({"a": [1.5]}, index=["x"]), "named")
     results.save_timings(pd.DataFrame({"seconds": [1]}))
@@ -309,7 +306,7 @@ def test_the_ledger(place, capsys):
     ledger.verdicts()
     assert capsys.readouterr().out == "a: True\nb: None\n"
     ledger.save()
-    saved = pd.read_csv(place / "products/99_fixture/claims.csv", keep_default_na=False)
+    saved = pd.read_csv(place / "build/quick/99_fixture/claims.csv", keep_default_na=False)
     assert saved.verdict.astype(str).tolist() == ["True", "None", "False"]
     assert ledger.table().id.tolist() == ["a", "b", "c"]
 

@@ -21,7 +21,7 @@ def declared(name) -> list:
 
     results._session = None                                  # the former notebook's
     names = {"__name__": "__main__"}
-    cells = tool.source_notebook(tool.folder("NOTEBOOKS") / f"{name}.py").cells
+    cells = tool.source_notebook(tool.NOTEBOOKS / f"{name}.py").cells
     for i, cell in enumerate(cells):
         tags = {"parameters", "setup", "plan"} & set(tool.tags_of(cell))
         if cell.cell_type == "code" and tags:
@@ -50,19 +50,17 @@ def rows(name, sweeps) -> float:
 def unused(name, sweeps) -> list:
     """Tracked cells that no sweep asks for: of an older config or version."""
     asked = {file.stem for sweep in sweeps for file in sweep.files}
-    return [file for file in sorted((tool.folder("CELLS") / name).glob("[!.]*"))
+    return [file for file in sorted((tool.ROOT / "data/cells" / name).glob("[!.]*"))
             if file.stem not in asked]
 
 
 def main(names) -> int:
     profile, left, old = os.environ.get("PROFILE") or "quick", 0, []
-    for variable in tool.FOLDERS:
-        os.environ[variable] = str(tool.folder(variable))
     print(f"profile {profile}")
     print(COLUMNS("notebook", "cell", "stored", "min left", "GiB"))
     with tempfile.TemporaryDirectory() as products:
         os.environ["PRODUCTS"] = products
-        os.chdir(tool.folder("NOTEBOOKS"))
+        os.chdir(tool.NOTEBOOKS)
         for name in names:
             try:
                 sweeps = declared(name)

@@ -3,8 +3,8 @@
     python tools/run_notebook.py figures 01_dlg     execute; check its floats; replace its products
     python tools/run_notebook.py publish 01_dlg     copy the executed quick run to notebooks/
 
-Everything else comes from the environment, as make exports it: PROFILE, FRESH, SEED, DEVICE,
-DATA_ROOT, and the folders NOTEBOOKS, BUILD, FIGURES, CELLS, PUBLISHED.
+Everything else comes from the environment, as make exports it: PROFILE, FRESH, SEED, DEVICE and
+DATA_ROOT.
 """
 
 import hashlib
@@ -18,8 +18,7 @@ from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDERS = {"NOTEBOOKS": "notebooks", "BUILD": "build", "FIGURES": "figures",
-           "CELLS": "data/cells", "PUBLISHED": "data/published"}
+NOTEBOOKS = ROOT / "notebooks"
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 LARGEST = 1_500_000                                          # bytes of a committed notebook
 MACHINE_PATH = re.compile(r"(?<![\w./])/(?:home|root|tmp|work|Users)/")
@@ -27,10 +26,6 @@ MACHINE_PATH = re.compile(r"(?<![\w./])/(?:home|root|tmp|work|Users)/")
 
 class Failed(Exception):
     """What went wrong, in the words the reader gets."""
-
-
-def folder(variable) -> Path:
-    return Path(os.environ.get(variable) or ROOT / FOLDERS[variable]).absolute()
 
 
 def parameters() -> dict:
@@ -75,8 +70,8 @@ def write(path, notebook) -> None:
 # ---- figures
 
 def figures(name, profile) -> None:
-    given, build = parameters(), folder("BUILD") / profile
-    shown, code = folder("FIGURES") / profile / name, code_hash(name, given)
+    given, build = parameters(), ROOT / "build" / profile
+    shown, code = ROOT / "figures" / profile / name, code_hash(name, given)
     restore(shown)
     if os.environ.get("FRESH") != "1" and up_to_date(name, profile, code):
         print(f"{name}: nothing to do ({profile})")
@@ -89,26 +84,26 @@ def figures(name, profile) -> None:
     check_floats(name, build / name)
     swap(build / name, shown)
     (build / f"{name}.stamp").write_text(code + cells_hash(name))
-    print(f"{name}: done in {time.monotonic() - begin:.0f} s, {shown}")
+    print(f"{name}: done in {time.monotonic() - begin:.0f} s, {shown.relative_to(ROOT)}/")
 
 
 def up_to_date(name, profile, code) -> bool:
-    stamp = folder("BUILD") / profile / f"{name}.stamp"
+    stamp = ROOT / "build" / profile / f"{name}.stamp"
     return (stamp.is_file() and stamp.read_text() == code + cells_hash(name)
             and stamp.with_suffix(".ipynb").is_file()
-            and (folder("FIGURES") / profile / name / "about.json").is_file())
+            and (ROOT / "figures" / profile / name / "about.json").is_file())
 
 
 def code_hash(name, given) -> str:
     """What the products depend on: by content, since the times of a fresh clone mean nothing."""
-    files = [folder("NOTEBOOKS") / f"{name}.py", Path(__file__), ROOT / "requirements.lock"]
-    files += sorted((ROOT / "lib").glob("*.py")) + sorted(folder("PUBLISHED").glob("*.json"))
+    files = [NOTEBOOKS / f"{name}.py", Path(__file__), ROOT / "requirements.lock"]
+    files += sorted((ROOT / "lib").glob("*.py")) + sorted((ROOT / "data/published").glob("*.json"))
     return digest(files, json.dumps(given, sort_keys=True))
 
 
 def cells_hash(name) -> str:
     """The tracked results; taken after a run, which may have added some."""
-    return digest(sorted((folder("CELLS") / name).glob("[!.]*")))
+    return digest(sorted((ROOT / "data/cells" / name).glob("[!.]*")))
 
 
 def digest(files, text="") -> str:
@@ -123,17 +118,15 @@ def execute(name, build, given) -> None:
 
     running, failed = build / f".{name}.running.ipynb", build / f"{name}.failed.ipynb"
     failed.unlink(missing_ok=True)
-    write(running, source_notebook(folder("NOTEBOOKS") / f"{name}.py"))
+    write(running, source_notebook(NOTEBOOKS / f"{name}.py"))
     known = papermill.inspect_notebook(str(running))
     for unknown in sorted(set(given) - set(known)):
         raise Failed(f"no parameter {unknown!r}: it has {', '.join(known) or 'none'}")
-    for variable in FOLDERS:                                 # the kernel runs in another folder
-        os.environ[variable] = str(folder(variable))
     os.environ.pop("MPLBACKEND", None)
     try:
         papermill.execute_notebook(
             str(running), str(running), given, kernel_name="python3", progress_bar=False,
-            stderr_file=Bars(name), cwd=str(folder("NOTEBOOKS")),
+            stderr_file=Bars(name), cwd=str(NOTEBOOKS),
             extra_arguments=["--log-level=ERROR"])           # its own warnings are noise here
     except papermill.PapermillExecutionError as error:
         os.replace(running, failed)
@@ -224,12 +217,12 @@ def publish(name, profile) -> None:
         raise Failed("a committed notebook is the quick run, without SEED, DEVICE and DATA_ROOT")
     if not up_to_date(name, profile, code_hash(name, {})):
         raise Failed("its quick run is missing or old: make figures")
-    notebook = cleaned(nbformat.read(folder("BUILD") / profile / f"{name}.ipynb", as_version=4))
-    source = source_notebook(folder("NOTEBOOKS") / f"{name}.py")
+    notebook = cleaned(nbformat.read(ROOT / "build" / profile / f"{name}.ipynb", as_version=4))
+    source = source_notebook(NOTEBOOKS / f"{name}.py")
     if wrong := problems(notebook, source):
         raise Failed("not fit to be committed: " + "; ".join(wrong))
-    write(folder("NOTEBOOKS") / f"{name}.ipynb", notebook)
-    print(f"{name}: {folder('NOTEBOOKS') / name}.ipynb")
+    write(NOTEBOOKS / f"{name}.ipynb", notebook)
+    print(f"{name}: notebooks/{name}.ipynb")
 
 
 def cleaned(notebook):
@@ -285,6 +278,9 @@ def main(command, name) -> int:
     except (Failed, ValueError) as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted; what is stored is kept", file=sys.stderr)
+        return 130
     return 0
 
 

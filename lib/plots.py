@@ -1,0 +1,85 @@
+"""House style: figures at a paper's column width, image sheets, curves and dots with their spread.
+
+Floor 0. Widths are fractions of a text width of 5.5 inches, so text keeps its size in print.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+
+TEXT_WIDTH = 5.5  # inches
+SETTINGS = {
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "legend.fontsize": 7,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.frameon": False,
+    "pdf.fonttype": 42,
+    "figure.dpi": 110,  # of the notebook's page; files are written at their own
+    "savefig.bbox": "tight",
+}
+
+
+def style() -> None:
+    """Set the house style for all figures that follow."""
+    sns.set_theme(context="paper", style="ticks", palette="colorblind", rc=SETTINGS)
+
+
+def axes(columns=1, rows=1, width=1.0, height=0.4, **kwargs):
+    """(figure, axes): width as a fraction of the text, height as a fraction of the width."""
+    size = TEXT_WIDTH * width
+    return plt.subplots(
+        rows, columns, figsize=(size, size * height), layout="constrained", **kwargs
+    )
+
+
+def sheet(images, row_labels=(), column_labels=(), notes=None, width=1.0):
+    """A sheet of images (rows, columns, C, H, W), clipped to [0, 1]; NaN pixels are shown grey.
+
+    notes: a list of lists of texts under the images (None: no text). Returns the figure.
+    """
+    images = np.asarray(images, dtype=np.float32)
+    R, C = images.shape[:2]
+    side = TEXT_WIDTH * width / (C + 0.4)
+    text = 0.17 if notes is not None else 0.03
+    fig, grid = plt.subplots(
+        R, C, figsize=(TEXT_WIDTH * width, R * (side + text) + 0.25), squeeze=False
+    )
+    fig.subplots_adjust(0.09, 0.02, 0.995, 1 - 0.22 / fig.get_figheight(), 0.06, text / side)
+    for r in range(R):
+        for c in range(C):
+            _picture(grid[r, c], images[r, c])
+            if notes is not None:
+                grid[r, c].set_xlabel(notes[r][c], fontsize=6, labelpad=1.5)
+        if len(row_labels):
+            grid[r, 0].set_ylabel(row_labels[r], fontsize=7)
+    for c, label in enumerate(column_labels):
+        grid[0, c].set_title(label, fontsize=7, pad=3)
+    return fig
+
+
+def _picture(ax, image) -> None:
+    picture = np.where(np.isfinite(image), image, 0.5).clip(0, 1).transpose(1, 2, 0)
+    ax.imshow(picture.squeeze(-1) if picture.shape[-1] == 1 else picture, cmap="gray", vmin=0, vmax=1)
+    ax.set(xticks=[], yticks=[])
+    for spine in ax.spines.values():
+        spine.set_linewidth(0.4)
+
+
+def band(ax, x, values, label, **kwargs) -> None:
+    """Median (line) and quartiles (band) of values (n, len(x)) over their first axis."""
+    low, middle, high = np.nanquantile(values, (0.25, 0.5, 0.75), axis=0)
+    (line,) = ax.plot(x, middle, label=label, lw=1.2, **kwargs)
+    ax.fill_between(x, low, high, color=line.get_color(), alpha=0.18, lw=0)
+
+
+def dots(ax, position, values, color=None, seed=0) -> None:
+    """Every value as a dot (jittered sideways), with median and quartiles as bars."""
+    values = np.asarray(values, dtype=float)
+    shift = np.random.default_rng(seed).uniform(-0.16, 0.16, len(values))
+    ax.plot(position + shift, values, "o", ms=2.6, mec="none", alpha=0.6, color=color)
+    low, middle, high = np.nanquantile(values, (0.25, 0.5, 0.75))
+    ax.plot([position + 0.28] * 2, [low, high], color="0.2", lw=1)
+    ax.plot([position + 0.22, position + 0.34], [middle] * 2, color="0.2", lw=1.8)
