@@ -77,10 +77,10 @@ def cases(quick, device):
         many, some, few = (1, 16, 128, 1024), (1, 16, 128), (1, 16, 64)
     whole = [
         Case("LeNet", lenet, ADAM, 200, many, 4),
-        Case("LeNet", lenet, LBFGS, 30, many, 4),
-        Case("ConvNet width 16", convnet16, ADAM, 60, some, 2),
-        Case("ConvNet width 64", convnet64, ADAM, 30, few, 1),
-        Case("ResNet-20", resnet20, ADAM, 60, some, 2),
+        Case("LeNet", lenet, LBFGS, 12, many, 4),
+        Case("ConvNet width 16", convnet16, ADAM, 30, some, 2),
+        Case("ConvNet width 64", convnet64, ADAM, 15, few, 1),
+        Case("ResNet-20", resnet20, ADAM, 30, some, 2),
     ]
     return [replace(case, iterations=max(4, case.iterations // 5)) if quick else case
             for case in whole]

@@ -191,6 +191,12 @@ def load(name, split="test", root=None, size=None):
                     folder.name.removesuffix(".npz"))
 
 
+def present(name, split="test", root=None):
+    """True where `load` would find files (or an embedded set) under this name."""
+    root = Path(root or run.current().data_root)
+    return name in EMBEDDED or (root / f"{name}-{split}.npz").is_file() or (root / name).is_dir()
+
+
 def shareable(name):
     """True where images of the set, and reconstructions of them, may be committed and shown.
 

@@ -5,7 +5,6 @@ A config is plain JSON, so that a cell can be found by it; device and data root 
 """
 
 import numpy as np
-import pandas as pd
 import torch
 
 from lib import attacks, client, data, defenses, metrics, models, objectives, run
@@ -34,19 +33,20 @@ def attack(
     record: list[int] | None = None,
     layers: bool = False,
     shown: int = 8,
+    stride: int = 1,
     chunk: int | None = None,
 ):
     """Attack clients [first, last) of an image set, each with a newly initialised victim.
 
     images: arguments of `data.load`, and `classes` to relabel at random. victim, attack, defense:
-    {"name": ..., arguments}. Client k holds images kB .. kB + B - 1 of the split; its victim's
-    weights are drawn under seed * 10**6 + k.
+    {"name": ..., arguments}. Client k holds images kB .. kB + B - 1 of the split (of every
+    `stride`-th image); its victim's weights are drawn under seed * 10**6 + k.
 
     The scores are of the last iterate of the restart with the smallest objective, as the official
     codes report (columns loss, best_loss, true_label, label, evaluations beside the metrics).
     record: iterations whose images are scored (array `mse` (K, T)) and, for sets that may be shown,
-    kept for the first `shown` clients (`states` (k, T, B, C, H, W), uint8, with `truth`). layers: also the gradient distance of
-    every parameter at those iterations (`layers` (K, T, L)).
+    kept for the first `shown` clients (`states` (k, T, B, C, H, W), uint8, with `truth`).
+    layers: also every parameter's gradient distance at those iterations (`layers` (K, T, L)).
     """
     settings = dict(images)
     classes = settings.pop("classes", None)
@@ -54,8 +54,8 @@ def attack(
     if classes:
         pictures = pictures.relabel(classes, seed)
     first, last = clients
-    indices = torch.arange(first * batch_size, last * batch_size).view(-1, batch_size)
-    batch = pictures.clients(last - first, batch_size, indices=indices)
+    indices = stride * torch.arange(first * batch_size, last * batch_size)
+    batch = pictures.clients(last - first, batch_size, indices=indices.view(-1, batch_size))
     model = models.ensemble(
         VICTIMS[victim["name"]],
         pictures,

@@ -62,7 +62,8 @@ def sheet(images, row_labels=(), column_labels=(), notes=None, width=1.0):
 
 def _picture(ax, image) -> None:
     picture = np.where(np.isfinite(image), image, 0.5).clip(0, 1).transpose(1, 2, 0)
-    ax.imshow(picture.squeeze(-1) if picture.shape[-1] == 1 else picture, cmap="gray", vmin=0, vmax=1)
+    picture = picture.squeeze(-1) if picture.shape[-1] == 1 else picture
+    ax.imshow(picture, cmap="gray", vmin=0, vmax=1)
     ax.set(xticks=[], yticks=[])
     for spine in ax.spines.values():
         spine.set_linewidth(0.4)
