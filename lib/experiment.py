@@ -85,13 +85,13 @@ def _rows(update, batch, guess, first, shown, layers):
     winner = guess.loss.argmin(1).cpu()
     images, labels = guess.last.cpu()[rows, winner], guess.last_labels.cpu()[rows, winner]
     table = metrics.score(images, batch.images, root=run.current().data_root)
-    k = torch.as_tensor(table["client"].to_numpy())
+    k, image, guessed = (torch.tensor(table[c].array) for c in ("client", "image", "guess"))
     losses = guess.history.losses.cpu()[:, rows, winner].T  # (K, iterations + 1)
     table = table.assign(
         loss=losses[k, -1].numpy(),
         best_loss=guess.loss.cpu()[k, winner[k]].numpy(),
-        true_label=batch.labels[k, torch.as_tensor(table["image"].to_numpy())].numpy(),
-        label=labels[k, torch.as_tensor(table["guess"].to_numpy())].numpy(),
+        true_label=batch.labels[k, image].numpy(),
+        label=labels[k, guessed].numpy(),
         evaluations=guess.evaluations.cpu()[k, winner[k]].numpy(),
         seconds_an_image=guess.seconds / images[:, :, 0, 0, 0].numel(),
     )

@@ -57,6 +57,7 @@ from lib import run as runs
 run = runs.start(profile, seed=seed, device=device, data_root=data_root)
 results.start("01_dlg", run, paper="dlg")
 plots.style()
+pd.options.display.max_colwidth = None
 
 # %% [markdown]
 # ## Settings of both profiles
@@ -67,7 +68,11 @@ plots.style()
 # inner iterations. An *iteration* below is one call of L-BFGS, as in the paper's figures.
 
 # %% tags=["plan"]
-FILM = {"quick": [0, 10, 20, 50, 100], "paper": [0, 10, 50, 100, 500]}
+FILM = {"quick": [0, 3, 5, 10, 20, 60], "paper": [0, 10, 50, 100, 500]}  # the strip's columns
+RECORD = {  # all iterations at which the images are kept
+    "quick": [0, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 60],
+    "paper": [0, 2, 5, 10, 15, 20, 30, 50, 75, 100, 200, 300, 500],
+}
 SETS = {  # the paper's set: (what the quick profile takes in its place, the paper profile's)
     "MNIST": ({"name": "digits"}, {"name": "mnist"}),
     "CIFAR": ({"name": "photos", "size": 16}, {"name": "cifar10", "classes": 100}),
@@ -84,7 +89,7 @@ def config(images, of, clients, **more):
     """One part of a sweep: 16 clients at most, so that an interrupted run loses little."""
     n = FILM[of][-1]
     common = {"images": images, "victim": {"name": "lenet"}, "attack": {"name": "dlg", "iterations": n}}
-    more = {"record": FILM[of], "stride": STRIDE.get(images["name"], 1)} | more
+    more = {"record": RECORD[of], "stride": STRIDE.get(images["name"], 1)} | more
     return common | {"clients": clients, "seed": seed} | more
 
 
@@ -99,12 +104,13 @@ def declare(name, quick, paper, parts=((0, 16), (16, 32)), minutes=10, **more):
 
 leak = {name: declare(f"fig6_{paper['name']}", *SETS[name]) for name, (_, paper) in SETS.items()}
 
-EIGHT = {"batch_size": 8, "victim": {"name": "lenet", "channels": 12}, "shown": 2}
+EIGHT = {"batch_size": 8, "shown": 2}  # eight images take longer than one
+LONGER = {p: {"name": "dlg", "iterations": n} for p, n in (("quick", 100), ("paper", 500))}
 batches = results.sweep(
     "fig4",
     experiment.attack,
-    quick=[config({"name": "digits"}, "quick", [0, 4], **EIGHT)],
-    paper=[config(SETS["CIFAR"][1], "paper", [0, 4], **EIGHT)],
+    quick=[config({"name": "digits"}, "quick", [0, 4], **EIGHT, attack=LONGER["quick"])],
+    paper=[config(SETS["CIFAR"][1], "paper", [0, 4], **EIGHT, attack=LONGER["paper"])],
     minutes={"quick": 0.3, "paper": 15},
     gib=1.5,
     comparable=WHY,
@@ -180,7 +186,7 @@ float((x.view_as(batch.images) - batch.images).abs().max())
 # mixture, since the gradients of both were averaged:
 
 # %%
-pair = photos.clients(1, indices=[[0, 2]])
+pair = photos.clients(1, batch_size=2, indices=[[0, 2]])
 mixed = client.share(models.dense(photos, seed=seed), pair)
 mixture = analytic.dense_input(mixed.gradients["1.weight"], mixed.gradients["1.bias"])
 shown = torch.cat((batch.images[0], x.view(1, *photos.shape), pair.images[0], mixture.view(1, *photos.shape)))
@@ -221,7 +227,7 @@ def closure():
     return distance
 
 
-plain = [float(optimizer.step(closure)) for _ in range(10)]
+plain = [optimizer.step(closure).item() for _ in range(10)]
 f"D after 0, 1, ..., 9 iterations: {', '.join(f'{d:.2g}' for d in plain)}"
 
 # %% [markdown]
@@ -240,7 +246,7 @@ pd.DataFrame({"plain loop": plain, "engine": engine.tolist()}).T.style.format("{
 #
 # The image, and under it the label the attacker believes in, with its probability. The label settles first:
 # the gradient of the last layer has one negative row, at the true class. (iDLG, the next notebook, reads it off
-# without any search.) Beside it, ten attacks on **the same update** from other starts: what a restart is worth.
+# without any search.) Below it, five attacks on **the same update** from other starts: what a restart is worth.
 
 # %%
 frames = [0, 2, 4, 6, 8, 10, 15, 20, 30, 60]
@@ -252,8 +258,8 @@ fig = plots.sheet(strip[None], [f"{photos.classes[int(batch.labels)]}"], frames,
 results.save_figure(fig, "closely_one_attack")
 
 # %%
-again = attacks.reconstruct(update, attack, restarts=10, seed=seed)
-errors = metrics.mse(again.last[0, :, 0], batch.images[0].expand(10, *photos.shape))
+again = attacks.reconstruct(update, attack, restarts=5, seed=seed)
+errors = metrics.mse(again.last[0, :, 0], batch.images[0].expand(5, *photos.shape))
 pd.DataFrame({"objective": again.loss[0].tolist(), "MSE of the image": errors.tolist()}).T.style.format("{:.1e}")
 
 # %% [markdown]
@@ -275,6 +281,7 @@ def ready(name):
 sets = [name for name in SETS if ready(name)]
 absent = [name for name in SETS if not ready(name)]
 cells = {name: leak[name].run() for name in sets}
+called = {name: SETS[name][0]["name"] if run.quick else name for name in sets}  # what was attacked
 f"sets of this run: {', '.join(sets)}; not here: {', '.join(absent) or 'none'}"
 
 # %%
@@ -289,15 +296,16 @@ def pick(cell, recovered):
     return None if not good.any() else (cell.arrays["states"][good][0, :, 0], cell.arrays["truth"][good][0, 0])
 
 
-rows = [(name, pick(cell, True)) for name, cell in pictures.items()]
-rows += [(f"{name}\nfailed", pick(cell, False)) for name, cell in pictures.items()]
+rows = [(called[name], pick(cell, True)) for name, cell in pictures.items()]
+rows += [(f"{called[name]}\nfailed", pick(cell, False)) for name, cell in pictures.items()]
 rows = [(name, picked) for name, picked in rows if picked][: len(pictures) + 1]
 
 
 # %%
 def same_size(picked):
     """A row in RGB at 32 pixels, so that grey and coloured sets share a sheet."""
-    x = torch.tensor(np.concatenate((picked[0], picked[1][None])), dtype=torch.float32) / 255
+    frames = [RECORD[run.profile].index(i) for i in FILM[run.profile]]
+    x = torch.tensor(np.concatenate((picked[0][frames], picked[1][None])), dtype=torch.float32) / 255
     return torch.nn.functional.interpolate(x.expand(-1, 3, -1, -1), size=32)
 
 
@@ -320,7 +328,7 @@ results.save_figure(fig, "fig3_leakage")
 # %%
 eight = batches.run()
 states, truth = eight.arrays["states"] / 255.0, eight.arrays["truth"] / 255.0
-stages = [0, len(FILM[run.profile]) // 2, -1]
+stages = [0, RECORD[run.profile].index(20), -1]
 sheet = np.concatenate((states[0, stages], truth[:1]))
 order = eight.table[eight.table["client"] == 0].sort_values("image")["guess"].tolist()
 fig = plots.sheet(
@@ -340,23 +348,30 @@ display(Markdown(
 # ## Figure 5: what goes down together
 #
 # The paper's point: as the distance of the gradients shrinks, layer by layer, so does the error of the image.
-# Lines are medians over the clients, bands their quartiles.
+# Left: medians and quartiles over the clients that were recovered. Right: every client; the failed ones dashed.
 
 # %%
 close = closely.run()
 steps = STEPS[run.profile]
 layers = close.arrays["layers"].reshape(len(close.arrays["mse"]), len(steps), 4, 2).mean(-1)  # W and b
-objective = close.arrays["losses"][:, steps]
+objective, errors = close.arrays["losses"][:, steps], close.arrays["mse"]
+came_back = close.table.mse.to_numpy() < RECOVERED
 
 # %%
 fig, (left, right) = plots.axes(2, height=0.42)
+axis = np.maximum(steps, 0.7)
 for i in range(4):
-    plots.band(left, np.maximum(steps, 0.7), layers[:, :, i], f"layer {i + 1}")
-plots.band(right, np.maximum(steps, 0.7), objective, "objective D")
-plots.band(right, np.maximum(steps, 0.7), close.arrays["mse"], "MSE of the image")
-left.set(xscale="log", yscale="log", xlabel="iteration (0 drawn at 0.7)", ylabel="MSE of the layer's gradient")
-right.set(xscale="log", yscale="log", xlabel="iteration (0 drawn at 0.7)", ylabel="D; MSE of the image")
-[ax.legend() for ax in (left, right)]
+    plots.band(left, axis, layers[came_back, :, i], f"layer {i + 1}")
+for values, colour in ((objective, "C0"), (errors, "C1")):
+    right.plot(axis, values[came_back].T, color=colour, lw=0.9, alpha=0.8)
+    right.plot(axis, values[~came_back].T, color=colour, lw=0.9, ls=":")
+right.plot([], [], color="C0", label="objective D")
+right.plot([], [], color="C1", label="MSE of the image")
+left.set(ylabel="MSE of the layer's gradient", title=f"recovered clients, n = {came_back.sum()}")
+right.set(ylabel="D; MSE of the image", title=f"all clients, n = {close.n}", ylim=(1e-9, 1e7))
+for ax in (left, right):
+    ax.set(xscale="log", yscale="log", xlabel="iteration (0 drawn at 0.7)")
+    ax.legend()
 results.save_figure(fig, "fig5_layers")
 
 # %% [markdown]
@@ -367,16 +382,17 @@ results.save_figure(fig, "fig5_layers")
 
 # %%
 numbers = results.published("dlg").query("float == 'fig6'").set_index("column")
-fig, ax = plots.axes(height=0.45)
+fig, ax = plots.axes(height=0.5)
 for i, name in enumerate(sets):
     plots.dots(ax, i, cells[name].table.mse.clip(1e-10, 1e3).fillna(1e3), color=f"C{i}")
     if name in numbers.index:
-        ax.plot(i, numbers.value[name], "D", ms=5, mfc="none", mec="0.2", label="published mean (recalled)" if i == 0 else None)
+        ax.plot(i, numbers.value[name], "D", ms=5, mfc="none", mec="0.2")
+ax.plot([], [], "D", ms=5, mfc="none", mec="0.2", label="published mean (recalled)")
 ax.axhline(RECOVERED, color="0.6", lw=0.8, ls="--", label=f"recovered: below {RECOVERED}")
-ax.set(yscale="log", ylabel="MSE of the image", xticks=range(len(sets)), ylim=(3e-11, 1e4))
-shown_set = [leak_of["name"] for leak_of in (SETS[n][0 if run.quick else 1] for n in sets)]
-ax.set_xticklabels([f"{n}\n({s})" if run.quick else n for n, s in zip(sets, shown_set, strict=True)])
-ax.legend(loc="upper right", ncol=2)
+ax.axhspan(1, 1e5, color="0.93", lw=0, label="worse than any image in [0, 1]")
+ax.set(yscale="log", ylabel="MSE of the image (above 1000 drawn there)", ylim=(3e-11, 1e5))
+ax.set(xticks=range(len(sets)), xticklabels=[called[n] for n in sets])
+fig.legend(loc="outside upper center", ncol=3)
 results.save_figure(fig, "fig6_mse")
 
 # %%
@@ -398,10 +414,13 @@ def published(name):
 
 
 stored = {name: leak[name].stored() for name in SETS}
+replaced = {n: f" ({called[n]})" if run.quick else "" for n in sets}
 table = pd.DataFrame({
     "published (mean MSE)": {n: published(n) for n in SETS},
     "paper profile, stored": {n: line(stored[n]) for n in SETS},
-    "this run": {n: line(cells.get(n)) if n in sets else "no such set in this run" for n in SETS},
+    f"this run ({run.profile})": {
+        n: line(cells[n]) + replaced[n] if n in sets else "no such set in this run" for n in SETS
+    },
 })
 results.save_table(table.rename_axis("set"), "fig6_table")
 table.style.set_properties(**{"white-space": "normal", "text-align": "left"})
@@ -480,7 +499,7 @@ verdict, measured = share((right & good).sum(), good.sum(), 0.8)
 ledger.add("label_too", "the label is recovered with the image", verdict,
            "of recovered images, share with the right label: 95 % interval above 0.8", measured, int(good.sum()))
 
-grid = np.array(FILM[run.profile])
+grid = np.array(RECORD[run.profile])
 reached = {
     n: np.where((cells[n].arrays["mse"] < 1e-2).any(1), grid[(cells[n].arrays["mse"] < 1e-2).argmax(1)], np.inf)
     for n in ("MNIST", "CIFAR") if n in cells
@@ -501,7 +520,7 @@ ledger.add("order_lost", "a recovered batch comes back in another order", bool(m
            "the matching is not the identity in any batch (chance of one identity: 1 in 40,320)",
            f"{moved.sum()}/{len(moved)} batches", len(moved))
 
-rank = [stats.spearmanr(o, m).statistic for o, m in zip(objective, close.arrays["mse"], strict=True)]
+rank = [stats.spearmanr(o, m).statistic for o, m in zip(objective, errors, strict=True)]
 rank = np.nan_to_num(rank)
 low = np.mean(rank) - stats.t.ppf(0.975, len(rank) - 1) * stats.sem(rank)
 ledger.add("together", "when the gradients come nearer, so does the image (Fig. 5)",
