@@ -102,7 +102,10 @@ def declare(name, quick, paper, parts=((0, 16), (16, 32)), minutes=10, **more):
     )
 
 
-leak = {name: declare(f"fig6_{paper['name']}", *SETS[name]) for name, (_, paper) in SETS.items()}
+leak = {
+    name: declare(f"fig6_{paper['name']}", *SETS[name], layers=name == "CIFAR")
+    for name, (_, paper) in SETS.items()
+}
 
 EIGHT = {"batch_size": 8, "shown": 2}  # eight images take longer than one
 LONGER = {p: {"name": "dlg", "iterations": n} for p, n in (("quick", 100), ("paper", 500))}
@@ -112,17 +115,6 @@ batches = results.sweep(
     quick=[config({"name": "digits"}, "quick", [0, 4], **EIGHT, attack=LONGER["quick"])],
     paper=[config(SETS["CIFAR"][1], "paper", [0, 4], **EIGHT, attack=LONGER["paper"])],
     minutes={"quick": 0.3, "paper": 15},
-    gib=1.5,
-    comparable=WHY,
-)
-
-STEPS = {p: sorted({*np.geomspace(1, FILM[p][-1], 24).astype(int).tolist(), 0}) for p in FILM}
-closely = results.sweep(
-    "fig5",
-    experiment.attack,
-    quick=[config(SETS["CIFAR"][0], "quick", [0, 8], record=STEPS["quick"], layers=True, shown=0)],
-    paper=[config(SETS["CIFAR"][1], "paper", [0, 8], record=STEPS["paper"], layers=True, shown=0)],
-    minutes={"quick": 0.3, "paper": 8},
     gib=1.5,
     comparable=WHY,
 )
@@ -348,11 +340,10 @@ display(Markdown(
 # ## Figure 5: what goes down together
 #
 # The paper's point: as the distance of the gradients shrinks, layer by layer, so does the error of the image.
-# Left: medians and quartiles over the clients that were recovered. Right: every client; the failed ones dashed.
+# The coloured set of Figure 3. Left: medians and quartiles over the recovered clients. Right: every client; the failed ones dashed.
 
 # %%
-close = closely.run()
-steps = STEPS[run.profile]
+close, steps = cells["CIFAR"], RECORD[run.profile]
 layers = close.arrays["layers"].reshape(len(close.arrays["mse"]), len(steps), 4, 2).mean(-1)  # W and b
 objective, errors = close.arrays["losses"][:, steps], close.arrays["mse"]
 came_back = close.table.mse.to_numpy() < RECOVERED
@@ -391,7 +382,8 @@ ax.plot([], [], "D", ms=5, mfc="none", mec="0.2", label="published mean (recalle
 ax.axhline(RECOVERED, color="0.6", lw=0.8, ls="--", label=f"recovered: below {RECOVERED}")
 ax.axhspan(1, 1e5, color="0.93", lw=0, label="worse than any image in [0, 1]")
 ax.set(yscale="log", ylabel="MSE of the image (above 1000 drawn there)", ylim=(3e-11, 1e5))
-ax.set(xticks=range(len(sets)), xticklabels=[called[n] for n in sets])
+paper_set = [f"{called[n]}\n(published: {n})" if n in numbers.index else called[n] for n in sets]
+ax.set(xticks=range(len(sets)), xticklabels=paper_set)
 fig.legend(loc="outside upper center", ncol=3)
 results.save_figure(fig, "fig6_mse")
 
@@ -428,7 +420,7 @@ table.style.set_properties(**{"white-space": "normal", "text-align": "left"})
 # %%
 timings = pd.DataFrame([
     {"cell": n, "n": c.n, "seconds": round(c.seconds, 1), "device": c.device, "torch": c.torch}
-    for n, c in (*cells.items(), ("batch of 8", eight), ("Figure 5", close))
+    for n, c in (*cells.items(), ("batch of 8", eight))
 ])
 results.save_timings(timings)
 have = [s for s in stored.values() if s is not None]
