@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.func import functional_call
 from torch.nn.functional import one_hot, softmax
 
 from lib import client, engine, models, objectives, optimizers, priors, run
@@ -44,6 +43,7 @@ class Attack:
             raise ValueError(f"unknown labels {self.labels!r}: 'joint' or 'infer'")
         if self.optimizer not in ("lbfgs", "adam"):
             raise ValueError(f"unknown optimizer {self.optimizer!r}: 'lbfgs' or 'adam'")
+        object.__setattr__(self, "priors", tuple(map(tuple, self.priors)))
         if self.iterations < 1 or not self.lr > 0:
             raise ValueError("iterations must be at least 1 and lr positive")
         misplaced = (self.signed or self.decay or self.box) and self.optimizer == "lbfgs"
@@ -88,8 +88,8 @@ class Reconstruction:
     the objective, never by the truth. loss (K, R): smallest objective of each restart. history:
     `.losses` (iterations + 1, K, R), `.images` and `.label_logits` dicts iteration ->
     (K, R, B, ...). last (K, R, B, C, H, W): the last iterate of every restart, as the official
-    codes report. evaluations (K, R): objective evaluations. seconds: of the iterations, tracing
-    apart in `trace_seconds`.
+    codes report. evaluations (K, R): objective evaluations. seconds: of the iterations, without
+    the first tracing.
     """
 
     images: Tensor
@@ -100,7 +100,6 @@ class Reconstruction:
     last_labels: Tensor
     evaluations: Tensor
     seconds: float
-    trace_seconds: float
 
 
 @dataclass
@@ -152,14 +151,17 @@ def reconstruct(
     record = sorted(set(record))
     if record and not 0 <= record[0] <= record[-1] <= attack.iterations:
         raise ValueError(f"record iterations between 0 and {attack.iterations}")
-    if attack.normalise != update.protocol.normalise and update.mean is None:
+    if (attack.normalise or update.protocol.normalise) and update.mean is None:
         raise ValueError("this attack works on normalised images: the update needs mean and std")
-    if update.threat.bn_statistics == "exact":
-        raise AssumptionError("exact BatchNorm statistics are not part of this update")
-    began = time.perf_counter()
+    if update.protocol.mode == "train" and update.threat.bn_statistics != "inferred":
+        raise AssumptionError("attacks use the dummy batch's own BatchNorm statistics ('inferred')")
+    run.current()  # ieee float32
     x, z = start or starts(update, attack, restarts, seed)
-    if x.shape[:2] != (len(update), restarts):
-        raise ValueError(f"start images are {tuple(x.shape)}, not ({len(update)}, {restarts}, ...)")
+    lead = (len(update), restarts, update.batch_size)
+    if x.shape != (*lead, *update.shape) or (
+        z is not None and z.shape != (*lead, update.num_classes)
+    ):
+        raise ValueError(f"a start is images {(*lead, *update.shape)} and label logits or None")
     problems, fixed = _problems(update, attack, z)
     flat = problems.join(x, z)
     pixels = x[0].numel()
@@ -173,7 +175,7 @@ def reconstruct(
         K = len(flat[clients])
         engine.evaluator(part, K, restarts, flat.device)  # trace before the clock runs
         first = time.perf_counter()
-        with torch.no_grad(), engine.progress(attack.name, attack.iterations) as bar:
+        with torch.no_grad(), run.progress(total=attack.iterations, desc=attack.name) as bar:
             out = engine.minimise(
                 part,
                 flat[clients],
@@ -188,9 +190,7 @@ def reconstruct(
         return out
 
     out = engine.in_chunks(len(update), chunk, one_chunk)
-    return _finished(
-        update, attack, problems, fixed, out, spent, time.perf_counter() - began - spent
-    )
+    return _finished(update, attack, problems, fixed, out, spent)
 
 
 def _problems(update: SharedUpdate, attack: Attack, z: Tensor | None):
@@ -229,7 +229,7 @@ def _problems(update: SharedUpdate, attack: Attack, z: Tensor | None):
     one = {n: (t[0] if stacked else t) for n, t in {**params, **buffers}.items()}
     like = next(iter(params.values()))
     dummy = torch.zeros(x_shape, device=like.device, dtype=like.dtype)
-    flops = engine.forward_flops(lambda v: functional_call(base, one, (v,)), dummy)
+    flops = engine.forward_flops(lambda v: models.call(base, one, v), dummy)
     key = (
         engine.signature(base),
         update.protocol,
@@ -262,7 +262,7 @@ def _optimizer(update: SharedUpdate, attack: Attack, problems: engine.Problems) 
     )
 
 
-def _finished(update, attack, problems, fixed, out, seconds, trace_seconds) -> Reconstruction:
+def _finished(update, attack, problems, fixed, out, seconds) -> Reconstruction:
     def pixels(v):
         x = problems.split(v)[0]
         return client.to_input(x, attack.normalise, False, update.mean, update.std)
@@ -292,7 +292,6 @@ def _finished(update, attack, problems, fixed, out, seconds, trace_seconds) -> R
         last_labels=classes(out.last),
         evaluations=out.evaluations,
         seconds=seconds,
-        trace_seconds=trace_seconds,
     )
 
 

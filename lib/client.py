@@ -4,11 +4,12 @@ Floor 2. The attacker never sees the batch: `SharedUpdate` carries the gradients
 difference), the public protocol and model, and what the threat model grants; nothing else.
 """
 
-from dataclasses import asdict, dataclass, field, fields, replace
+import copy
+from dataclasses import asdict, dataclass, field, fields
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad, vmap
+from torch.func import grad, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import log_softmax, one_hot, softmax
 
@@ -102,7 +103,7 @@ def update_function(base: nn.Module, protocol: Protocol):
     criterion = LOSSES[protocol.loss]
 
     def loss(params, buffers, x, target):
-        return criterion(functional_call(base, (params, buffers), (x,)), target)
+        return criterion(models.call(base, params | buffers, x), target)
 
     def weights(params, buffers, x, target):
         size, lr, now = protocol.local_batch or len(x), protocol.local_lr, params
@@ -116,10 +117,15 @@ def update_function(base: nn.Module, protocol: Protocol):
 
 
 def tensors(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Detached parameters and floating buffers of a victim (leading K axis in an ensemble)."""
+    """(trainable parameters, frozen ones and buffers), detached; leading K axis in an ensemble.
+
+    A client sends what it trains: `requires_grad=False` parameters are not part of the update.
+    """
     base, _ = models.architecture(model)
-    params = {n: p.detach() for n, p in base.named_parameters()}
-    return params, {n: b.detach() for n, b in base.named_buffers() if b.is_floating_point()}
+    named = [(n, p.detach(), p.requires_grad) for n, p in base.named_parameters()]
+    fixed = {n: p for n, p, trained in named if not trained}
+    fixed |= {n: b.detach() for n, b in base.named_buffers()}
+    return {n: p for n, p, trained in named if trained}, fixed
 
 
 # --- the shared update ---------------------------------------------------------------------------
@@ -163,6 +169,12 @@ class SharedUpdate:
                 raise ValueError(f"{len(g)} clients share updates of {len(params[name])} victims")
             if not torch.isfinite(g).all():
                 raise ValueError(f"the update of {name} holds NaN or infinite values")
+        if (self.labels is not None) != (self.threat.labels == "known"):
+            raise ValueError("labels are given exactly when threat.labels is 'known'")
+        if self.labels is not None and self.labels.shape != (len(self), self.batch_size):
+            raise ValueError(f"labels {tuple(self.labels.shape)} are not (K, B)")
+        if _fits(self.model, self.shape) != self.num_classes:
+            raise ValueError(f"the model does not have {self.num_classes} outputs")
 
     def __len__(self) -> int:  # K
         return len(next(iter(self.gradients.values())))
@@ -178,18 +190,17 @@ class SharedUpdate:
         An auditor brings what their framework sent; no batch is needed.
         """
         protocol = protocol or Protocol()
-        ready = models.prepare(model, protocol.mode, shape)
-        params, _ = tensors(ready)
-        stacked = models.architecture(ready)[1]
-        g = (
-            dict(gradients)
-            if hasattr(gradients, "items")
-            else dict(zip(params, gradients, strict=True))
-        )
-        lift = not stacked and all(t.shape == params[n].shape for n, t in g.items() if n in params)
-        g = {
-            n: (t[None] if lift else t).detach().to(params[n]) for n, t in g.items() if n in params
-        }
+        ready = models.prepare(model, protocol.mode)
+        models.try_batched(ready, shape)
+        params, stacked = tensors(ready)[0], models.architecture(ready)[1]
+        given = gradients if hasattr(gradients, "items") else dict(enumerate(gradients))
+        if not hasattr(gradients, "items") and len(given) == len(params):
+            given = dict(zip(params, given.values(), strict=True))
+        if set(given) != set(params) or any(t is None for t in given.values()):
+            raise ValueError(f"give a gradient for each of the parameters {', '.join(params)}")
+        g = {n: torch.as_tensor(t).detach().to(params[n]) for n, t in given.items()}
+        if not stacked and all(t.shape == params[n].shape for n, t in g.items()):
+            g = {n: t[None] for n, t in g.items()}  # one client
         return cls(g, protocol, ready, tuple(shape), num_classes, **kwargs)
 
     @classmethod
@@ -202,8 +213,9 @@ class SharedUpdate:
             raise ValueError(
                 "from_weights needs a protocol that sends 'weights' (with its local_lr)"
             )
+        model = copy.deepcopy(model)  # the caller's keeps its weights
         model.load_state_dict(before)
-        names = [n for n, _ in model.named_parameters()]
+        names = [n for n, p in model.named_parameters() if p.requires_grad]
         difference = {n: after[n] - before[n] for n in names}
         return cls.from_gradients(
             model, difference, protocol, shape=shape, num_classes=num_classes, **kwargs
@@ -220,7 +232,8 @@ class SharedUpdate:
     @classmethod
     def load(cls, path, model: nn.Module) -> "SharedUpdate":
         """Read a saved update; `model` gives the architecture, its weights are replaced."""
-        saved = torch.load(path, weights_only=True)
+        device = next(model.parameters()).device
+        saved = torch.load(path, weights_only=True, map_location=device)
         state = saved.pop("state")
         protocol, threat = Protocol(**saved.pop("protocol")), ThreatModel(**saved.pop("threat"))
         ready = models.prepare(model, protocol.mode)
@@ -229,7 +242,7 @@ class SharedUpdate:
         for name, value in {**state["params"], **state["buffers"]}.items():
             if name not in named or named[name].shape != value.shape:
                 raise ValueError(f"the update's {name} does not fit this model")
-            named[name].data.copy_(value)
+            named[name].data = value  # with its dtype
         saved["shape"] = tuple(saved["shape"])
         return cls(protocol=protocol, threat=threat, model=ready, **saved)
 
@@ -252,7 +265,7 @@ class SharedUpdate:
             "input of the model": "(x - mean) / std" if p.normalise else "x in [0, 1]",
             "batch size": "known to the attacker",
             "labels": t.labels,
-            "BatchNorm statistics": t.bn_statistics,
+            "BatchNorm statistics": "stored, public" if p.mode == "eval" else t.bn_statistics,
             "prior data": t.prior_data or "none",
             "defense": "known" if t.defense_known else "not known to the attacker",
         }
@@ -277,22 +290,26 @@ def share(model, batch, protocol=None, defense=None, threat=None, seed=0) -> Sha
     """
     protocol, threat = protocol or Protocol(), threat or ThreatModel()
     shape = tuple(batch.images.shape[2:])
-    _fits(model, shape)
-    ready = models.prepare(model, protocol.mode, shape)
+    run.current()  # ieee float32, also for those who did not start a run
+    ready = models.prepare(model, protocol.mode)
+    classes = _fits(ready, shape)
+    models.try_batched(ready, shape)
     base, stacked = models.architecture(ready)
     params, buffers = tensors(ready)
     device = next(iter(params.values())).device
     if stacked and ready.size != len(batch.images):
         raise ValueError(f"{len(batch.images)} clients but an ensemble of {ready.size} victims")
-    classes = _fits(ready, shape)
     labels = batch.labels
+    if threat.labels == "equal" and bool((labels != labels[:, :1]).any()):
+        raise ValueError("threat.labels is 'equal', but the images of a client differ in label")
     if int(labels.min()) < 0 or int(labels.max()) >= classes:
         raise ValueError(f"labels must lie in 0..{classes - 1}, the model's outputs")
     steps = defense if isinstance(defense, tuple) else () if defense is None else (defense,)
     rngs = [run.generator("defense", seed, k) for k in range(len(batch.images))]
-    x, target = _encoded(batch.images, labels, classes, steps, rngs)
-    x = to_input(x, False, protocol.normalise, batch.mean, batch.std).to(device)
-    target = target.to(device, x.dtype)
+    x, target, labels = _encoded(batch.images, labels, classes, steps, rngs)
+    x = x.to(next(iter(params.values())))
+    x = to_input(x, False, protocol.normalise, batch.mean, batch.std)
+    target = target.to(x)
     gradients = _updates(base, params, buffers, stacked, protocol, x, target, steps)
     for step in steps:
         if hasattr(step, "update"):
@@ -324,15 +341,18 @@ def _fits(model: nn.Module, shape: tuple) -> int:
         2, *shape, device=next(iter(p.values())).device, dtype=next(iter(p.values())).dtype
     )
     try:
-        return functional_call(base, (p, b), (x,)).shape[-1]
+        out = models.call(base, p | b, x)
     except RuntimeError as error:
         raise ValueError(f"images of shape {shape} do not fit the model: {error}") from error
+    if not isinstance(out, Tensor) or out.dim() != 2:
+        raise ValueError("the model must return logits of shape (batch, classes)")
+    return out.shape[1]
 
 
-def _encoded(images, labels, classes, steps, rngs):
+def _encoded(images, truth, classes, steps, rngs):
     """What each client feeds: after `draw` and `encode` of every defense, in order."""
-    xs, targets = [], []
-    for x, y, rng in zip(images, labels, rngs, strict=True):
+    xs, targets, labels = [], [], []
+    for x, y, rng in zip(images, truth, rngs, strict=True):
         target = one_hot(y, classes).to(x.dtype)
         for step in steps:
             if hasattr(step, "draw"):
@@ -342,7 +362,10 @@ def _encoded(images, labels, classes, steps, rngs):
                 x, target = step.encode(x, target, rng)
         xs.append(x)
         targets.append(target)
-    return torch.stack(xs), torch.stack(targets)
+        labels.append(y)
+    if len({len(x) for x in xs}) > 1:
+        raise ValueError("a defense drew batches of different sizes: clients must share one size")
+    return torch.stack(xs), torch.stack(targets), torch.stack(labels)
 
 
 def _updates(base, params, buffers, stacked, protocol, x, target, steps) -> dict[str, Tensor]:
@@ -363,13 +386,3 @@ def _updates(base, params, buffers, stacked, protocol, x, target, steps) -> dict
     axis = 0 if stacked else None
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
         return vmap(one, in_dims=(axis, axis, 0, 0), chunk_size=32)(params, buffers, x, target)
-
-
-def withheld(update: SharedUpdate, **granted) -> SharedUpdate:
-    """The same update under a threat model that grants less (granting more needs the client)."""
-    threat = replace(update.threat, **granted)
-    if threat.labels == "known" and update.labels is None:
-        raise AssumptionError("labels were not granted when the update was shared")
-    return replace(
-        update, threat=threat, labels=update.labels if threat.labels == "known" else None
-    )

@@ -7,7 +7,7 @@ targets, transposed weights) is moved to a prologue that runs once an attack.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, fx, nn
@@ -15,8 +15,6 @@ from torch.func import grad_and_value, vmap
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
-
-from lib import run
 
 # A forward pass of more floating point operations than this keeps both cores busy with one
 # problem; batching it only spills the caches (bench/table.md, ConvNet width 64 against 16). A
@@ -30,15 +28,32 @@ _GRAPHS: dict = {}  # key -> (body graph, prologue graph, which inputs each take
 
 
 def signature(model: nn.Module) -> tuple:
-    """What decides a module's graph: each submodule's class and plain attributes, no weights."""
-    plain = (int, float, str, bool, tuple, type(None))
+    """What decides a module's graph: each submodule's class and attributes, no tensors."""
+    own = set(nn.Module().__dict__)
+    return tuple(
+        (name, type(m), *((k, _plain(v)) for k, v in sorted(m.__dict__.items()) if k not in own))
+        for name, m in model.named_modules(remove_duplicate=False)
+    )
 
-    def attributes(m):
-        for k, v in sorted(m.__dict__.items()):
-            if not k.startswith("_"):
-                yield k, v if isinstance(v, plain) else id(v)
 
-    return tuple((name, type(m), *attributes(m)) for name, m in model.named_modules())
+def _plain(value):
+    """A value to compare by; what is not plain data is compared by identity, and kept alive."""
+    if isinstance(value, int | float | str | bool | type(None)):
+        return value
+    if isinstance(value, tuple | list):
+        return tuple(map(_plain, value))
+    return _Same(value)
+
+
+class _Same:
+    def __init__(self, value):
+        self.value = value
+
+    def __hash__(self):
+        return id(self.value)
+
+    def __eq__(self, other):
+        return isinstance(other, _Same) and self.value is other.value
 
 
 def traced(function: Callable, moving: list[Tensor], fixed: list[Tensor], key: tuple) -> Callable:
@@ -53,6 +68,8 @@ def traced(function: Callable, moving: list[Tensor], fixed: list[Tensor], key: t
         flat = lambda *ts: function(list(ts[: len(moving)]), list(ts[len(moving) :]))  # noqa: E731
         with sdpa_kernel(SDPBackend.MATH):
             graph = make_fx(flat)(*(t.detach() for t in tensors))
+        if len(_GRAPHS) >= 64:  # a long session with many shapes: forget the oldest
+            _GRAPHS.pop(next(iter(_GRAPHS)))
         _GRAPHS[key] = _split(_cleaned(graph), len(moving))
     body, prologue = _GRAPHS[key]
     kept = prologue.forward(*fixed)
@@ -135,10 +152,7 @@ class Problems:
     flops: float = 0.0
 
     def select(self, keep: Tensor) -> "Problems":
-        own = {n: t[keep] for n, t in self.own.items()}
-        return Problems(
-            self.objective, self.shared, own, self.x_shape, self.z_shape, self.key, self.flops
-        )
+        return replace(self, own={n: t[keep] for n, t in self.own.items()})
 
     def split(self, v: Tensor) -> tuple[Tensor, Tensor | None]:
         """(..., N) variables as images (..., B, C, H, W) and label logits (..., B, classes)."""
@@ -215,7 +229,7 @@ def evaluator(problems: Problems, K: int, R: int, device: torch.device) -> Calla
 def _example(problems: Problems, lead: tuple, own: list, shared: list) -> list[Tensor]:
     like = next(iter(own or shared))
     shapes = [problems.x_shape] + ([] if problems.z_shape is None else [problems.z_shape])
-    return [torch.rand(*lead, *s, device=like.device, dtype=like.dtype) for s in shapes]
+    return [torch.full((*lead, *s), 0.5, device=like.device, dtype=like.dtype) for s in shapes]
 
 
 def forward_flops(call: Callable, *args) -> float:
@@ -280,30 +294,20 @@ def minimise(problems, start, make_optimizer, iterations, record=(), bar=None) -
         done = optimizer.finished.all(1) if i % every == 0 else None
         if done is not None and int(done.sum()) * 2 >= len(alive):
             _store(out, alive, optimizer, best, best_loss)
+            out.losses[i + 1 :, alive[done]] = out.losses[i, alive[done]]
             if bool(done.all()):
-                _finish(out, record, i, iterations)
+                out.states |= {r: out.last.clone() for r in record if r > i}
                 if bar is not None:
                     bar.update(iterations - i - 1)
                 return out
             alive, problems, step = alive[~done], problems.select(~done), None
             optimizer.select(~done)
     _store(out, alive, optimizer, best, best_loss)
-    _finish(out, (), iterations, iterations)
     return out
 
 
 def _store(out: Outcome, alive: Tensor, optimizer, best: Tensor, best_loss: Tensor) -> None:
     out.best[alive], out.best_loss[alive], out.last[alive] = best, best_loss, optimizer.v
-
-
-def _finish(out: Outcome, record, i: int, iterations: int) -> None:
-    """Problems that left keep their last objective and state."""
-    for r in record:
-        if i < r <= iterations:
-            out.states[r] = out.last.clone()
-    losses = out.losses
-    for j in range(1, len(losses)):
-        losses[j] = torch.where(torch.isnan(losses[j]), losses[j - 1], losses[j])
 
 
 class _Tracked:
@@ -374,7 +378,3 @@ def _joined(parts: list[Outcome]) -> Outcome:
     return Outcome(
         cat("best"), cat("best_loss"), cat("last"), cat("losses", 1), states, cat("evaluations")
     )
-
-
-def progress(desc: str, total: int):
-    return run.progress(total=total, desc=desc)

@@ -57,7 +57,7 @@ def attack(
     indices = stride * torch.arange(first * batch_size, last * batch_size)
     batch = pictures.clients(last - first, batch_size, indices=indices.view(-1, batch_size))
     model = models.ensemble(
-        VICTIMS[victim["name"]],
+        _named(VICTIMS, victim),
         pictures,
         seeds=[seed * 10**6 + k for k in range(first, last)],
         **_arguments(victim),
@@ -66,14 +66,22 @@ def attack(
         model,
         batch,
         client.Protocol(**(protocol or {})),
-        DEFENSES[defense["name"]](**_arguments(defense)) if defense else None,
+        _named(DEFENSES, defense)(**_arguments(defense)) if defense else None,
         client.ThreatModel(**(threat or {})),
         seed,
     )
-    chosen = ATTACKS[attack["name"]](**_arguments(attack))
+    chosen = _named(ATTACKS, attack)(**_arguments(attack))
+    if layers and chosen.labels != "joint":
+        raise ValueError("layers=True follows the dummy labels: the attack must optimise them")
     start = attacks.starts(update, chosen, restarts, seed, first)
     guess = attacks.reconstruct(update, chosen, restarts, seed, record or (), chunk, start)
     return _rows(update, batch, guess, first, shown * data.shareable(pictures.name), layers)
+
+
+def _named(known: dict, described: dict):
+    if described.get("name") not in known:
+        raise ValueError(f"unknown name {described.get('name')!r}: one of {', '.join(known)}")
+    return known[described["name"]]
 
 
 def _arguments(described: dict) -> dict:

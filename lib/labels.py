@@ -6,27 +6,28 @@ from torch import Tensor
 from lib.client import AssumptionError, SharedUpdate
 
 
-def row_sums(update: SharedUpdate) -> Tensor:
-    """(K, classes): the summed rows of the last dense layer's weight gradient.
+def class_scores(update: SharedUpdate) -> Tensor:
+    """(K, classes): dl/dlogits summed over the batch, up to a positive factor.
 
-    Found as the last parameter with two axes and one row a class. A weight difference has the
-    opposite sign and is turned round.
+    From the last dense layer: its bias gradient, which is exact; without a bias the summed rows of
+    its weight gradient, as the iDLG code does, which need non-negative features (sigmoid, ReLU).
+    A weight difference has the opposite sign and is turned round.
     """
-    names = [
-        n for n, g in update.gradients.items() if g.dim() == 3 and g.shape[1] == update.num_classes
-    ]
-    if not names:
-        raise ValueError(
-            "no dense layer with one row a class: labels cannot be read off this model"
-        )
-    sign = 1 if update.protocol.sends == "gradients" else -1
-    return sign * update.gradients[names[-1]].sum(-1)
+    names, C = list(update.gradients), update.num_classes
+    last = update.gradients[names[-1]]
+    if last.dim() == 2 and names[-1].endswith("bias") and len(names) > 1:
+        weight, scores = update.gradients[names[-2]], last
+    else:
+        weight, scores = last, last.sum(-1)
+    if weight.dim() != 3 or weight.shape[1] != C:
+        raise ValueError("the model does not end in a dense layer: no labels can be read off it")
+    return scores if update.protocol.sends == "gradients" else -scores
 
 
 def infer(update: SharedUpdate) -> Tensor:
-    """(K, B) labels by iDLG's rule: the class whose row of the last layer's gradient is negative.
+    """(K, B) labels by iDLG's rule: the class with a negative gradient in the last layer.
 
-    dl/dlogit_c = p_c - 1 < 0 only for the true class, times non-negative features (Zhao et al.
+    dl/dlogit_c = p_c - 1 < 0 for the true class alone (Zhao et al.
     2020). Exact for one image, or for images of one label. More labels in a batch need
     to be granted: AssumptionError.
     """
@@ -39,4 +40,4 @@ def infer(update: SharedUpdate) -> Tensor:
             f"labels of {update.batch_size} images cannot be inferred by iDLG's rule; grant "
             "labels='known' (or 'equal'), or optimise them jointly as DLG does"
         )
-    return torch.argmin(row_sums(update), -1)[:, None].expand(-1, update.batch_size)
+    return torch.argmin(class_scores(update), -1)[:, None].expand(-1, update.batch_size)

@@ -103,7 +103,8 @@ def score(guess, truth, match=True, root=None):
     _check_pair(guess, truth)
     if truth.ndim != 5 or truth.numel() == 0:
         raise ValueError(f"images must be (K, B, C, H, W), not {tuple(truth.shape)}")
-    guess, truth = guess.detach(), truth.detach()
+    truth = truth.detach()
+    guess = guess.detach().to(truth)
     K, B = truth.shape[:2]
     finite = guess.isfinite().flatten(2).all(-1)  # (K, B)
     order = matching(guess, truth) if match else torch.arange(B).expand(K, B)

@@ -179,15 +179,17 @@ class Ensemble(nn.Module):
         super().__init__()
         params, buffers = stack_module_state(members)
         self.size = len(members)
-        self.base = copy.deepcopy(members[0])
-        for name, p in params.items():
-            _assign(self.base, name, nn.Parameter(p.detach()))
+        self.base, first = copy.deepcopy(members[0]), {}
+        for name, p in members[0].named_parameters(remove_duplicate=False):
+            if id(p) not in first:  # a tied weight has several names
+                first[id(p)] = nn.Parameter(params[name].detach(), requires_grad=p.requires_grad)
+            _assign(self.base, name, first[id(p)])
         for name, b in buffers.items():
             _assign(self.base, name, b)
 
     def forward(self, x: Tensor) -> Tensor:  # (K, B, C, H, W) -> (K, B, classes)
         state = dict(self.base.named_parameters()) | dict(self.base.named_buffers())
-        return vmap(lambda s, v: functional_call(self.base, s, (v,)))(state, x)
+        return vmap(lambda s, v: call(self.base, s, v))(state, x)
 
 
 def ensemble(builder: Callable[..., nn.Module], images, seeds, **kwargs) -> Ensemble:
@@ -201,6 +203,20 @@ def ensemble(builder: Callable[..., nn.Module], images, seeds, **kwargs) -> Ense
 def _assign(module: nn.Module, name: str, value: Tensor) -> None:
     *path, leaf = name.split(".")
     setattr(module.get_submodule(".".join(path)), leaf, value)
+
+
+def call(base: nn.Module, state: dict[str, Tensor], x: Tensor) -> Tensor:
+    """`base` on x with the tensors of `state`, tied ones under all their names.
+
+    torch's own tying swaps a module that is reused under two names twice, and restores it wrongly.
+    """
+    first, tied = {}, {}
+    for prefix, m in base.named_modules():
+        for leaf, t in (*m._parameters.items(), *m._buffers.items()):
+            name = f"{prefix}.{leaf}" if prefix else leaf
+            if t is not None and first.setdefault(id(t), name) in state:
+                tied[name] = state[first[id(t)]]
+    return functional_call(base, tied, (x,), tie_weights=False)
 
 
 def architecture(model: nn.Module) -> tuple[nn.Module, bool]:
@@ -246,25 +262,22 @@ class _BatchStatistics(nn.Module):
         return out if self.bias is None else out + self.bias.reshape(axes)
 
 
-def prepare(model: nn.Module, mode: str = "eval", shape: tuple | None = None) -> nn.Module:
+def prepare(model: nn.Module, mode: str = "eval") -> nn.Module:
     """A copy of `model` that `vmap` and double backward can run; its output is unchanged.
 
     BatchNorm becomes the affine map it is (mode "eval") or batch statistics without buffers
-    ("train"); Dropout is switched off in both (the assumptions card says so). With `shape`
-    (C, H, W) the copy is tried, and a module that still cannot be batched raises `ValueError`
-    naming the layer. Parameter names stay those of `model`.
+    ("train"); Dropout is switched off in both (the assumptions card says so). Parameter names
+    stay those of `model`.
     """
     if mode not in ("eval", "train"):
         raise ValueError(f"unknown mode {mode!r}: 'eval' or 'train'")
-    out = copy.deepcopy(model).eval()
-    for name, m in list(out.named_modules()):
-        new = _batchable(m, mode)
+    out, made = copy.deepcopy(model).eval(), {}
+    for name, m in list(out.named_modules(remove_duplicate=False)):
+        new = made.setdefault(id(m), _batchable(m, mode))
         if new is not m:
             if not name:
                 return new
             _assign(out, name, new)
-    if shape is not None:
-        _try_batched(out, shape)
     return out
 
 
@@ -279,7 +292,8 @@ def _batchable(m: nn.Module, mode: str) -> nn.Module:
     return m
 
 
-def _try_batched(model: nn.Module, shape: tuple) -> None:
+def try_batched(model: nn.Module, shape: tuple) -> None:
+    """ValueError naming the layer, where a prepared model cannot be attacked in batches."""
     base, stacked = architecture(model)
     entered, hooks = [], []
     for name, m in base.named_modules():
@@ -288,12 +302,11 @@ def _try_batched(model: nn.Module, shape: tuple) -> None:
         hooks.append(m.register_forward_hook(lambda m, a, o: entered.pop() and None))
     p0 = {n: p.detach()[0] if stacked else p.detach() for n, p in base.named_parameters()}
     b0 = {n: b[0] if stacked else b for n, b in base.named_buffers()}
-    x = torch.rand(
-        2, 2, *shape, device=next(iter(p0.values())).device, dtype=next(iter(p0.values())).dtype
-    )
+    like = next(iter(p0.values()))
+    x = torch.linspace(0, 1, 4 * math.prod(shape)).view(2, 2, *shape).to(like)
 
     def distance(v):  # a gradient of a gradient, as every attack needs
-        g = grad(lambda p: functional_call(base, (p, b0), (v,)).square().mean())(p0)
+        g = grad(lambda p: call(base, p | b0, v).square().mean())(p0)
         return sum(t.square().sum() for t in g.values())
 
     try:

@@ -85,7 +85,8 @@ def sweep(name, compute, quick, paper, version=1, minutes=None, gib=None, compar
         found = [_read(one) for one in parts["paper"]]
         return _joined(found) if found and all(found) else None
 
-    made = SimpleNamespace(name=name, run=run, stored=stored, minutes=minutes, gib=gib,
+    made = SimpleNamespace(name=name, configs=configs, run=run, stored=stored, minutes=minutes,
+                           gib=gib,
                            files=[one.path for one in parts[profile]],
                            done=lambda: sum(_read(one) is not None for one in parts[profile]))
     _session.sweeps.append(made)

@@ -91,6 +91,14 @@ def test_attacks_that_need_more_than_is_granted_are_refused():
         attacks.reconstruct(mse, attacks.inverting_gradients(iterations=2))
 
 
+def test_a_loaded_update_is_attacked_as_the_original(tmp_path):
+    update = client.share(models.lenet(Shape()), batch(K=2))
+    update.save(tmp_path / "update.pt")
+    again = client.SharedUpdate.load(tmp_path / "update.pt", models.lenet(Shape(), seed=9))
+    a, b = (attacks.reconstruct(u, attacks.dlg(iterations=3)) for u in (update, again))
+    assert torch.equal(a.images, b.images)
+
+
 def test_bad_input_is_one_clear_error():
     u = client.share(models.lenet(Shape()), batch(K=1))
     for call in (
@@ -102,6 +110,7 @@ def test_bad_input_is_one_clear_error():
         lambda: attacks.reconstruct(u, attacks.dlg(iterations=1), restarts=0),
         lambda: attacks.reconstruct(u, attacks.dlg(iterations=1), chunk=0),
         lambda: attacks.reconstruct(u, attacks.dlg(iterations=1), record=[2]),
+        lambda: attacks.reconstruct(u, attacks.dlg(1), start=(torch.zeros(1, 1, 2), None)),
     ):
         with pytest.raises(ValueError):
             call()

@@ -197,6 +197,7 @@ def test_non_finite_problems_keep_their_best_state_and_leave(monkeypatch):
     assert torch.isfinite(out.best).all() and torch.isfinite(out.best_loss).all()
     assert out.best_loss[1] < 3 and out.evaluations[1] < out.evaluations[0]
     assert out.best_loss[0] < 1e-2
+    assert torch.isnan(out.losses[6:, 1]).all(), "a diverged problem is not painted over"
     assert out.states[39].shape == (2, 1, 3) and torch.isfinite(out.losses[-1, 0]).all()
 
 
@@ -209,3 +210,47 @@ def test_graphs_are_reused_over_weights_and_refused_over_other_models():
     assert len(engine._GRAPHS) == n
     attacks.reconstruct(update_of(models.lenet(Shape(), activation="tanh"), b), attack)
     assert len(engine._GRAPHS) > n
+
+
+class Scaled(torch.nn.Module):
+    """Differs from its twin by a private attribute and an integer buffer alone."""
+
+    def __init__(self, scale, order):
+        super().__init__()
+        self._scale, self.dense = scale, torch.nn.Linear(64, 4)
+        torch.nn.init.constant_(self.dense.weight, 0.01)
+        self.register_buffer("order", order)
+
+    def forward(self, x):
+        return self.dense((x.flatten(1)[:, self.order] * self._scale).tanh())
+
+
+def test_graphs_are_not_shared_by_models_that_look_alike():
+    b, attack = batch(K=2, dtype=torch.float64), replace(ATTACKS["dlg"], iterations=1)
+    orders = torch.arange(64), torch.arange(64).flip(0)
+    for scale, order in ((1.0, orders[0]), (2.0, orders[0]), (1.0, orders[1])):
+        update = update_of(Scaled(scale, order), b)
+        x, z = attacks.starts(update, attack)
+        problems, _ = attacks._problems(update, attack, z)
+        loss, _ = engine.evaluator(problems, 2, 1, x.device)(problems.join(x, z))
+        for k in range(2):
+            own = {n: t[k] for n, t in problems.own.items()}
+            one = problems.objective(x[k, 0], z[k, 0], problems.shared, own)
+            torch.testing.assert_close(loss[k, 0], one)
+
+
+def test_a_chunk_that_does_not_fit_is_halved():
+    seen = []
+
+    def attack(clients):
+        n = clients.stop - clients.start
+        if n > 2:
+            raise torch.cuda.OutOfMemoryError
+        seen.append(n)
+        v = torch.arange(clients.start, clients.stop).view(-1, 1, 1).float()
+        return engine.Outcome(v, v[..., 0], v, v[..., 0][None], {0: v}, v[..., 0])
+
+    out = engine.in_chunks(7, None, attack)
+    assert seen == [2, 2, 2, 1] and out.best.flatten().tolist() == list(range(7))
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        engine.in_chunks(1, None, lambda clients: attack(slice(0, 3)))

@@ -66,7 +66,7 @@ def test_prepare_changes_no_output_in_eval_mode():
         if isinstance(m, nn.BatchNorm2d):
             m.running_mean.normal_(), m.running_var.uniform_(0.5, 2), m.weight.data.normal_()
     x = torch.rand(4, 3, 16, 16)
-    ready = models.prepare(model, "eval", (3, 16, 16))
+    ready = models.prepare(model, "eval")
     assert [n for n, _ in ready.named_parameters()] == [n for n, _ in model.named_parameters()]
     torch.testing.assert_close(ready(x), model(x))
     assert any(isinstance(m, nn.BatchNorm2d) for m in model.modules()), (
@@ -77,7 +77,7 @@ def test_prepare_changes_no_output_in_eval_mode():
 def test_prepare_uses_batch_statistics_in_train_mode():
     model = models.convnet(Shape((1, 9, 9)), width=4)
     x = torch.rand(6, 1, 9, 9)
-    torch.testing.assert_close(models.prepare(model, "train", (1, 9, 9))(x), model.train()(x))
+    torch.testing.assert_close(models.prepare(model, "train")(x), model.train()(x))
 
 
 def test_prepare_names_the_layer_that_cannot_be_batched():
@@ -87,7 +87,7 @@ def test_prepare_names_the_layer_that_cannot_be_batched():
 
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), Sorts(), nn.Linear(8, 4))
     with pytest.raises(ValueError, match=r"2 \(Sorts\)"):
-        models.prepare(model, shape=(1, 8, 8))
+        models.try_batched(models.prepare(model), (1, 8, 8))
 
 
 def test_ensemble_is_its_members():
@@ -95,3 +95,29 @@ def test_ensemble_is_its_members():
     together = models.ensemble(models.lenet, images, seeds=range(3), activation="tanh")
     for k in range(3):
         torch.testing.assert_close(together(x)[k], models.lenet(images, "tanh", seed=k)(x[k]))
+
+
+class Reused(nn.Module):
+    """One BatchNorm under two names, a weight tied to another, an integer buffer."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(64, 64), nn.Linear(64, 64)
+        self.second.weight = self.first.weight
+        self.norm = nn.BatchNorm1d(64)
+        self.again = self.norm
+        self.head = nn.Linear(64, 4)
+        self.register_buffer("order", torch.randperm(64))
+
+    def forward(self, x):
+        x = self.norm(self.first(x.flatten(1)[:, self.order]).sigmoid())
+        return self.head(self.again(self.second(x)))
+
+
+def test_reused_modules_tied_weights_and_integer_buffers():
+    members, x = [Reused() for _ in range(3)], torch.rand(3, 5, 1, 8, 8)
+    train = models.prepare(members[0], "train")
+    torch.testing.assert_close(train(x[0]), members[0].train()(x[0]))
+    together = models.Ensemble([m.eval() for m in members])
+    for k in range(3):
+        torch.testing.assert_close(together(x)[k], members[k](x[k]))

@@ -7,6 +7,7 @@ Everything else comes from the environment, as make exports it: PROFILE, FRESH, 
 DATA_ROOT.
 """
 
+import fcntl
 import hashlib
 import json
 import os
@@ -72,6 +73,7 @@ def write(path, notebook) -> None:
 def figures(name, profile) -> None:
     given, build = parameters(), ROOT / "build" / profile
     shown, code = ROOT / "figures" / profile / name, code_hash(name, given)
+    lock = alone(build, name)
     restore(shown)
     if os.environ.get("FRESH") != "1" and up_to_date(name, profile, code):
         print(f"{name}: nothing to do ({profile})")
@@ -83,8 +85,20 @@ def figures(name, profile) -> None:
     execute(name, build, given)
     check_floats(name, build / name)
     swap(build / name, shown)
+    lock.close()                                             # not earlier: closing lets others in
     (build / f"{name}.stamp").write_text(code + cells_hash(name))
     print(f"{name}: done in {time.monotonic() - begin:.0f} s, {shown.relative_to(ROOT)}/")
+
+
+def alone(build, name):
+    """The lock of one notebook and profile: a second run would clear the first one's products."""
+    build.mkdir(parents=True, exist_ok=True)
+    lock = open(build / f".{name}.lock", "w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise Failed("is running already, in another process") from error
+    return lock
 
 
 def up_to_date(name, profile, code) -> bool:
