@@ -1,4 +1,4 @@
-"""House style: figures at a paper's column width, image sheets, curves and dots with their spread.
+"""House style: figures at a paper's column width, image sheets, dots with their spread.
 
 Floor 0. Widths are fractions of a text width of 5.5 inches, so text keeps its size in print.
 """
@@ -38,21 +38,27 @@ def axes(columns=1, rows=1, width=1.0, height=0.4, **kwargs):
 def sheet(images, row_labels=(), column_labels=(), notes=None, width=1.0):
     """A sheet of images (rows, columns, C, H, W), clipped to [0, 1]; NaN pixels are shown grey.
 
-    notes: a list of lists of texts under the images (None: no text). Returns the figure.
+    notes: for each row a list of texts under its images, or an empty list. Returns the figure.
     """
     images = np.asarray(images, dtype=np.float32)
     R, C = images.shape[:2]
+    notes = notes or [[]] * R
     side = TEXT_WIDTH * width / (C + 0.4)
-    text = 0.17 if notes is not None else 0.03
+    lines = [max((text.count("\n") + 1 for text in row), default=0) for row in notes]
+    heights = [side + 0.06 + 0.115 * n for n in lines]  # inches
     fig, grid = plt.subplots(
-        R, C, figsize=(TEXT_WIDTH * width, R * (side + text) + 0.25), squeeze=False
+        R,
+        C,
+        figsize=(TEXT_WIDTH * width, sum(heights) + 0.22),
+        squeeze=False,
+        height_ratios=heights,
     )
-    fig.subplots_adjust(0.09, 0.02, 0.995, 1 - 0.22 / fig.get_figheight(), 0.06, text / side)
+    fig.subplots_adjust(0.09, 0, 0.995, 1 - 0.2 / fig.get_figheight(), 0.06, 0)
     for r in range(R):
         for c in range(C):
             _picture(grid[r, c], images[r, c])
-            if notes is not None:
-                grid[r, c].set_xlabel(notes[r][c], fontsize=6, labelpad=1.5)
+            if notes[r]:
+                grid[r, c].set_xlabel(notes[r][c], fontsize=7, labelpad=1.5)
         if len(row_labels):
             grid[r, 0].set_ylabel(row_labels[r], fontsize=7)
     for c, label in enumerate(column_labels):
@@ -64,16 +70,9 @@ def _picture(ax, image) -> None:
     picture = np.where(np.isfinite(image), image, 0.5).clip(0, 1).transpose(1, 2, 0)
     picture = picture.squeeze(-1) if picture.shape[-1] == 1 else picture
     ax.imshow(picture, cmap="gray", vmin=0, vmax=1)
-    ax.set(xticks=[], yticks=[])
+    ax.set(xticks=[], yticks=[], anchor="N")
     for spine in ax.spines.values():
         spine.set_linewidth(0.4)
-
-
-def band(ax, x, values, label, **kwargs) -> None:
-    """Median (line) and quartiles (band) of values (n, len(x)) over their first axis."""
-    low, middle, high = np.nanquantile(values, (0.25, 0.5, 0.75), axis=0)
-    (line,) = ax.plot(x, middle, label=label, lw=1.2, **kwargs)
-    ax.fill_between(x, low, high, color=line.get_color(), alpha=0.18, lw=0)
 
 
 def dots(ax, position, values, color=None, seed=0) -> None:
