@@ -506,6 +506,8 @@ display(Markdown(
 # %%
 def decided(good, n, level=0.5):
     """True or False where the interval of a share lies above or below the level, else None; and the text."""
+    if not n:
+        return None, "0/0"
     low, high = stats.binomtest(int(good), int(n)).proportion_ci(method="wilson")
     return True if low > level else False if high < level else None, f"{good}/{n} [{low:.2f}, {high:.2f}]"
 
