@@ -360,7 +360,7 @@ states, truth = eight.arrays["states"] / 255.0, eight.arrays["truth"] / 255.0
 at = [0, 20, FILM[run.profile][-1]]
 first = eight.table[eight.table["client"] == 0].sort_values("image")
 sheet = np.concatenate((states[0, [RECORD[run.profile].index(i) for i in at]], truth[:1]))
-below = [f"= dummy {i + 1}\nMSE {m:.0e}" for i, m in zip(first["guess"], first["mse"], strict=True)]
+below = [f"{'=' if m < RECOVERED else 'nearest:'} dummy {i + 1}\nMSE {m:.0e}" for i, m in zip(first["guess"], first["mse"], strict=True)]
 fig = plots.sheet(
     sheet, ["start", *(f"{i} it." for i in at[1:]), "truth"], [f"dummy {i + 1}" for i in range(8)], [[], [], [], below]
 )
@@ -426,14 +426,14 @@ for i, name in enumerate(sets):
     mse = cells[name].table.mse.fillna(np.inf)
     plots.dots(ax, i, mse.clip(1e-10, 1e3), color=f"C{i}")
     ax.plot([i + 0.2, i + 0.36], [clipped[name].mean()] * 2, color="C3", lw=1.8)
-    ax.text(i, 8e3, f"{(mse < RECOVERED).sum()} of {len(mse)} recovered", ha="center", fontsize=7)
+    ax.text(i, 8e3, f"{(mse < RECOVERED).sum()} of {len(mse)}", ha="center", fontsize=7)
     if name in numbers.index:
         ax.plot([i - 0.2, i + 0.2], [numbers.value[name]] * 2, color="0.2", lw=1, ls=":")
 for style, label in (("C3-", "mean of the clipped images"), ("k:", "published mean (recalled)"), ("k-", "median, quartiles")):
     ax.plot([], [], style, lw=1.5, label=label)
-ax.axhline(RECOVERED, color="0.6", lw=0.8, ls="--", label=f"recovered: below {RECOVERED}")
+ax.axhline(RECOVERED, color="0.6", lw=0.8, ls="--", label=f"recovered (counts above): below {RECOVERED}")
 ax.axhspan(1, 1e5, color="0.93", lw=0)
-paper_set = [f"{called[n]}\n(published: {n})" if n in numbers.index else called[n] for n in sets]
+paper_set = [f"{called[n]}\n(published: {n})" if run.quick else n for n in sets]
 ax.set(yscale="log", ylabel="MSE of the image", ylim=(3e-11, 1e5), xticks=range(len(sets)), xticklabels=paper_set)
 fig.legend(loc="outside upper center", ncol=2)
 results.save_figure(fig, "fig6_mse")
@@ -579,19 +579,30 @@ ledger.table().drop(columns="stable").style.set_properties(**{"white-space": "no
 #   failures. *Supported by the dots and the clipped means of Figure 6.* Why the published one is smaller is *untested*: the
 #   paper gives no n, no seed and no success rate [recalled].
 #
+# - **The batch of eight, on CIFAR-10.** In the paper profile it did not come back in the iterations we ran (below, computed from
+#   the stored cell); every attack was still moving. The paper needs 2711 iterations for eight images [recalled], and
+#   updates one image at a time [quoted]. That either of these is the reason is *untested*: Table 1 is where to test it.
+#
 # ## Deviations
 #
 # - **No ResNet.** The images of the paper are said to be attacked on ResNet-56 [quoted]; the code holds a LeNet. The author of
 #   iDLG writes that ResNet "is too deep for realizing DLG" [read, issue 2 of that repository]. *Untested here so far.*
 # - **500 iterations, not 1200**, in the paper profile: the last column of Figure 3. How many attacks were still
-#   moving at the end:
+#   moving at the end, in this run and in the stored one:
 
 # %%
-pd.DataFrame({
-    called[n]: {"median evaluations": c.table.evaluations.median(), "of at most": 20 * FILM[run.profile][-1],
-                "still moving at the end": (c.table.evaluations >= 19 * FILM[run.profile][-1]).mean()}
-    for n, c in cells.items()
-}).T.style.format({"median evaluations": "{:.0f}", "of at most": "{:.0f}", "still moving at the end": "{:.0%}"})
+def ended(cell):
+    most = 20 * cell.config[0]["attack"]["iterations"]
+    moving = (cell.table.evaluations >= 0.95 * most).mean()
+    return {"n": cell.n, "recovered": int((cell.table.mse < RECOVERED).sum()), "evaluations, median": cell.table.evaluations.median(),
+            "of at most": most, "still moving": f"{moving:.0%}"}
+
+
+before = {**{n: leak[n].stored() for n in SETS}, "batch of 8": batches.stored()}
+pd.DataFrame(
+    {f"this run: {called.get(n, n)}": ended(c) for n, c in (*cells.items(), ("batch of 8", eight))}
+    | {f"paper profile: {n}": ended(c) for n, c in before.items() if c is not None}
+).T
 
 # %% [markdown]
 # ## Exercises
@@ -610,6 +621,6 @@ def first_layer(dummy, shared):
     return (dummy["0.weight"] - shared["0.weight"]).square().sum()
 
 
-own = replace(attacks.dlg(iterations=60, line_search=True), objective=first_layer)
+own = replace(attacks.dlg(iterations=20, line_search=True), objective=first_layer)
 own_guess = attacks.reconstruct(update, own, seed=seed)
 f"objective {float(own_guess.loss.min()):.0e}, MSE of the image {float(metrics.mse(own_guess.images, batch.images)):.0e}"
