@@ -26,38 +26,44 @@ class Attack:
     name: str
     objective: Callable  # D(dummy, shared): dicts of one client's gradients -> scalar
     priors: tuple = ()  # ((alpha, R), ...): alpha R(x) is added to D
-    labels: str = (
-        "joint"  # y': "joint" softmax of free logits, optimised; "infer" from the gradient
-    )
-    optimizer: str = "lbfgs"  # or "adam"
+    labels: str = "joint"  # y': softmax of free logits, optimised; "infer": off the gradient
+    optimizer: str = "lbfgs"  # "lbfgs_line_search": with back-tracking; "adam"
     iterations: int = 300  # n: Adam steps, or L-BFGS steps of up to 20 inner iterations
     lr: float = 1.0  # eta
     signed: bool = False  # Adam on the sign of the image's gradient
     decay: bool = False  # eta x 0.1 at 3/8, 5/8, 7/8 of n
     normalise: bool = False  # optimise z = (x - mean) / std; start, priors and box are in z
     box: bool = False  # project to [0, 1] (in z where normalised) after each Adam step
-    line_search: bool = False  # back-tracking for L-BFGS, which the papers do not use
+    in_turn: bool = False  # L-BFGS moves one image of the batch an iteration, i mod B
 
     def __post_init__(self):
         if self.labels not in ("joint", "infer"):
             raise ValueError(f"unknown labels {self.labels!r}: 'joint' or 'infer'")
-        if self.optimizer not in ("lbfgs", "adam"):
-            raise ValueError(f"unknown optimizer {self.optimizer!r}: 'lbfgs' or 'adam'")
+        if self.optimizer not in ("lbfgs", "lbfgs_line_search", "adam"):
+            raise ValueError(
+                f"unknown optimizer {self.optimizer!r}: 'lbfgs', 'lbfgs_line_search' or 'adam'"
+            )
         object.__setattr__(self, "priors", tuple(map(tuple, self.priors)))
         if self.iterations < 1 or not self.lr > 0:
             raise ValueError("iterations must be at least 1 and lr positive")
-        misplaced = (self.signed or self.decay or self.box) and self.optimizer == "lbfgs"
-        if misplaced or (self.line_search and self.optimizer == "adam"):
-            raise ValueError("signed, decay and box belong to Adam, line_search to L-BFGS")
+        adam = self.optimizer == "adam"
+        if ((self.signed or self.decay or self.box) and not adam) or (self.in_turn and adam):
+            raise ValueError("signed, decay and box belong to Adam, in_turn to L-BFGS")
 
 
-def dlg(iterations=300, lr=1.0, line_search=False) -> Attack:
+def dlg(iterations=300, lr=1.0, line_search=False, in_turn=False, scale=1.0) -> Attack:
     """Deep Leakage from Gradients (Zhu, Liu and Han 2019, Algorithm 1).
 
     Image and label logits jointly, L2, L-BFGS (learning rate 1, history 100, 20 inner iterations),
     in [0, 1] without projection. 1200 iterations in the paper (section 4), 300 in its code.
+    in_turn: one image of the batch at a time, as the paper does with batches (section 3). Ours:
+    line_search, which halves a step until the objective goes down, and scale, a factor on D.
     """
-    return Attack("dlg", objectives.l2, iterations=iterations, lr=lr, line_search=line_search)
+    optimizer = "lbfgs_line_search" if line_search else "lbfgs"
+    objective = objectives.l2 if scale == 1 else objectives.scaled_l2(float(scale))
+    return Attack(
+        "dlg", objective, optimizer=optimizer, iterations=iterations, lr=lr, in_turn=in_turn
+    )
 
 
 def inverting_gradients(iterations=4800, lr=0.1, tv=1e-2) -> Attack:
@@ -246,9 +252,12 @@ def _problems(update: SharedUpdate, attack: Attack, z: Tensor | None):
 
 
 def _optimizer(update: SharedUpdate, attack: Attack, problems: engine.Problems) -> Callable:
-    if attack.optimizer == "lbfgs":
-        return lambda v: optimizers.LBFGS(v, lr=attack.lr, line_search=attack.line_search)
     images = torch.Size(problems.x_shape).numel()
+    if attack.optimizer != "adam":
+        settings = {"lr": attack.lr, "line_search": attack.optimizer == "lbfgs_line_search"}
+        if not attack.in_turn:
+            return lambda v: optimizers.LBFGS(v, **settings)
+        return lambda v: optimizers.InTurn(v, problems.of_each_image(v.device), **settings)
     box = None
     if attack.box:
         low, high = (torch.full(problems.x_shape, e, device=update.device) for e in (0.0, 1.0))
@@ -319,7 +328,7 @@ def diagnose(update: SharedUpdate, attack: Attack | None = None) -> list[str]:
     if bool((largest < 1e-4).any()):
         notes.append("gradients below 1e-4: a converged victim or a confident image; L2 will stall")
     kinds = {type(m).__name__ for m in update.model.modules()}
-    if "ReLU" in kinds and (attack is None or attack.optimizer == "lbfgs"):
+    if "ReLU" in kinds and (attack is None or attack.optimizer != "adam"):
         notes.append("ReLU has no useful second derivative: L-BFGS on L2 rarely recovers the image")
     if "_BatchStatistics" in kinds:
         notes.append("BatchNorm in train mode: the statistics of the private batch are not known")

@@ -160,6 +160,14 @@ class Problems:
         x = v[..., :n].reshape(*v.shape[:-1], *self.x_shape)
         return x, None if self.z_shape is None else v[..., n:].reshape(*v.shape[:-1], *self.z_shape)
 
+    def of_each_image(self, device) -> list[Tensor]:
+        """For each image of the batch, the indices of its variables: pixels, then label logits."""
+        x_size, size = (torch.Size(s or (0,)).numel() for s in (self.x_shape, self.z_shape))
+        B = self.x_shape[0]
+        x = torch.arange(x_size, device=device).view(B, -1)
+        z = torch.arange(x_size, x_size + size, device=device).view(B, -1)
+        return list(torch.cat((x, z), 1))
+
     def join(self, x: Tensor, z: Tensor | None) -> Tensor:
         x = x.flatten(-len(self.x_shape))
         return x if z is None else torch.cat((x, z.flatten(-2)), -1)
@@ -286,15 +294,15 @@ def minimise(problems, start, make_optimizer, iterations, record=(), bar=None) -
         if i == iterations:
             out.losses[i, alive] = evaluate(optimizer.v)[0]
             break
-        before = evaluate.calls
+        before, running = evaluate.calls, ~optimizer.finished
         out.losses[i, alive] = step()
-        out.evaluations[alive] += (evaluate.calls - before) * ~optimizer.finished
+        out.evaluations[alive] += (evaluate.calls - before) * running
         if bar is not None:
             bar.update(1)
         done = optimizer.finished.all(1) if i % every == 0 else None
         if done is not None and int(done.sum()) * 2 >= len(alive):
+            out.losses[i + 1 :, alive[done]] = evaluate(optimizer.v)[0][done]
             _store(out, alive, optimizer, best, best_loss)
-            out.losses[i + 1 :, alive[done]] = out.losses[i, alive[done]]
             if bool(done.all()):
                 out.states |= {r: out.last.clone() for r in record if r > i}
                 if bar is not None:

@@ -4,10 +4,16 @@ A config is plain JSON, so that a cell can be found by it; device and data root 
 `run.current()`. Each function returns (table, arrays): a row an image, arrays with clients first.
 """
 
+import functools
+import itertools
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
+import pandas as pd
 import torch
 
-from lib import attacks, client, data, defenses, metrics, models, objectives, run
+from lib import attacks, client, data, defenses, metrics, models, objectives, run, text
 
 VICTIMS = {
     "dense": models.dense,
@@ -16,7 +22,12 @@ VICTIMS = {
     "resnet": models.resnet,
 }
 ATTACKS = {"dlg": attacks.dlg, "inverting_gradients": attacks.inverting_gradients}
-DEFENSES = {"gaussian": defenses.GaussianNoise}
+DEFENSES = {
+    "gaussian": defenses.GaussianNoise,
+    "laplacian": defenses.LaplacianNoise,
+    "precision": defenses.LowPrecision,
+    "prune": defenses.GradPrune,
+}
 
 
 def attack(
@@ -29,7 +40,7 @@ def attack(
     restarts: int = 1,
     protocol: dict | None = None,
     threat: dict | None = None,
-    defense: dict | None = None,
+    defense: list | None = None,
     record: list[int] | None = None,
     layers: bool = False,
     shown: int = 8,
@@ -38,9 +49,11 @@ def attack(
 ):
     """Attack clients [first, last) of an image set, each with a newly initialised victim.
 
-    images: arguments of `data.load`, and `classes` to relabel at random. victim, attack, defense:
+    images: arguments of `data.load`, and `classes` to relabel at random. victim, attack:
     {"name": ..., arguments}. Client k holds images kB .. kB + B - 1 of the split (of every
-    `stride`-th image); its victim's weights are drawn under seed * 10**6 + k.
+    `stride`-th image); its victim's weights are drawn under seed * 10**6 + k. defense: a list of
+    {"name": ..., arguments} or None (no defense): each client is attacked once under each, from the
+    same start, all in one batch; column `defense` counts through the list.
 
     The scores are of the last iterate of the restart with the smallest objective, as the official
     codes report (columns loss, best_loss, true_label, label, evaluations beside the metrics).
@@ -48,47 +61,153 @@ def attack(
     kept for the first `shown` clients (`states` (k, T, B, C, H, W), uint8, with `truth`).
     layers: also every parameter's gradient distance at those iterations (`layers` (K, T, L)).
     """
-    settings = dict(images)
-    classes = settings.pop("classes", None)
-    pictures = data.load(**settings, root=run.current().data_root)
-    if classes:
-        pictures = pictures.relabel(classes, seed)
+    pictures = _pictures(images, seed)
     first, last = clients
     indices = stride * torch.arange(first * batch_size, last * batch_size)
     batch = pictures.clients(last - first, batch_size, indices=indices.view(-1, batch_size))
-    model = models.ensemble(
-        _named(VICTIMS, victim),
-        pictures,
-        seeds=[seed * 10**6 + k for k in range(first, last)],
-        **_arguments(victim),
-    ).to(run.current().device)
-    update = client.share(
-        model,
-        batch,
-        client.Protocol(**(protocol or {})),
-        _named(DEFENSES, defense)(**_arguments(defense)) if defense else None,
-        client.ThreatModel(**(threat or {})),
-        seed,
-    )
-    chosen = _named(ATTACKS, attack)(**_arguments(attack))
+    chosen = _named(ATTACKS, attack)
     if layers and chosen.labels != "joint":
         raise ValueError("layers=True follows the dummy labels: the attack must optimise them")
-    start = attacks.starts(update, chosen, restarts, seed, first)
-    guess = attacks.reconstruct(update, chosen, restarts, seed, record or (), chunk, start)
-    return _rows(update, batch, guess, first, shown * data.shareable(pictures.name), layers)
+    under = [_named(DEFENSES, one) for one in defense or [None]]
+    model = _victims(pictures, victim, clients, seed)
+    settings = client.Protocol(**(protocol or {})), client.ThreatModel(**(threat or {}))
+    each = [client.share(model, batch, settings[0], one, settings[1], seed) for one in under]
+    x, z = attacks.starts(each[0], chosen, restarts, seed, first)
+    update = each[0]
+    if (D := len(each)) > 1:  # side by side: the clients repeat, once under each defense
+        gradients = {n: torch.cat([u.gradients[n] for u in each]) for n in update.gradients}
+        labels = None if update.labels is None else update.labels.repeat(D, 1)
+        model = models.prepare(_victims(pictures, victim, clients, seed, D), update.protocol.mode)
+        update = replace(update, gradients=gradients, labels=labels, model=model)
+        batch = pictures.clients(D * len(x), batch_size, indices=batch.indices.repeat(D, 1))
+        x, z = (t if t is None else torch.cat([t] * D) for t in (x, z))
+    guess = attacks.reconstruct(update, chosen, restarts, seed, record or (), chunk, (x, z))
+    kept = torch.arange(len(update)) % (last - first) < shown * data.shareable(pictures.name)
+    table, arrays = _rows(update, batch, guess, kept, layers)
+    number = table["client"] // (last - first)
+    table["client"] = first + table["client"] % (last - first)
+    return (table.assign(defense=number) if defense else table), arrays
 
 
-def _named(known: dict, described: dict):
+def accuracy(
+    images: dict, victim: dict, seeds: list[int], defense: list, epochs: int, lr: float,
+    batch_size: int = 64, momentum: float = 0.9,
+):  # fmt: skip
+    """Test accuracy of victims trained under defenses: a row a seed and defense.
+
+    At each step one update, the gradient of `batch_size` training images, passes through the
+    defense (None: none) on its way to the server's optimiser. A server that averages m such updates
+    divides the variance of added noise by m.
+    """
+    splits = (_pictures(images | {"split": split}, 0) for split in ("train", "test"))
+    (train, test), rows = splits, []
+    for (i, one), seed in itertools.product(enumerate(defense), seeds):
+        model = VICTIMS[_known(VICTIMS, victim)](train, seed=seed, **_arguments(victim))
+        model = model.to(run.current().device)
+        change = None if one is None else _named(DEFENSES, one).update
+        models.train(model, train, epochs, batch_size, lr, momentum, seed, change)
+        rows.append({"defense": i, "seed": seed, "accuracy": models.accuracy(model, test)})
+    return pd.DataFrame(rows), {}
+
+
+def sentences(
+    clients: list[int], attack: dict, record: list[int], seed: int, width: int, layers: int,
+    masked: float = 0.15,
+):  # fmt: skip
+    """Attack sentences of `text.SENTENCES` (client k holds number k mod their count, and a newly
+    initialised masked language model): a row a client and recorded iteration.
+
+    inputs: share of the tokens that are not masked and read right; labels: the same of the masked
+    ones; tokens: of all. Array `read` (K, T, tokens) with the token ids, beside `truth`.
+    """
+    numbers = range(*clients)
+    ids = text.token_ids([text.SENTENCES[k % len(text.SENTENCES)] for k in numbers])
+    build = functools.partial(text.masked_language_model, width, layers, masked=masked)
+    members = [build(seed=seed * 10**6 + k) for k in numbers]
+    x = torch.stack([m.embed(i) for m, i in zip(members, ids, strict=True)])  # (K, tokens, width)
+    batch = SimpleNamespace(images=x, labels=ids, mean=None, std=None)
+    update = client.share(models.Ensemble(members).to(run.current().device), batch, seed=seed)
+    chosen = _named(ATTACKS, attack)
+    start = attacks.starts(update, chosen, 1, seed, clients[0])
+    guess = attacks.reconstruct(update, chosen, 1, seed, record, start=start)
+    rows, read = [], torch.zeros(len(ids), len(record), ids.shape[1], dtype=torch.long)
+    for k, model in enumerate(members):
+        hidden = model.masked.bool()
+        for t, i in enumerate(record):
+            x, z = (h[i][k, 0].cpu() for h in (guess.history.images, guess.history.label_logits))
+            read[k, t] = model.read(x, z)
+            right = read[k, t] == ids[k]
+            rows.append({
+                "client": numbers[k], "iteration": i, "tokens": float(right.float().mean()),
+                "inputs": float(right[~hidden].float().mean()),
+                "labels": float(right[hidden].float().mean()),
+                "loss": float(guess.history.losses[i, k, 0]),
+            })  # fmt: skip
+    return pd.DataFrame(rows), {"read": read.numpy(), "truth": ids.numpy()}
+
+
+def information(images: dict, victim: dict, clients: list[int], seed: int):
+    """How many independent equations the gradient holds: a row a client.
+
+    rank: of the Jacobian of all gradients with respect to the pixels, at the private image with the
+    label known, in float64 (singular values above 1e-10 of the largest). pixels, features (outputs
+    of the first convolution), first (entries of its weight gradient), gradients (all) are counts.
+    """
+    pictures, rows = _pictures(images, seed), []
+    for k in range(*clients):
+        batch = pictures.clients(1, indices=[k])
+        model = VICTIMS[_known(VICTIMS, victim)](
+            pictures, seed=seed * 10**6 + k, **_arguments(victim)
+        )
+        base, x = model.double(), batch.images[0].double()
+        params, buffers = client.tensors(base)
+        target = torch.nn.functional.one_hot(batch.labels[0], pictures.num_classes).double()
+        f = client.update_function(base, client.Protocol())
+
+        def flat(x, f=f, params=params, buffers=buffers, target=target):
+            return torch.cat([g.flatten() for g in f(params, buffers, x, target).values()])
+
+        J = torch.func.jacfwd(flat)(x).flatten(1)  # (P, pixels)
+        values = torch.linalg.svdvals(J.detach())
+        rows.append({
+            "client": k, "pixels": x.numel(), "features": base[0](x).numel(),
+            "first": base[0].weight.numel(), "gradients": len(J),
+            "rank": int((values > 1e-10 * values[0]).sum()),
+            "condition": float(values[0] / values[-1]),
+        })  # fmt: skip
+    return pd.DataFrame(rows), {}
+
+
+def _pictures(images: dict, seed: int):
+    settings = dict(images)
+    classes = settings.pop("classes", None)
+    pictures = data.load(**settings, root=run.current().data_root)
+    return pictures.relabel(classes, seed) if classes else pictures
+
+
+def _victims(pictures, victim: dict, clients: list, seed: int, times: int = 1):
+    """A victim for each of the clients, all of them `times` over, on the run's device."""
+    seeds = [seed * 10**6 + k for k in range(*clients)] * times
+    builder = VICTIMS[_known(VICTIMS, victim)]
+    return models.ensemble(builder, pictures, seeds, **_arguments(victim)).to(run.current().device)
+
+
+def _known(known: dict, described: dict) -> str:
     if described.get("name") not in known:
         raise ValueError(f"unknown name {described.get('name')!r}: one of {', '.join(known)}")
-    return known[described["name"]]
+    return described["name"]
+
+
+def _named(known: dict, described: dict | None):
+    """The object that {"name": ..., arguments} describes."""
+    return None if described is None else known[_known(known, described)](**_arguments(described))
 
 
 def _arguments(described: dict) -> dict:
     return {k: v for k, v in described.items() if k != "name"}
 
 
-def _rows(update, batch, guess, first, shown, layers):
+def _rows(update, batch, guess, kept, layers):
     rows = torch.arange(len(guess.loss))
     winner = guess.loss.argmin(1).cpu()
     images, labels = guess.last.cpu()[rows, winner], guess.last_labels.cpu()[rows, winner]
@@ -101,15 +220,13 @@ def _rows(update, batch, guess, first, shown, layers):
         true_label=batch.labels[k, image].numpy(),
         label=labels[k, guessed].numpy(),
         evaluations=guess.evaluations.cpu()[k, winner[k]].numpy(),
-        seconds_an_image=guess.seconds / images[:, :, 0, 0, 0].numel(),
     )
-    table["client"] += first
     arrays = {"losses": losses.numpy().astype(np.float32)}
     if guess.history.images:
         states = torch.stack([s.cpu()[rows, winner] for s in guess.history.images.values()], 1)
         arrays["mse"] = _matched_mse(states, batch.images).numpy().astype(np.float32)
-        if shown:
-            arrays |= {"states": _bytes(states[:shown]), "truth": _bytes(batch.images[:shown])}
+        if kept.any():
+            arrays |= {"states": _bytes(states[kept]), "truth": _bytes(batch.images[kept])}
     if layers:
         arrays["layers"] = _layer_curves(update, guess, rows, winner)
     return table, arrays

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, stack_module_state, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from lib import run
+
 ACTIVATIONS = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU, "gelu": nn.GELU}
 INITIALISATIONS = ("uniform", "normal", "default")
 
@@ -33,7 +35,8 @@ def dense(images, hidden=(), activation="sigmoid", init="default", scale=0.5, se
 
 
 def lenet(
-    images, activation="sigmoid", init="uniform", scale=0.5, channels=12, strides=True, seed=0
+    images, activation="sigmoid", init="uniform", scale=0.5, channels=12, kernel=5, strides=True,
+    seed=0,
 ) -> nn.Module:
     """The LeNet of the official DLG code: 5x5 convolutions of stride 2, 2, 1 and a dense layer.
 
@@ -43,18 +46,16 @@ def lenet(
     C, H, W = images.shape
     s = 2 if strides else 1
     h, w = (math.ceil(math.ceil(n / s) / s) for n in (H, W))
+    if kernel % 2 == 0:
+        raise ValueError(f"kernel is odd, so that padding keeps the size, not {kernel}")
 
     def build():
-        return nn.Sequential(
-            nn.Conv2d(C, channels, 5, stride=s, padding=2),
-            _activation(activation),
-            nn.Conv2d(channels, channels, 5, stride=s, padding=2),
-            _activation(activation),
-            nn.Conv2d(channels, channels, 5, stride=1, padding=2),
-            _activation(activation),
-            nn.Flatten(),
-            nn.Linear(channels * h * w, images.num_classes),
-        )
+        layers = []
+        for c, stride in ((C, s), (channels, s), (channels, 1)):
+            layers.append(nn.Conv2d(c, channels, kernel, stride=stride, padding=kernel // 2))
+            layers.append(_activation(activation))
+        head = nn.Linear(channels * h * w, images.num_classes)
+        return nn.Sequential(*layers, nn.Flatten(), head)
 
     return _seeded(build, seed, init, scale)
 
@@ -163,6 +164,47 @@ def _seeded(build: Callable[[], nn.Module], seed: int, init: str, scale: float) 
                 for p in model.parameters():
                     redraw[init](p)
     return model.eval()
+
+
+# --- training ------------------------------------------------------------------------------------
+
+
+def train(
+    model, images, epochs=10, batch_size=64, lr=0.1, momentum=0.9, seed=0, change=None
+) -> nn.Module:
+    """Train `model` in place on an `ImageSet`, its pixels in [0, 1]; returns it in eval mode.
+
+    SGD with Nesterov momentum and one cosine from `lr` to 0, batches reshuffled each epoch from
+    `seed`, no augmentation. `change(gradients: name -> tensor, rng) -> the same`, such as the
+    `update` of a defense, is applied to the gradient of every step before the optimiser sees it.
+    A training that diverges is not an error: what a defense does to it is a result.
+    """
+    device = next(model.parameters()).device
+    x, y = images.images.to(device), images.labels.to(device)
+    named = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    optimizer = torch.optim.SGD(named.values(), lr, momentum=momentum, nesterov=momentum > 0)
+    steps = epochs * math.ceil(len(x) / batch_size)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    rng = run.generator("train", seed)
+    model.train()
+    for _ in run.progress(range(epochs), desc="train"):
+        for rows in torch.randperm(len(x), generator=rng).to(device).split(batch_size):
+            loss = nn.functional.cross_entropy(model(x[rows].float() / 255), y[rows])
+            g = dict(zip(named, torch.autograd.grad(loss, named.values()), strict=True))
+            for n, t in (change(g, rng) if change else g).items():
+                named[n].grad = t
+            optimizer.step()
+            schedule.step()
+    return model.eval()
+
+
+def accuracy(model, images) -> float:
+    """Share of an `ImageSet` that the model, in eval mode, classifies right."""
+    device, right = next(model.parameters()).device, 0
+    with torch.no_grad():
+        for x, y in zip(images.images.split(1000), images.labels.split(1000), strict=True):
+            right += int((model(x.to(device).float() / 255).argmax(-1).cpu() == y).sum())
+    return right / len(images)
 
 
 # --- many victims as one module ------------------------------------------------------------------
@@ -287,6 +329,12 @@ def _batchable(m: nn.Module, mode: str) -> nn.Module:
         return _BatchStatistics(m) if own else _AffineBatchNorm(m)
     if isinstance(m, nn.modules.dropout._DropoutNd):
         return nn.Identity()
+    # Attention's fused inference path has no gradient. These two keep it off.
+    if isinstance(m, nn.MultiheadAttention):
+        m.dropout = 0.0
+        m.train()
+    if isinstance(m, nn.TransformerEncoderLayer):
+        m.activation_relu_or_gelu = 0
     if isinstance(m, nn.ReLU | nn.SiLU | nn.Hardtanh | nn.ELU | nn.LeakyReLU) and m.inplace:
         m.inplace = False  # the copy is ours; in-place writes break under vmap
     return m

@@ -4,6 +4,8 @@ An objective is any callable (dummy, shared) -> scalar on two dicts name -> tens
 Write your own in the same form and give it to an attack.
 """
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -16,6 +18,12 @@ def l2(dummy: dict[str, Tensor], shared: dict[str, Tensor]) -> Tensor:
     """D = sum over all parameters of squared differences (Zhu et al. 2019, Algorithm 1, line 6)."""
     differences = (dummy[n] - g for n, g in shared.items())
     return sum(_dot(d, d) for d in differences)
+
+
+@lru_cache  # an attack's graph is found by its objective: the same factor, the same callable
+def scaled_l2(factor: float):
+    """`l2` times a factor: L-BFGS's tolerances are absolute, so small gradients need one."""
+    return lambda dummy, shared: factor * l2(dummy, shared)
 
 
 def cosine(dummy: dict[str, Tensor], shared: dict[str, Tensor]) -> Tensor:

@@ -97,15 +97,19 @@ class LBFGS:
             setattr(self, name, getattr(self, name)[rows])
         self.v, self.finished = self.v[keep].contiguous(), self.finished[keep].contiguous()
 
-    def step(self, evaluate) -> Tensor:
+    def step(self, evaluate, carry=True) -> Tensor:
+        """One iteration. carry=False: the objective is another than at the last step, so the
+        gradient that was left there makes no pair with the first one here."""
         shape = self.v.shape
-        x = self.v.view(-1, shape[2])
+        x = self.v.reshape(-1, shape[2])
 
         def at(point):
             loss, g = evaluate(point.view(shape))
             return loss.flatten(), g.reshape(-1, shape[2])
 
         loss, g = at(x)
+        if not carry:
+            self.g = g  # then y = 0, which `_direction` does not accept
         first_loss = loss
         active = ~self.finished.flatten() & torch.isfinite(loss)
         stuck = ~active | (g.abs().amax(1) <= self.tol_grad)
@@ -217,3 +221,40 @@ class LBFGS:
         for history in (self.S, self.Y, self.SY, self.YY):
             history[todo] = 0
         return new_x, new_loss, new_g, todo
+
+
+class InTurn:
+    """L-BFGS on one image of the batch at a time: iteration i moves image i mod B and its label.
+
+    DLG's change to line 6 of Algorithm 1 for batches (Zhu et al. 2019, section 3; the N! orders of
+    a batch slow convergence). Each image has an L-BFGS of its own, whose history stays; the pair
+    that would span the turns of the others is left out, as the objective changed in between.
+    A problem is finished when no image moved in its last turn.
+    """
+
+    def __init__(self, v, blocks: list[Tensor], **settings):
+        self.v, self.blocks, self.turn = v, blocks, 0  # blocks: indices of each image's variables
+        self.each = [LBFGS(v[..., block].contiguous(), **settings) for block in blocks]
+        self.finished = self.each[0].finished
+
+    def step(self, evaluate) -> Tensor:
+        one, block = (a[self.turn % len(self.blocks)] for a in (self.each, self.blocks))
+
+        def of_block(part):
+            whole = self.v.clone()
+            whole[..., block] = part
+            loss, g = evaluate(whole)
+            return loss, g[..., block]
+
+        one.finished = torch.zeros_like(one.finished)  # the others may have moved meanwhile
+        loss = one.step(of_block, carry=False)
+        self.v[..., block] = one.v
+        self.turn += 1
+        stuck = torch.stack([e.finished for e in self.each]).all(0)
+        self.finished = stuck | ~torch.isfinite(loss)
+        return loss
+
+    def select(self, keep: Tensor) -> None:
+        for one in self.each:
+            one.select(keep)
+        self.v, self.finished = self.v[keep].contiguous(), self.finished[keep].contiguous()
