@@ -23,7 +23,7 @@ SENTENCES = (  # our own, TOKENS tokens each
     "we moved the meeting to monday , because the train from the north was late .",
     "my new password is the name of the old dog and the year of birth .",
     "she keeps a spare key under the blue stone near the door of the garden .",
-    "a gradient is a sum over examples , and a short sum does not hide much .",
+    "a gradient is a mean over examples , and a short sum hides very little .",
     "the committee will not publish the names of those who voted against the last plan .",
     "in spring the river rises quickly , so the lower road is closed for weeks .",
     "our daughter starts school in august and we look for a flat near the park .",
