@@ -1,7 +1,7 @@
-"""Closed-form recovery: a dense layer with bias gives its input away. Floor 3."""
+"""In closed form: the input of a dense layer, and how many equations a gradient holds. Floor 3."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def dense_input(weight_gradient: Tensor, bias_gradient: Tensor) -> Tensor:
@@ -16,3 +16,28 @@ def dense_input(weight_gradient: Tensor, bias_gradient: Tensor) -> Tensor:
     scale = bias_gradient.gather(-1, row)
     index = row[..., None].expand(*row.shape, weight_gradient.shape[-1])
     return weight_gradient.gather(-2, index).squeeze(-2) / torch.where(scale == 0, torch.nan, scale)
+
+
+def gradient_equations(model: nn.Sequential, shape: tuple, batch_size: int = 1) -> list[int]:
+    """Upper bounds, one a convolution, on the independent equations for the pixels of a batch.
+
+    Cut the chain of layers behind convolution l. What lies above sees only its B F_l output
+    features; below, every weight and bias has one gradient entry. Of l's own weight gradient c_l^2
+    entries follow from the features, as <W_l[i], dW_l[j]> = sum_p delta_j(p) h_i(p), and its bias
+    gradient sums the deltas. So at most, for every l,
+
+        B F_l + sum_{k <= l} |W_k| + sum_{k < l} |b_k| - c_l^2
+
+    entries of the gradient are independent as functions of the images (labels known). Our own
+    count; in generic position the smallest of these and the number of pixels is the rank
+    (`experiment.information` computes it). `shape` (C, H, W); convolutions without groups.
+    """
+    bounds, below, x = [], 0, torch.zeros(1, *shape)
+    with torch.no_grad():
+        for layer in model:
+            x = layer(x)
+            if isinstance(layer, nn.Conv2d):
+                below += layer.weight.numel()
+                bounds.append(batch_size * x.numel() + below - layer.out_channels**2)
+                below += 0 if layer.bias is None else layer.bias.numel()
+    return bounds

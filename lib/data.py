@@ -97,6 +97,15 @@ class ImageSet:
         indices = self._checked(indices)
         return replace(self, images=self.images[indices], labels=self.labels[indices])
 
+    def keep(self, classes):
+        """The images of these classes (names) alone, labelled 0, 1, ... in the order given."""
+        unknown = [name for name in classes if name not in self.classes]
+        _require(classes and not unknown, f"{self.name} has no classes {unknown}")
+        number = [self.classes.index(name) for name in classes]
+        kept = self.subset(torch.isin(self.labels, torch.tensor(number)).nonzero()[:, 0])
+        labels = torch.tensor([number.index(label) for label in kept.labels.tolist()])
+        return replace(kept, labels=labels, classes=list(classes))
+
     def relabel(self, classes, seed=0):
         """The same images under uniform random labels of `classes` classes: label studies only."""
         _require(classes >= 1, f"classes must be at least 1, not {classes}")

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lib import attacks, client, data, defenses, metrics, models, objectives, run, text
+from lib import analytic, attacks, client, data, defenses, metrics, models, objectives, run, text
 
 VICTIMS = {
     "dense": models.dense,
@@ -49,7 +49,8 @@ def attack(
 ):
     """Attack clients [first, last) of an image set, each with a newly initialised victim.
 
-    images: arguments of `data.load`, and `classes` to relabel at random. victim, attack:
+    images: arguments of `data.load`; `only`, the classes to keep; `classes`, to relabel at random
+    with so many. victim, attack:
     {"name": ..., arguments}. Client k holds images kB .. kB + B - 1 of the split (of every
     `stride`-th image); its victim's weights are drawn under seed * 10**6 + k. defense: a list of
     {"name": ..., arguments} or None (no defense): each client is attacked once under each, from the
@@ -146,42 +147,43 @@ def sentences(
     return pd.DataFrame(rows), {"read": read.numpy(), "truth": ids.numpy()}
 
 
-def information(images: dict, victim: dict, clients: list[int], seed: int):
+def information(images: dict, victim: dict, clients: list[int], seed: int, batch_size: int = 1):
     """How many independent equations the gradient holds: a row a client.
 
-    rank: of the Jacobian of all gradients with respect to the pixels, at the private image with the
-    label known, in float64 (singular values above 1e-10 of the largest). pixels, features (outputs
-    of the first convolution), first (entries of its weight gradient), gradients (all) are counts.
+    rank: of the Jacobian of all gradients with respect to all pixels, at the private batch with the
+    labels known, in float64 (singular values above 1e-10 of the largest). counted: what
+    `analytic.gradient_equations` allows. pixels, features (outputs of the first convolution), first
+    (entries of its weight gradient) and gradients (all) are plain counts.
     """
     pictures, rows = _pictures(images, seed), []
     for k in range(*clients):
-        batch = pictures.clients(1, indices=[k])
-        model = VICTIMS[_known(VICTIMS, victim)](
-            pictures, seed=seed * 10**6 + k, **_arguments(victim)
-        )
-        base, x = model.double(), batch.images[0].double()
-        params, buffers = client.tensors(base)
+        indices = range(k * batch_size, (k + 1) * batch_size)
+        batch = pictures.clients(1, batch_size, indices=indices)
+        build = VICTIMS[_known(VICTIMS, victim)]
+        base = build(pictures, seed=seed * 10**6 + k, **_arguments(victim)).double()
+        x, (params, buffers) = batch.images[0].double(), client.tensors(base)
         target = torch.nn.functional.one_hot(batch.labels[0], pictures.num_classes).double()
         f = client.update_function(base, client.Protocol())
 
         def flat(x, f=f, params=params, buffers=buffers, target=target):
             return torch.cat([g.flatten() for g in f(params, buffers, x, target).values()])
 
-        J = torch.func.jacfwd(flat)(x).flatten(1)  # (P, pixels)
-        values = torch.linalg.svdvals(J.detach())
+        J = torch.func.jacfwd(flat)(x).flatten(1).detach()  # (P, pixels)
+        values = torch.linalg.svdvals(J)
+        bounds = analytic.gradient_equations(base.float(), pictures.shape, batch_size)
         rows.append({
-            "client": k, "pixels": x.numel(), "features": base[0](x).numel(),
+            "client": k, "pixels": x.numel(), "features": base[0](x.float()).numel(),
             "first": base[0].weight.numel(), "gradients": len(J),
-            "rank": int((values > 1e-10 * values[0]).sum()),
-            "condition": float(values[0] / values[-1]),
+            "counted": min(x.numel(), *bounds), "rank": int((values > 1e-10 * values[0]).sum()),
         })  # fmt: skip
     return pd.DataFrame(rows), {}
 
 
 def _pictures(images: dict, seed: int):
     settings = dict(images)
-    classes = settings.pop("classes", None)
+    classes, only = settings.pop("classes", None), settings.pop("only", None)
     pictures = data.load(**settings, root=run.current().data_root)
+    pictures = pictures.keep(only) if only else pictures
     return pictures.relabel(classes, seed) if classes else pictures
 
 

@@ -349,3 +349,14 @@ def test_getting_sets_skips_what_is_there_and_goes_on_after_a_failure(
     assert "svhn: failed: OSError: no network" in printed.err
     assert "mnist-test: already there" in printed.out
     assert len(data.load("mnist", "train", tmp_path)) == 4
+
+
+def test_kept_classes_are_numbered_in_the_order_given():
+    photos = data.load("photos", size=8)
+    two = photos.keep(["chelsea", "astronaut"])
+    assert two.classes == ["chelsea", "astronaut"] and len(two) == len(photos) // 5
+    for label, name in enumerate(two.classes):
+        same = photos.images[photos.labels == photos.classes.index(name)]
+        assert torch.equal(two.images[two.labels == label], same)
+    with pytest.raises(ValueError, match="no classes"):
+        photos.keep(["dog"])

@@ -254,3 +254,59 @@ def test_a_chunk_that_does_not_fit_is_halved():
     assert seen == [2, 2, 2, 1] and out.best.flatten().tolist() == list(range(7))
     with pytest.raises(torch.cuda.OutOfMemoryError):
         engine.in_chunks(1, None, lambda clients: attack(slice(0, 3)))
+
+
+def test_in_turn_moves_one_image_an_iteration_and_gets_there():
+    torch.manual_seed(0)
+    A = torch.randn(6, 6, dtype=torch.float64)
+    A = A @ A.T + torch.eye(6, dtype=torch.float64)  # one convex bowl over both images
+    v = torch.randn(3, 1, 6, dtype=torch.float64)
+
+    def evaluate(v):
+        return 0.5 * (v @ A * v).sum(-1), v @ A
+
+    blocks = [torch.tensor([0, 1, 2]), torch.tensor([3, 4, 5])]
+    optimizer = optimizers.InTurn(v.clone(), blocks)
+    for turn in range(4):
+        before = optimizer.v.clone()
+        optimizer.step(evaluate)
+        still, moved = blocks[(turn + 1) % 2], blocks[turn % 2]
+        assert torch.equal(optimizer.v[..., still], before[..., still])
+        assert not torch.equal(optimizer.v[..., moved], before[..., moved])
+    for _ in range(60):
+        optimizer.step(evaluate)
+    assert evaluate(optimizer.v)[0].max() < 1e-8
+    optimizer.select(torch.tensor([True, False, True]))
+    optimizer.step(evaluate)
+    assert optimizer.v.shape == (2, 1, 6) and optimizer.finished.shape == (2, 1)
+
+
+def test_the_variables_of_each_image_are_its_pixels_and_its_logits():
+    problems, v = problem(ATTACKS["dlg"], K=1, B=2)
+    blocks = problems.of_each_image(v.device)
+    assert sorted(torch.cat(blocks).tolist()) == list(range(v.shape[-1]))
+    marked = torch.zeros_like(v)
+    marked[..., blocks[1]] = 1
+    x, z = problems.split(marked)
+    assert (x[..., 0, :, :, :] == 0).all() and (x[..., 1, :, :, :] == 1).all()
+    assert (z[..., 0, :] == 0).all() and (z[..., 1, :] == 1).all()
+
+
+def test_a_converged_problems_objective_is_that_of_its_last_state():
+    class Bowl:
+        finished = torch.zeros(2, 1, dtype=torch.bool)
+
+        def __init__(self, v):
+            self.v = v
+
+        def step(self, evaluate):
+            loss = evaluate(self.v)[0]
+            self.v = torch.zeros_like(self.v)
+            self.finished = torch.ones(2, 1, dtype=torch.bool)
+            return loss
+
+    problems, v = problem(ATTACKS["dlg"], K=2)
+    out = engine.minimise(problems, v, Bowl, 3)
+    at_zero = engine.evaluator(problems, 2, 1, v.device)(torch.zeros_like(v))[0]
+    torch.testing.assert_close(out.losses[1:], at_zero.expand(3, 2, 1))
+    assert (out.evaluations == 1).all()

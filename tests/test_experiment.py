@@ -1,0 +1,84 @@
+"""From configs to rows: the same as doing it by hand, in the shapes the notebooks rely on."""
+
+import numpy as np
+import pytest
+import torch
+
+from lib import data, experiment, models
+
+DIGITS, LENET = {"name": "digits"}, {"name": "lenet"}
+SHORT = {"name": "dlg", "iterations": 3}
+NOISE = {"name": "gaussian", "variance": 1e-2}
+
+
+def attack(**changes):
+    settings = {"images": DIGITS, "victim": LENET, "attack": SHORT, "clients": [2, 4], "seed": 1}
+    return experiment.attack(**settings | {"record": [0, 3], "shown": 1} | changes)
+
+
+def test_defenses_side_by_side_are_the_same_attacks_as_one_after_another():
+    both, arrays = attack(defense=[None, NOISE])
+    alone = [attack(defense=[one]) for one in (None, NOISE)]
+    assert both["client"].tolist() == [2, 3, 2, 3] and both["defense"].tolist() == [0, 0, 1, 1]
+    assert arrays["states"].shape == (2, 2, 1, 1, 8, 8)  # one client shown under each defense
+    for i, (table, one) in enumerate(alone):
+        rows = slice(2 * i, 2 * i + 2)
+        np.testing.assert_allclose(arrays["losses"][rows, 0], one["losses"][:, 0], rtol=1e-4)
+        np.testing.assert_allclose(arrays["mse"][rows, 0], one["mse"][:, 0], rtol=1e-5)
+        assert both.true_label[rows].tolist() == table.true_label.tolist()
+    starts = arrays["mse"][:2, 0], arrays["mse"][2:, 0]
+    np.testing.assert_allclose(*starts, rtol=1e-6)  # paired: every defense meets the same start
+    plain, _ = attack()
+    assert "defense" not in plain
+
+
+def test_one_image_at_a_time_is_an_attack_on_a_batch():
+    table, arrays = attack(attack=SHORT | {"in_turn": True}, batch_size=2)
+    assert len(table) == 4 and arrays["mse"].shape == (2, 2)
+
+
+@pytest.mark.parametrize("changes", [
+    {"victim": {"name": "alexnet"}}, {"attack": {"name": "guess"}},
+    {"defense": [{"name": "hope"}]}])
+def test_an_unknown_name_is_named(changes):
+    with pytest.raises(ValueError, match="unknown name"):
+        attack(**changes)
+
+
+def test_accuracy_under_defenses():
+    victim = {"name": "lenet", "activation": "tanh", "scale": 0.1}
+    ruin = {"name": "gaussian", "variance": 1e4}
+    table, _ = experiment.accuracy(DIGITS, victim, [0, 1], [None, ruin], epochs=6, lr=0.05)
+    means = table.groupby("defense").accuracy.mean()
+    assert len(table) == 4 and means[0] > 0.7 and means[1] < 0.4
+    again, _ = experiment.accuracy(DIGITS, victim, [1], [None], epochs=6, lr=0.05)
+    assert again.accuracy[0] == table.accuracy[1]
+
+
+def test_training_changes_only_what_is_trained():
+    digits = data.load("digits", "train")
+    model = models.dense(digits, hidden=(8,))
+    model[1].weight.requires_grad_(False)
+    before = {n: p.detach().clone() for n, p in model.named_parameters()}
+    seen = []
+    models.train(model, digits, epochs=1, lr=0.1, change=lambda g, rng: seen.append(set(g)) or g)
+    assert seen[0] == {"1.bias", "3.weight", "3.bias"}
+    changed = {n for n, p in model.named_parameters() if not torch.equal(p, before[n])}
+    assert changed == seen[0] and not model.training
+
+
+@pytest.mark.parametrize(("kernel", "channels", "B", "rank"), [
+    (3, 2, 1, 46), (5, 2, 2, 110), (3, 2, 4, 84), (5, 3, 8, 390), (3, 4, 1, 64)])
+def test_the_rank_is_what_counting_says(kernel, channels, B, rank):
+    """At the first convolution (1, 2), at the second (3, 4), and as many as the pixels (5)."""
+    victim = LENET | {"activation": "tanh", "scale": 0.3, "kernel": kernel, "channels": channels}
+    table, _ = experiment.information(DIGITS, victim, [0, 1], seed=0, batch_size=B)
+    assert table["rank"].tolist() == table.counted.tolist() == [rank]
+
+
+def test_sentences_have_a_row_a_client_and_iteration():
+    attack = {"name": "dlg", "iterations": 2, "line_search": True, "scale": 1e3}
+    table, arrays = experiment.sentences([0, 2], attack, [0, 2], seed=0, width=8, layers=1)
+    assert table[["client", "iteration"]].values.tolist() == [[0, 0], [0, 2], [1, 0], [1, 2]]
+    assert arrays["read"].shape == (2, 2, 16) and arrays["truth"].shape == (2, 16)
+    assert table.tokens.between(0, 1).all() and (table.tokens[::2] < 0.3).all()
