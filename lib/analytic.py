@@ -22,15 +22,16 @@ def gradient_equations(model: nn.Sequential, shape: tuple, batch_size: int = 1) 
     """Upper bounds, one a convolution, on the independent equations for the pixels of a batch.
 
     Cut the chain of layers behind convolution l. What lies above sees only its B F_l output
-    features; below, every weight and bias has one gradient entry. Of l's own weight gradient c_l^2
-    entries follow from the features, as <W_l[i], dW_l[j]> = sum_p delta_j(p) h_i(p), and its bias
-    gradient sums the deltas. So at most, for every l,
+    features; below, every weight and bias has one gradient entry. Of l's own weight gradient some
+    entries follow from the features, as <W_l[i], dW_l[j]> = sum_p delta_j(p) (h_i(p) - b_l[i]), and
+    its bias gradient sums the deltas. With r_l = min(c_l, columns of W_l) of the c_l channels
+    independent, at most, for every l,
 
-        B F_l + sum_{k <= l} |W_k| + sum_{k < l} |b_k| - c_l^2
+        B F_l r_l / c_l + sum_{k <= l} |W_k| + sum_{k < l} |b_k| - c_l r_l
 
     entries of the gradient are independent as functions of the images (labels known). Our own
-    count; in generic position the smallest of these and the number of pixels is the rank
-    (`experiment.information` computes it). `shape` (C, H, W); convolutions without groups.
+    count: the smallest of these and the number of pixels bounds the Jacobian's rank, and nearly
+    always is it (`experiment.information`). `shape` (C, H, W); convolutions without groups.
     """
     bounds, below, x = [], 0, torch.zeros(1, *shape)
     with torch.no_grad():
@@ -38,6 +39,9 @@ def gradient_equations(model: nn.Sequential, shape: tuple, batch_size: int = 1) 
             x = layer(x)
             if isinstance(layer, nn.Conv2d):
                 below += layer.weight.numel()
-                bounds.append(batch_size * x.numel() + below - layer.out_channels**2)
+                channels = layer.out_channels
+                independent = min(channels, layer.weight[0].numel())
+                features = batch_size * x.numel() * independent // channels
+                bounds.append(features + below - channels * independent)
                 below += 0 if layer.bias is None else layer.bias.numel()
     return bounds

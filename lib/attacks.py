@@ -51,16 +51,20 @@ class Attack:
             raise ValueError("signed, decay and box belong to Adam, in_turn to L-BFGS")
 
 
-def dlg(iterations=300, lr=1.0, line_search=False, in_turn=False, scale=1.0) -> Attack:
+def dlg(
+    iterations=300, lr=1.0, line_search=False, in_turn=False, relative=False, scale=1.0
+) -> Attack:
     """Deep Leakage from Gradients (Zhu, Liu and Han 2019, Algorithm 1).
 
     Image and label logits jointly, L2, L-BFGS (learning rate 1, history 100, 20 inner iterations),
     in [0, 1] without projection. 1200 iterations in the paper (section 4), 300 in its code.
     in_turn: one image of the batch at a time, as the paper does with batches (section 3). Ours:
-    line_search, which halves a step until the objective goes down, and scale, a factor on D.
+    line_search, which halves a step until the objective goes down; relative, which weighs every
+    tensor's distance by its size (`objectives.relative_l2`); scale, a factor on D.
     """
     optimizer = "lbfgs_line_search" if line_search else "lbfgs"
-    objective = objectives.l2 if scale == 1 else objectives.scaled_l2(float(scale))
+    objective = objectives.relative_l2 if relative else objectives.l2
+    objective = objective if scale == 1 else objectives.scaled(objective, float(scale))
     return Attack(
         "dlg", objective, optimizer=optimizer, iterations=iterations, lr=lr, in_turn=in_turn
     )

@@ -20,10 +20,19 @@ def l2(dummy: dict[str, Tensor], shared: dict[str, Tensor]) -> Tensor:
     return sum(_dot(d, d) for d in differences)
 
 
+def relative_l2(dummy: dict[str, Tensor], shared: dict[str, Tensor]) -> Tensor:
+    """`l2` with every tensor's distance divided by its own |shared|^2: small layers count as much.
+
+    Ours. Where gradients vanish towards the first layers, plain `l2` does not see those layers.
+    """
+    differences = ((dummy[n] - g, g) for n, g in shared.items())
+    return sum(_dot(d, d) / _dot(g, g).clamp_min(1e-30) for d, g in differences)
+
+
 @lru_cache  # an attack's graph is found by its objective: the same factor, the same callable
-def scaled_l2(factor: float):
-    """`l2` times a factor: L-BFGS's tolerances are absolute, so small gradients need one."""
-    return lambda dummy, shared: factor * l2(dummy, shared)
+def scaled(objective, factor: float):
+    """An objective times a factor: L-BFGS's tolerances are absolute, so a small D needs one."""
+    return lambda dummy, shared: factor * objective(dummy, shared)
 
 
 def cosine(dummy: dict[str, Tensor], shared: dict[str, Tensor]) -> Tensor:

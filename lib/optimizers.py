@@ -227,9 +227,9 @@ class InTurn:
     """L-BFGS on one image of the batch at a time: iteration i moves image i mod B and its label.
 
     DLG's change to line 6 of Algorithm 1 for batches (Zhu et al. 2019, section 3; the N! orders of
-    a batch slow convergence). Each image has an L-BFGS of its own, whose history stays; the pair
-    that would span the turns of the others is left out, as the objective changed in between.
-    A problem is finished when no image moved in its last turn.
+    a batch slow convergence). Each image has an L-BFGS of its own. Ours: its history stays although
+    the others have moved; the pair that would span their turns is left out. A problem is finished
+    when every image's last turn was (see `LBFGS`).
     """
 
     def __init__(self, v, blocks: list[Tensor], **settings):

@@ -28,6 +28,7 @@ ATTACKS = {
         attacks.dlg(), objective=objectives.cosine, priors=((0.1, priors.tv),)
     ),
 }
+ATTACKS["relative, scaled"] = attacks.dlg(relative=True, scale=10.0)
 KNOWN = {"threat": client.ThreatModel(labels="known")}
 
 

@@ -1,5 +1,7 @@
 """From configs to rows: the same as doing it by hand, in the shapes the notebooks rely on."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -68,9 +70,9 @@ def test_training_changes_only_what_is_trained():
 
 
 @pytest.mark.parametrize(("kernel", "channels", "B", "rank"), [
-    (3, 2, 1, 46), (5, 2, 2, 110), (3, 2, 4, 84), (5, 3, 8, 390), (3, 4, 1, 64)])
+    (3, 2, 1, 46), (5, 2, 2, 110), (3, 2, 4, 84), (5, 3, 8, 390), (3, 4, 1, 64), (3, 32, 1, 64)])
 def test_the_rank_is_what_counting_says(kernel, channels, B, rank):
-    """At the first convolution (1, 2), at the second (3, 4), and as many as the pixels (5)."""
+    """At the first convolution (1, 2), at the second (3, 4), and as many as the pixels (5, 6)."""
     victim = LENET | {"activation": "tanh", "scale": 0.3, "kernel": kernel, "channels": channels}
     table, _ = experiment.information(DIGITS, victim, [0, 1], seed=0, batch_size=B)
     assert table["rank"].tolist() == table.counted.tolist() == [rank]
@@ -82,3 +84,10 @@ def test_sentences_have_a_row_a_client_and_iteration():
     assert table[["client", "iteration"]].values.tolist() == [[0, 0], [0, 2], [1, 0], [1, 2]]
     assert arrays["read"].shape == (2, 2, 16) and arrays["truth"].shape == (2, 16)
     assert table.tokens.between(0, 1).all() and (table.tokens[::2] < 0.3).all()
+
+
+def test_the_count_is_never_below_the_rank():
+    for kernel, channels in itertools.product((1, 3, 5), (1, 5, 12)):
+        victim = LENET | {"activation": "tanh", "scale": 0.3, "kernel": kernel}
+        table, _ = experiment.information(DIGITS, victim | {"channels": channels}, [0, 1], seed=0)
+        assert (table["rank"] <= table.counted).all(), table
