@@ -29,6 +29,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from lib import run as runs
 
@@ -306,3 +307,24 @@ def _write_json(path, document) -> None:
              for key, value in document.items()]
     with _atomic(path) as file:
         file.write(("{\n" + ",\n".join(lines) + "\n}\n").encode())
+
+
+def decide(good, n, level=0.5) -> tuple[bool | None, str]:
+    """Is a share above `level`? True or False where its 95 % Wilson interval lies on one side of
+    it, None where it does not or n is 0; and the share with the interval as text."""
+    if not n:
+        return None, "0/0"
+    low, high = stats.binomtest(int(good), int(n)).proportion_ci(method="wilson")
+    verdict = True if low > level else False if high < level else None
+    return verdict, f"{int(good)}/{int(n)} [{low:.2f}, {high:.2f}]"
+
+
+def decide_greater(a, b) -> tuple[bool | None, str]:
+    """Is the mean of a above that of b? None where Welch's two-sided p is 0.05 or more, or a sample
+    has fewer than two values; and both means, standard deviations and p as text."""
+    a, b = np.asarray(a, float), np.asarray(b, float)
+    if min(len(a), len(b)) < 2:
+        return None, "fewer than two values"
+    p = stats.ttest_ind(a, b, equal_var=False).pvalue
+    means = " against ".join(f"{x.mean():.3g} ± {x.std(ddof=1):.2g}" for x in (a, b))
+    return bool(a.mean() > b.mean()) if p < 0.05 else None, f"{means}, p = {p:.1g}"

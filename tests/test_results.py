@@ -319,3 +319,16 @@ def test_the_ledger_checks_its_claims():
     for verdict in (1, "True", 0.0):
         with pytest.raises(TypeError, match="True, False or None"):
             ledger.add("b", "", verdict, "", 0, 1)
+
+
+@pytest.mark.parametrize(("good", "n", "verdict"), [
+    (8, 8, True), (0, 8, False), (5, 8, None), (59, 100, None), (61, 100, True), (0, 0, None)])
+def test_a_share_is_decided_by_its_interval(good, n, verdict):
+    assert results.decide(good, n)[0] is verdict
+
+
+def test_means_are_told_apart_only_where_they_differ():
+    a, b = [1.0, 1.1, 0.9], [2.0, 2.1, 1.9]
+    assert results.decide_greater(b, a)[0] is True and results.decide_greater(a, b)[0] is False
+    assert results.decide_greater(a, [0.5, 1.0, 1.6])[0] is None
+    assert results.decide_greater([1.0], b)[0] is None
