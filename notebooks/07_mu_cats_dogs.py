@@ -135,7 +135,7 @@ for name, sweep in films.items():
     cell = sweep.run()
     for k in range(2):
         rows.append(np.concatenate((cell.arrays["states"][k, :, 0], cell.arrays["truth"][k])) / 255)
-        names.append(name.replace(", one", ",\none"))
+        names.append({"one dense layer": "one\ndense layer", "dense, one hidden layer": "one hidden\nlayer"}.get(name, name))
 columns = ["start", *(f"{i} iterations" for i in FRAMES[1:]), "truth"]
 results.save_figure(plots.sheet(np.stack(rows), names, columns, width=0.8), "film")
 display(Markdown("*Black: all pixels are negative, clipped for display.*"))
