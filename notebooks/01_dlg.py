@@ -282,7 +282,7 @@ results.save_figure(plots.sheet(strip[None], [photos.classes[int(batch.labels)]]
 digits = data.load("digits")
 four = digits.clients(4, indices=[0, 1, 2, 3])
 many = client.share(models.ensemble(models.lenet, digits, seeds=range(4)), four)
-starts = attacks.reconstruct(many, attacks.dlg(iterations=40), restarts=8, seed=seed)
+starts = attacks.reconstruct(many, attacks.dlg(iterations=20), restarts=8, seed=seed)
 error = metrics.mse(starts.last[:, :, 0], four.images.expand(4, 8, *digits.shape))
 landed = error < 1e-3
 pd.DataFrame({
@@ -502,7 +502,7 @@ def by_batch_size(name, victim, paper, quick=(), images=SETS["CIFAR"][1], cap=15
     return results.sweep(
         f"table1_{name}",
         experiment.attack,
-        quick=[at("quick", {"name": "digits"}, B, 30, 2) for B in quick],
+        quick=[at("quick", {"name": "digits"}, B, 20, 2) for B in quick],
         paper=[at("paper", images, B, cap, 10) for B in paper],
         minutes={"quick": 0.1, "paper": 2 * sum(paper)},
         gib=2,
@@ -691,7 +691,7 @@ def training(images, defense, seeds, epochs, lr):
 trained = results.sweep(
     "table3",
     experiment.accuracy,
-    quick=[training({"name": "digits"}, [DEFENSES[name] for name in LIVE], [seed], 10, 0.1)],
+    quick=[training({"name": "digits"}, [DEFENSES[name] for name in LIVE], [seed], 6, 0.1)],
     paper=[training(CIFAR10, list(panel.values()), [seed + i for i in range(3)], 3, 0.01) for panel in PANELS.values()],
     minutes={"quick": 0.1, "paper": 45},
     gib=1,
@@ -1306,6 +1306,6 @@ def first_layer(dummy, shared):
     return (dummy["0.weight"] - shared["0.weight"]).square().sum()
 
 
-own = replace(attacks.dlg(iterations=20, line_search=True), objective=first_layer)
+own = replace(attacks.dlg(iterations=10, line_search=True), objective=first_layer)
 own_guess = attacks.reconstruct(update, own, seed=seed)
 f"objective {float(own_guess.loss.min()):.0e}, MSE of the image {float(metrics.mse(own_guess.images, batch.images)):.0e}"
