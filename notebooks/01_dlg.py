@@ -818,7 +818,7 @@ display(Markdown(
 ))
 
 # %% [markdown]
-# At this recipe noise that hides the image costs no accuracy that we can measure until a variance of 0.1; our victims reach about a third of the images right, far from the published 76 %, so
+# At this recipe noise that hides the image costs no accuracy that we can measure until a variance of 0.1; our victims reach about a third of the images right, far from the published 76 % [recalled], so
 # this neither shows the published cost nor rules it out. That pruning is the best defense is undecided for the same reason.
 #
 # ## Table 2: text
