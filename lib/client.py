@@ -146,7 +146,8 @@ class SharedUpdate:
             if stacked and len(g) != len(params[name]):
                 raise ValueError(f"{len(g)} clients share updates of {len(params[name])} victims")
             if not torch.isfinite(g).all():
-                raise ValueError(f"the update of {name} holds NaN or infinite values")
+                raise ValueError(f"the update of {name} holds NaN or infinite values: nothing can "
+                                 "be matched; check the client's loss and learning rate")
         if (self.labels is not None) != (self.threat.labels == "known"):
             raise ValueError("labels are given exactly when threat.labels is 'known'")
         if self.labels is not None and self.labels.shape != (len(self), self.batch_size):

@@ -299,4 +299,5 @@ pd.DataFrame({key: endings(cell) for key, cell in chosen.items()}).T.rename_axis
 # %%
 sure = client.share(models.ensemble(models.lenet, two, seeds=range(4)), batch)
 norms = torch.stack([g.flatten(1).norm(dim=1) for g in sure.gradients.values()]).norm(dim=0)
-pd.Series(norms.tolist(), name="norm of the gradient, LeNet").rename_axis("client").to_frame().style.format("{:.2g}").set_caption(str(attacks.diagnose(sure) or "no warning"))
+warned = attacks.diagnose(sure).query("verdict != 'ok'")
+pd.Series(norms.tolist(), name="norm of the gradient, LeNet").rename_axis("client").to_frame().style.format("{:.2g}").set_caption("; ".join(warned.check + ": " + warned.measured + ". " + warned["what to do"]) or "no warning")

@@ -216,14 +216,16 @@ def test_ties_go_to_the_smaller_class():
     nothing = replace(update, gradients={n: 0 * g for n, g in update.gradients.items()})
     for rule in ("idlg", "idlg_bias", "idlg_products", "yin", "wainakh", "uniform"):
         assert (labels.infer(nothing, rule) == 0).all(), rule
-    assert any("a guess" in note for note in attacks.diagnose(nothing, attacks.idlg()))
+    table = attacks.diagnose(nothing, attacks.idlg()).set_index("check")
+    assert table.verdict["label rule"] == "warning" and "a guess" in table.measured["label rule"]
+    assert table.verdict["gradient norm"] == "stops"
     assert labels.infer(nothing, "analytic").shape == (2, 1)
 
 
 def test_nan_never_reaches_a_rule():
     update = client.share(models.lenet(Shape()), batch(K=2))
     bad = {n: torch.where(g == g.max(), torch.nan, g) for n, g in update.gradients.items()}
-    with pytest.raises(ValueError, match="NaN"):
+    with pytest.raises(ValueError, match="NaN.*learning rate"):
         replace(update, gradients=bad)
 
 
@@ -287,8 +289,13 @@ def test_an_attack_takes_any_rule(rule):
 
 def test_diagnose_says_when_a_rule_has_no_right_to_be_used():
     update = client.share(models.lenet(Shape(), activation="tanh"), batch(K=2))
-    assert any("non-negative" in note for note in attacks.diagnose(update, attacks.idlg()))
-    assert attacks.diagnose(update, attacks.idlg(labels="idlg_bias")) == []
+    row = attacks.diagnose(update, attacks.idlg()).set_index("check").loc["label rule"]
+    assert row.verdict == "stops" and "non-negative" in row["what to do"]
+    fine = attacks.diagnose(update, attacks.idlg(labels="idlg_bias")).set_index("check")
+    assert set(fine.verdict) == {"ok"} and fine.measured["label rule"] == "idlg_bias"
+    granted = client.share(models.lenet(Shape(), activation="tanh"), batch(K=2),
+                           threat=client.ThreatModel(labels="known"))
+    assert set(attacks.diagnose(granted, attacks.idlg()).verdict) == {"ok"}
 
 
 def test_idlg_with_joint_labels_is_dlg():
