@@ -22,6 +22,7 @@ from lib import labels as label_rules
 from lib.client import AssumptionError, SharedUpdate
 
 _IMAGE_PIXELS_PER_CHUNK = 2**22  # dummy pixels in flight on a CPU; bounds memory, not results
+UNROLLED_STEPS = 10  # local steps in one traced graph; more run one at a time (engine.Rollout)
 OPTIMIZERS = ("lbfgs", "lbfgs_line_search", "adam", "signed_adam")  # signed: the image's gradient
 _PIECEWISE_LINEAR = {"ReLU", "ReLU6", "LeakyReLU", "PReLU", "RReLU", "Hardtanh"}
 
@@ -83,12 +84,26 @@ def idlg(iterations=300, lr=1.0, line_search=False, labels="idlg", stop=1e-6) ->
     return dlg(iterations, lr, line_search, labels=labels, stop=stop)
 
 
-def inverting_gradients(iterations=4800, lr=0.1, tv=1e-2, labels="idlg") -> Attack:
+OBJECTIVES = {"cosine": objectives.cosine, "layer_cosine": objectives.layer_cosine,
+              "l2": objectives.l2}
+
+
+def inverting_gradients(iterations=4800, lr=None, tv=1e-2, labels="idlg", objective="cosine",
+                        optimizer="signed_adam", bn=0.0, masked=False) -> Attack:
     """Inverting Gradients (Geiping et al. 2020): one cosine, TV, Adam on signs, step decay, box.
 
-    4,800 iterations and TV 1e-2 are the settings of Table 1, untrained LeNet."""
-    return Attack("inverting_gradients", objectives.cosine, ((tv, priors.tv),) if tv else (),
-                  labels, "signed_adam", iterations, lr, decay=True, normalise=True, box=True)
+    In z = (x - mean) / std. 4,800 iterations, lr 0.1 and TV 1e-2 are the settings of Table 1,
+    untrained LeNet. For its ablation and baseline: objective "l2" or "layer_cosine", optimizer any
+    of `OPTIMIZERS`; L-BFGS has lr 1 and neither box nor decay, as the official code runs it. bn:
+    weight of the BatchNorm statistics (`priors.batch_norm`, Yin et al. 2021). masked: look only
+    where the update is not zero (`objectives.masked`)."""
+    if objective not in OBJECTIVES:
+        raise ValueError(f"unknown objective {objective!r}: one of {', '.join(OBJECTIVES)}")
+    adam, distance = "adam" in optimizer, OBJECTIVES[objective]
+    weighed = tuple((w, prior) for w, prior in ((tv, priors.tv), (bn, priors.batch_norm)) if w)
+    return Attack("inverting_gradients", objectives.masked(distance) if masked else distance,
+                  weighed, labels, optimizer, iterations, lr or (0.1 if adam else 1.0),
+                  decay=adam, normalise=True, box=adam)
 
 
 @dataclass
@@ -201,15 +216,23 @@ def _problems(update: SharedUpdate, attack: Attack, z: Tensor | None):
     def named(prefix, tensors):
         return {n[2:]: t for n, t in tensors.items() if n.startswith(prefix)}
 
-    def objective(x, z, shared, own):
-        state = shared | own
-        target = state["target"] if z is None else softmax(z, -1)
+    def fed(x, z, state):
+        """What the client's model would be fed, and the targets."""
         moments = state.get("mean"), state.get("std")
         v = client.to_input(x, attack.normalise, update.protocol.normalise, *moments)
-        dummy = f(named("p ", state), named("b ", state), v, target)
+        return v, state["target"] if z is None else softmax(z, -1)
+
+    def objective(x, z, shared, own):
+        state = shared | own
+        v, target = fed(x, z, state)
+        return distance(f(named("p ", state), named("b ", state), v, target), x, v, state)
+
+    def distance(dummy, x, v, state):
         loss = attack.objective(dummy, named("g ", state))
         for weight, prior in attack.priors:
-            loss = loss + weight * prior(x)
+            seen = models.moments(base, named("p ", state) | named("b ", state), v) \
+                if getattr(prior, "reads_moments", False) else x
+            loss = loss + weight * prior(seen)
         return loss
 
     x_shape = (update.batch_size, *update.shape)
@@ -218,7 +241,33 @@ def _problems(update: SharedUpdate, attack: Attack, z: Tensor | None):
     key = (engine.signature(base), update.protocol, attack.objective, attack.priors, convert,
            attack.normalise, stacked, tuple(own), tuple(shared))
     z_shape = None if z is None else (update.batch_size, update.num_classes)
-    return engine.Problems(objective, shared, own, x_shape, z_shape, key, flops), fixed
+    rollout = _rollout(update, base, fed, distance, named)
+    return engine.Problems(objective, shared, own, x_shape, z_shape, key, flops, rollout), fixed
+
+
+def _rollout(update: SharedUpdate, base, fed, distance, named) -> engine.Rollout | None:
+    """The local steps one at a time, where there are too many for one graph."""
+    protocol = update.protocol
+    if protocol.local_lr is None:
+        return None
+    parts = client.local_slices(protocol, update.batch_size)
+    if len(parts) <= UNROLLED_STEPS:
+        return None
+    slope = torch.func.grad(client.loss_function(base, protocol))
+
+    def step(theta, x, z, shared, own, part):
+        state = shared | own
+        v, target = fed(x, z, state)
+        g = slope(theta, named("b ", state), v[part], target[part])
+        return {n: p - protocol.local_lr * g[n] for n, p in theta.items()}
+
+    def end(theta, x, z, shared, own):
+        state = shared | own
+        first = named("p ", state)
+        change = {n: p - first[n] for n, p in theta.items()}
+        return distance(change, x, fed(x, z, state)[0], state)
+
+    return engine.Rollout(lambda shared, own: named("p ", shared | own), step, end, parts)
 
 
 def _optimizer(update: SharedUpdate, attack: Attack, problems: engine.Problems) -> Callable:

@@ -57,8 +57,10 @@ class ThreatModel:
     bn_statistics: str = "inferred"  # the dummy batch's; "proxy": the global model's; "exact"
     prior_data: str | None = None  # name of a public image set like the client's
     defense_known: bool = False  # the attacker knows the defense and its strength
+    server: str = "honest"  # but curious; "active": it sends a model made to leak
 
     def __post_init__(self):
+        _one_of("server", self.server, ("honest", "active"))
         _one_of("labels", self.labels, ("unknown", "known", "equal", "unique"))
         _one_of("bn_statistics", self.bn_statistics, ("inferred", "proxy", "exact"))
 
@@ -77,6 +79,20 @@ LOSSES = {  # of logits and targets (B, classes)
 }
 
 
+def loss_function(base: nn.Module, protocol: Protocol):
+    """loss(params, buffers, x, target): the mean over the batch, in x as the model is fed."""
+    criterion = LOSSES[protocol.loss]
+    return lambda params, buffers, x, target: \
+        criterion(models.call(base, params | buffers, x), target)
+
+
+def local_slices(protocol: Protocol, batch_size: int) -> list[slice]:
+    """The images of each local step: consecutive slices of the batch, over again each epoch."""
+    size = protocol.local_batch or batch_size
+    once = [slice(i, min(i + size, batch_size)) for i in range(0, batch_size, size)]
+    return once * protocol.epochs
+
+
 def update_function(base: nn.Module, protocol: Protocol):
     """f(params, buffers, x, target) -> dict: what one client sends, differentiable in x and target.
 
@@ -84,20 +100,16 @@ def update_function(base: nn.Module, protocol: Protocol):
     one-hot row, or DLG's softmax of free logits (Zhu et al. 2019, Algorithm 1). The loss is the
     mean over the batch. With local steps the update is theta_K - theta_0 of plain SGD over
     consecutive slices of the batch (McMahan et al. 2017, Algorithm 1, without shuffling)."""
-    criterion = LOSSES[protocol.loss]
-
-    def loss(params, buffers, x, target):
-        return criterion(models.call(base, params | buffers, x), target)
+    loss, lr = loss_function(base, protocol), protocol.local_lr
 
     def weights(params, buffers, x, target):
-        size, lr, now = protocol.local_batch or len(x), protocol.local_lr, params
-        for _ in range(protocol.epochs):
-            for i in range(0, len(x), size):
-                g = grad(loss)(now, buffers, x[i : i + size], target[i : i + size])
-                now = {name: p - lr * g[name] for name, p in now.items()}
+        now = params
+        for part in local_slices(protocol, len(x)):
+            g = grad(loss)(now, buffers, x[part], target[part])
+            now = {name: p - lr * g[name] for name, p in now.items()}
         return {name: p - params[name] for name, p in now.items()}
 
-    return grad(loss) if protocol.local_lr is None else weights
+    return grad(loss) if lr is None else weights
 
 
 def tensors(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -234,6 +246,8 @@ class SharedUpdate:
                 "batch size": "known to the attacker", "labels": t.labels,
                 "BatchNorm statistics": "stored, public" if p.mode == "eval" else t.bn_statistics,
                 "prior data": t.prior_data or "none",
+                "server": {"honest": "honest but curious", "active": "active: it chose the model"}
+                          [t.server],
                 "defense": "known" if t.defense_known else "not known to the attacker"}
 
 

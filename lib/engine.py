@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, fx, nn
-from torch.func import grad_and_value, vmap
+from torch.func import grad_and_value, vjp, vmap
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
@@ -136,6 +136,7 @@ class Problems:
     z_shape: tuple[int, ...] | None  # (B, classes) when the labels are optimised too
     key: tuple
     flops: float = 0.0
+    rollout: "Rollout | None" = None  # where the objective is that of many local steps
 
     def select(self, keep: Tensor) -> "Problems":
         return replace(self, own={n: t[keep] for n, t in self.own.items()})
@@ -157,8 +158,25 @@ class Problems:
         return x if z is None else torch.cat((x, z.flatten(-2)), -1)
 
 
+@dataclass
+class Rollout:
+    """Local steps theta_0, ..., theta_n of a client, one at a time, for a gradient without one
+    graph of all steps: time and memory of tracing do not grow with n.
+
+    `first(shared, own)` are the weights that the client was sent; `step(theta, x, z, shared, own,
+    part)` one step on the images `part`; `parts` those of all steps; `objective(theta, x, z,
+    shared, own)` the distance of the last weights, with the priors."""
+
+    first: Callable
+    step: Callable
+    objective: Callable
+    parts: list[slice]
+
+
 def evaluator(problems: Problems, K: int, R: int, device: torch.device) -> Callable:
     """evaluate(v (K, R, N)) -> (loss (K, R), gradient (K, R, N))."""
+    if problems.rollout is not None:
+        return _rolled(problems, K, R, device)
     own, shared = list(problems.own.values()), list(problems.shared.values())
     shapes = [s for s in (problems.x_shape, problems.z_shape) if s is not None]
     lead = (K,) if R == 1 else (K, R)
@@ -194,6 +212,85 @@ def evaluator(problems: Problems, K: int, R: int, device: torch.device) -> Calla
         else:
             *g, loss = batched(*xz)
         g = [t.reshape(*lead, *s) for t, s in zip(g, shapes, strict=True)]
+        return loss.view(K, R), problems.join(*_pair(g)).reshape(K, R, -1)
+
+    return evaluate
+
+
+def _rolled(problems: Problems, K: int, R: int, device: torch.device) -> Callable:
+    """`evaluator` of a `Rollout`: forward step by step, keeping only the weights; then backward,
+    each step computed again and its vector-Jacobian product taken (reverse accumulation).
+
+    Two graphs, one local step and its product, serve all steps; a third is the objective."""
+    roll, names = problems.rollout, list(problems.own)
+    shapes = [s for s in (problems.x_shape, problems.z_shape) if s is not None]
+    alone = K * R == 1 or (device.type == "cpu" and problems.flops > ONE_BY_ONE_FLOPS)
+    own = {n: t.repeat_interleave(R, 0) for n, t in problems.own.items()}  # (K R, ...)
+    first = roll.first(problems.shared, {n: t[0] for n, t in own.items()})
+    fields, n_own = list(first), len(own)
+
+    def named(tensors):
+        shared = dict(zip(problems.shared, tensors[n_own:], strict=True))
+        return shared, dict(zip(names, tensors[:n_own], strict=True))
+
+    def step_of(part):
+        def step(moving, fixed):  # -> the next weights
+            theta, xz = moving[: len(fields)], moving[len(fields) :]
+            out = roll.step(dict(zip(fields, theta, strict=True)), *_pair(xz), *named(fixed), part)
+            return tuple(out[n] for n in fields)
+
+        def product(moving, fixed):  # -> adjoint of the weights before, gradient of x (and z)
+            adjoint, rest = moving[: len(fields)], moving[len(fields) :]
+            _, pull = vjp(lambda rest: step(rest, fixed), rest)
+            return tuple(pull(tuple(adjoint))[0])
+
+        return step, product
+
+    def end(moving, fixed):  # -> loss, gradients of theta_n, x (and z)
+        def value(moving):
+            theta, xz = moving[: len(fields)], moving[len(fields) :]
+            return roll.objective(dict(zip(fields, theta, strict=True)), *_pair(xz), *named(fixed))
+        g, loss = grad_and_value(value)(moving)
+        return (loss, *g)
+
+    made: dict = {}
+
+    def run(kind, function, moving, rows):  # (K R, ...) tensors, or one problem's where `alone`
+        fixed = [t[rows] for t in own.values()] + list(problems.shared.values())
+        name = kind, rows if alone else None
+        if name not in made:
+            axes = [0] * n_own + [None] * len(problems.shared)
+            f = function if alone else vmap(function, in_dims=(0, axes))
+            made[name] = traced(f, moving, fixed, (*problems.key, "rolled", kind, alone))
+        return made[name](*moving)
+
+    def value_and_grad(xz, rows):
+        lead = xz[0].shape[: -len(problems.x_shape)]
+        start = roll.first(problems.shared, {n: t[rows] for n, t in own.items()})
+        theta = [start[n].expand(*lead, *first[n].shape).contiguous() for n in fields]
+        path = []
+        for part in roll.parts:
+            path.append(theta)
+            kind = (part.start, part.stop)
+            theta = list(run(("step", *kind), step_of(part)[0], [*theta, *xz], rows))
+        loss, *g = run("end", end, [*theta, *xz], rows)
+        adjoint, total = g[: len(fields)], g[len(fields) :]
+        for part, theta in zip(reversed(roll.parts), reversed(path), strict=True):
+            kind = (part.start, part.stop)
+            g = run(("product", *kind), step_of(part)[1], [*adjoint, *theta, *xz], rows)
+            adjoint = list(g[: len(fields)])
+            total = [a + b for a, b in zip(total, g[len(fields) :], strict=True)]
+        return loss, total
+
+    def evaluate(v):
+        xz = [t.contiguous() for t in problems.split(v.flatten(0, 1)) if t is not None]
+        if alone:
+            each = [value_and_grad([t[i] for t in xz], i) for i in range(K * R)]
+            loss = torch.stack([one for one, _ in each])
+            g = [torch.stack(parts) for parts in zip(*(g for _, g in each), strict=True)]
+        else:
+            loss, g = value_and_grad(xz, slice(None))
+        g = [t.reshape(K, R, *s) for t, s in zip(g, shapes, strict=True)]
         return loss.view(K, R), problems.join(*_pair(g)).reshape(K, R, -1)
 
     return evaluate

@@ -12,13 +12,14 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import torch
-from torch.nn.functional import one_hot
+from torch.nn.functional import cross_entropy, one_hot
 
 from lib import analytic, attacks, client, data, defenses, metrics, models, objectives, run, text
 from lib import labels as label_rules
 
 VICTIMS = {"dense": models.dense, "lenet": models.lenet, "convnet": models.convnet,
-           "resnet": models.resnet}
+           "resnet": models.resnet, "imagenet_resnet": models.imagenet_resnet}
+WEIGHTS = run.ROOT / "build/weights"  # of trained victims, found by all that they were made of
 ATTACKS = {"dlg": attacks.dlg, "idlg": attacks.idlg,
            "inverting_gradients": attacks.inverting_gradients}
 DEFENSES = {"gaussian": defenses.GaussianNoise, "laplacian": defenses.LaplacianNoise,
@@ -29,50 +30,114 @@ def attack(images: dict, victim: dict, attack: dict, clients: list[int], seed: i
            batch_size: int = 1, restarts: int = 1, protocol: dict | None = None,
            threat: dict | None = None, defense: list | None = None, record: list[int] | None = None,
            layers: bool = False, shown: int = 8, stride: int = 1, chunk: int | None = None,
-           start: int | None = None):
+           start: int | None = None, train: dict | None = None, unique_labels: bool = False,
+           each_restart: bool = False):
     """Attack clients [first, last) of an image set, each with a newly initialised victim.
 
     images: arguments of `data.load`; `only`, the classes to keep; `classes`, to relabel at random
     with so many. victim, attack:
     {"name": ..., arguments}. Client k holds images kB .. kB + B - 1 of the split (of every
-    `stride`-th image); its victim's weights are drawn under seed * 10**6 + k. defense: a list of
-    {"name": ..., arguments} or None (no defense): each client is attacked once under each, from the
-    same start, all in one batch; column `defense` counts through the list.
+    `stride`-th image), or with unique_labels the k-th batch that `ImageSet.clients` draws under
+    `seed` so; its victim's weights are drawn under seed * 10**6 + k, unless the victim has a "seed"
+    of its own: then all clients share that one. train: arguments of `trained`, for such a victim.
+    threat {"server": "active"}: the server permutes its classes (`models.permute_classes`).
+    defense: a list of {"name": ..., arguments} or None (no defense): each client is attacked once
+    under each, from the same start, all in one batch; column `defense` counts through the list.
 
     The scores are of the last iterate of the restart with the smallest objective, as the official
     codes report (columns loss, best_loss, true_label, label, evaluations beside the metrics), and
-    best_mse that of its state of the smallest objective.
+    best_mse that of its state of the smallest objective; trained victims: victim_accuracy, their
+    share of the split classified right. Array `losses` holds the objective of every iteration, or
+    of every hundredth part of more than 1,000.
     record: iterations whose images are scored (array `mse` (K, T)) and, for sets that may be shown,
     kept for the first `shown` clients (`states` (k, T, B, C, H, W), uint8, with `truth`).
     start: seed of the dummy's start, where it is not `seed`; two attacks of one start differ in
     nothing else.
+    each_restart: a row for every restart instead of the best one's (column restart, no best_mse).
     layers: also every parameter's gradient distance at those iterations (`layers` (K, T, L))."""
     pictures = _pictures(images, seed)
     first, last = clients
-    indices = stride * torch.arange(first * batch_size, last * batch_size)
-    batch = pictures.clients(last - first, batch_size, indices=indices.view(-1, batch_size))
+    indices = (stride * torch.arange(last * batch_size)).view(-1, batch_size)
+    if unique_labels:
+        indices = pictures.clients(last, batch_size, seed, unique_labels=True).indices
+    batch = pictures.clients(last - first, batch_size, indices=indices[first:])
     chosen = _named(ATTACKS, attack)
     if layers and chosen.labels != "joint":
         raise ValueError("layers=True follows the dummy labels: the attack must optimise them")
     under = [_named(DEFENSES, one) for one in defense or [None]]
+    settings = client.Protocol(**(protocol or {})), client.ThreatModel(**(threat or {}))
+    if train and "seed" not in victim:
+        raise ValueError("a trained victim is one for all clients: give it a seed")
     model = _victims(pictures, victim, clients, seed)
-    settings =client.Protocol(**(protocol or {})), client.ThreatModel(**(threat or {}))
+    reached = None
+    if train:
+        model = trained(model, images, seed, settings[0].normalise, **train)
+        reached = models.accuracy(model, pictures, settings[0].normalise)
+    if settings[1].server == "active":
+        model = models.permute_classes(model)
     each = [client.share(model, batch, settings[0], one, settings[1], seed) for one in under]
     x, z = attacks.starts(each[0], chosen, restarts, seed if start is None else start, first)
     update = each[0]
     if (D := len(each)) > 1:  # side by side: the clients repeat, once under each defense
         gradients = {n: torch.cat([u.gradients[n] for u in each]) for n in update.gradients}
         labels = None if update.labels is None else update.labels.repeat(D, 1)
-        model = models.prepare(_victims(pictures, victim, clients, seed, D), update.protocol.mode)
+        if isinstance(model, models.Ensemble):
+            model = _victims(pictures, victim, clients, seed, D)
+        model = models.prepare(model, update.protocol.mode)
         update = replace(update, gradients=gradients, labels=labels, model=model)
         batch = pictures.clients(D * len(x), batch_size, indices=batch.indices.repeat(D, 1))
         x, z = (t if t is None else torch.cat([t] * D) for t in (x, z))
     guess = attacks.reconstruct(update, chosen, restarts, seed, record or (), chunk, (x, z))
     kept = torch.arange(len(update)) % (last - first) < shown * data.shareable(pictures.name)
-    table, arrays = _rows(update, batch, guess, kept, layers)
+    table, arrays = _rows(update, batch, guess, kept, layers, each_restart)
     number = table["client"] // (last - first)
     table["client"] = first + table["client"] % (last - first)
+    table = table.assign(victim_accuracy=reached) if train else table
     return (table.assign(defense=number) if defense else table), arrays
+
+
+def trained(model, images: dict, seed: int, normalise: bool, first: int | None = None, **how):
+    """`model` trained on the split "train" of an image set (its `first` images, or all), once:
+    `how` are arguments of `models.train`, which keeps the weights."""
+    pictures = _pictures(images | {"split": "train"}, seed)
+    pictures = pictures.subset(range(first)) if first else pictures
+    return models.train(model, pictures, seed=seed, normalise=normalise, cache=WEIGHTS, **how)
+
+
+def training_path(images: dict, victim: dict, clients: int, seed: int, epochs: int, noise: float,
+                  first: int | None = None, **how):
+    """Gradients of single test images while their victim trains: a row an epoch and image.
+
+    loss; norm of the gradient; others: its mean cosine with the other images' gradients; l2 and
+    cosine: the two objectives at the image plus noise of standard deviation `noise` in normalised
+    space, clipped to the box (the same noise in every epoch); accuracy: of the victim on 1,000
+    test images. The arguments after `noise` are those of `trained`."""
+    pictures, rows = _pictures(images, seed), []
+    model, batch = _victims(pictures, victim, [0, 1], seed), pictures.clients(clients, seed=seed)
+    some = pictures.subset(range(min(1000, len(pictures))))
+    draw = torch.randn(batch.images.shape, generator=run.generator("noise", seed))
+    moved = batch.images + noise * draw * batch.std.view(-1, 1, 1)
+    dummy = replace(batch, images=moved.clamp(0, 1))
+
+    def look(epoch, model):
+        protocol = client.Protocol(normalise=True)
+        private, near = (client.share(model, b, protocol).gradients for b in (batch, dummy))
+        flat = torch.cat([g.flatten(1) for g in private.values()], 1)  # (K, P)
+        unit = flat / flat.norm(dim=1, keepdim=True).clamp_min(1e-30)
+        others = ((unit @ unit.mT).sum(1) - 1) / (clients - 1)
+        each = {name: torch.func.vmap(d)(near, private).tolist()
+                for name, d in (("l2", objectives.l2), ("cosine", objectives.cosine))}
+        with torch.no_grad():
+            x = client.to_input(batch.images[:, 0], False, True, batch.mean, batch.std)
+            loss = cross_entropy(model(x.to(flat.device)).cpu(), batch.labels[:, 0],
+                                 reduction="none")
+        reached = models.accuracy(model, some, normalise=True)
+        rows.extend({"epoch": epoch, "client": k, "loss": float(loss[k]), "accuracy": reached,
+                     "norm": float(flat[k].norm()), "others": float(others[k])}
+                    | {name: values[k] for name, values in each.items()} for k in range(clients))
+
+    trained(model, images, seed, True, first, epochs=epochs, watch=look, **how)
+    return pd.DataFrame(rows), {}
 
 
 def accuracy(images: dict, victim: dict, seeds: list[int], defense: list, epochs: int, lr: float,
@@ -196,7 +261,10 @@ def _pictures(images: dict, seed: int):
 
 
 def _victims(pictures, victim: dict, clients: list, seed: int, times: int = 1):
-    """A victim for each of the clients, all of them `times` over, on the run's device."""
+    """A victim for each of the clients, all of them `times` over, on the run's device; where the
+    victim has a seed of its own, that one alone."""
+    if "seed" in victim:
+        return _named(VICTIMS, victim, pictures).to(run.current().device)
     seeds = [seed * 10**6 + k for k in range(*clients)] * times
     members = [_named(VICTIMS, victim, pictures, seed=s) for s in seeds]
     return models.Ensemble(members).to(run.current().device)
@@ -212,20 +280,32 @@ def _named(known: dict, described: dict | None, *args, **kwargs):
     return known[described["name"]](*args, **kwargs, **given)
 
 
-def _rows(update, batch, guess, kept, layers):
+def _rows(update, batch, guess, kept, layers, each_restart=False):
     rows = torch.arange(len(guess.loss))
     winner = guess.loss.argmin(1).cpu()
-    images, labels = guess.last.cpu()[rows, winner], guess.last_labels.cpu()[rows, winner]
     score = functools.partial(metrics.score, truth=batch.images, root=run.current().data_root)
-    table = score(images)
-    k, image, guessed = (torch.tensor(table[c].array) for c in ("client", "image", "guess"))
-    losses = guess.history.losses.cpu()[:, rows, winner].T  # (K, iterations + 1)
-    table = table.assign(
-        loss=losses[k, -1].numpy(), best_loss=guess.loss.cpu()[k, winner[k]].numpy(),
-        best_mse=score(guess.images.cpu()).mse,
-        true_label=batch.labels[k, image].numpy(), label=labels[k, guessed].numpy(),
-        evaluations=guess.evaluations.cpu()[k, winner[k]].numpy())
-    arrays = {"losses": losses.numpy().astype(np.float32)}
+    losses = guess.history.losses.cpu().permute(1, 2, 0)  # (K, R, iterations + 1)
+
+    def of_restart(r):  # r (K,): which restart of each client
+        images, labels = guess.last.cpu()[rows, r], guess.last_labels.cpu()[rows, r]
+        table = score(images)
+        k, image, guessed = (torch.tensor(table[c].array) for c in ("client", "image", "guess"))
+        return table.assign(
+            loss=losses[k, r[k], -1].numpy(), best_loss=guess.loss.cpu()[k, r[k]].numpy(),
+            true_label=batch.labels[k, image].numpy(), label=labels[k, guessed].numpy(),
+            evaluations=guess.evaluations.cpu()[k, r[k]].numpy())
+
+    if each_restart:
+        each = [of_restart(torch.full_like(winner, r)).assign(restart=r)
+                for r in range(losses.shape[1])]
+        table = pd.concat(each, ignore_index=True)
+    else:
+        table = of_restart(winner)
+        table.insert(table.columns.get_loc("best_loss") + 1, "best_mse",
+                     score(guess.images.cpu()).mse)
+    length = losses.shape[-1] - 1
+    every = length // 100 if length > 1000 else 1  # cells stay small
+    arrays = {"losses": losses[rows, winner, ::every].numpy().astype(np.float32)}
     if guess.history.images:
         states = torch.stack([s.cpu()[rows, winner] for s in guess.history.images.values()], 1)
         arrays["mse"] = _matched_mse(states, batch.images).numpy().astype(np.float32)

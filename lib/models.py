@@ -6,13 +6,19 @@ Floor 1. Models hold no normalisation layer: whether a client normalises its ima
 """
 
 import copy
+import hashlib
+import json
 import math
+import os
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
+import torchvision
 from torch import Tensor, nn
 from torch.func import functional_call, grad, stack_module_state, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from lib import run
 
@@ -79,6 +85,7 @@ def resnet(images, depth=20, width=16, activation="relu", strides=True, init="de
            seed=0) -> nn.Module:
     """CIFAR ResNet of depth 6n + 2 (He et al. 2016, section 4.2) with BatchNorm.
 
+    ResNet20-4 of Inverting Gradients is depth 20, width 64; its ResNet32-10 depth 32, width 160.
     DLG (section 4.1) replaces ReLU by sigmoid and removes strides: `activation="sigmoid",
     strides=False`. init "default" is Kaiming normal, fan out, as in the Inverting Gradients code.
     """
@@ -95,11 +102,66 @@ def resnet(images, depth=20, width=16, activation="relu", strides=True, init="de
         return nn.Sequential(*layers, _SpatialMean(), nn.Linear(c, images.num_classes))
 
     model = _seeded(build, seed, init, scale)
-    if init == "default":
-        generator = torch.Generator().manual_seed(seed)
-        for m in model.modules():
-            if isinstance(m, nn.Conv2d):
-                nn.init.kaiming_normal_(m.weight, mode="fan_out", generator=generator)
+    return _kaiming(model, seed) if init == "default" else model
+
+
+STAGES = {  # blocks of a stage, and which (He et al. 2016, Table 1)
+    18: (BasicBlock, 2, 2, 2, 2), 34: (BasicBlock, 3, 4, 6, 3), 50: (Bottleneck, 3, 4, 6, 3),
+    101: (Bottleneck, 3, 4, 23, 3), 152: (Bottleneck, 3, 8, 36, 3)}
+
+
+def imagenet_resnet(images, depth=18, width=64, stem="cifar", pretrained=False, seed=0) \
+        -> nn.Module:
+    """ResNet-18, 34, 50, 101 or 152: four stages of `width` x 1, 2, 4, 8 (He et al. 2016, Table 1).
+
+    stem: "cifar" is one 3x3 convolution without pooling, as Inverting Gradients runs them on CIFAR
+    (its Figure 4); "imagenet" is torchvision's own network. pretrained: torchvision's ImageNet
+    weights (needs the ImageNet stem, width 64 and 1,000 classes), read from `weights/` under the
+    data root and never downloaded: FileNotFoundError says what gets them."""
+    if depth not in STAGES or stem not in ("cifar", "imagenet"):
+        raise ValueError(f"depth is one of {list(STAGES)}, stem 'cifar' or 'imagenet'")
+    if (stem == "imagenet" and width != 64) or (pretrained and stem != "imagenet"):
+        raise ValueError("torchvision's network has width 64; its weights need stem='imagenet'")
+    if stem == "imagenet":
+        build = getattr(torchvision.models, f"resnet{depth}")
+        model = _seeded(lambda: build(num_classes=images.num_classes), seed, "default", 0)
+        if pretrained:
+            model.load_state_dict(torch.load(pretrained_file(depth), weights_only=True))
+        return model
+    block, *counts = STAGES[depth]
+
+    def build():
+        layers = [nn.Conv2d(images.shape[0], width, 3, padding=1, bias=False)]
+        layers += [nn.BatchNorm2d(width), nn.ReLU()]
+        c = width
+        for stage, count in enumerate(counts):
+            for i in range(count):
+                out, stride, skip = width * 2**stage, 2 if stage and not i else 1, None
+                if stride > 1 or c != out * block.expansion:
+                    skip = nn.Sequential(nn.Conv2d(c, out * block.expansion, 1, stride, bias=False),
+                                         nn.BatchNorm2d(out * block.expansion))
+                layers.append(block(c, out, stride, skip))
+                c = out * block.expansion
+        return nn.Sequential(*layers, _SpatialMean(), nn.Linear(c, images.num_classes))
+
+    return _kaiming(_seeded(build, seed, "default", 0), seed)
+
+
+def pretrained_file(depth: int) -> Path:
+    """torchvision's ImageNet weights of a ResNet; FileNotFoundError where they are missing."""
+    url = torchvision.models.get_model_weights(f"resnet{depth}").IMAGENET1K_V1.url
+    file = run.current().data_root / "weights" / Path(url).name
+    if not file.is_file():
+        raise FileNotFoundError(f"no {file}; `make weights` gets it")
+    return file
+
+
+def _kaiming(model: nn.Module, seed: int) -> nn.Module:
+    """Convolutions redrawn as Inverting Gradients' code does: Kaiming normal, fan out."""
+    generator = torch.Generator().manual_seed(seed)
+    for m in model.modules():
+        if isinstance(m, nn.Conv2d):
+            nn.init.kaiming_normal_(m.weight, mode="fan_out", generator=generator)
     return model
 
 
@@ -148,40 +210,104 @@ def _seeded(build: Callable[[], nn.Module], seed: int, init: str, scale: float) 
 
 # --- training ------------------------------------------------------------------------------------
 
-def train(model, images, epochs=10, batch_size=64, lr=0.1, momentum=0.9, seed=0, change=None) \
-        -> nn.Module:
-    """Train `model` in place on an `ImageSet`, its pixels in [0, 1]; returns it in eval mode.
+def train(model, images, epochs=10, batch_size=64, lr=0.1, momentum=0.9, seed=0, change=None,
+          weight_decay=0.0, augment=False, normalise=False, watch=None, cache=None) -> nn.Module:
+    """Train `model` in place on an `ImageSet`; returns it in eval mode.
 
     SGD with Nesterov momentum and one cosine from `lr` to 0, batches reshuffled each epoch from
-    `seed`, no augmentation. `change(gradients: name -> tensor, rng) -> the same`, such as the
-    `update` of a defense, is applied to the gradient of every step before the optimiser sees it.
-    A training that diverges is not an error: what a defense does to it is a result."""
+    `seed`; on CUDA in bfloat16 where autocast allows. augment: random crop after padding by an
+    eighth of the side, and mirror image. normalise: feed (x - mean) / std instead of [0, 1].
+    `change(gradients: name -> tensor, rng) -> the same`, such as the `update` of a defense, is
+    applied to the gradient of every step before the optimiser sees it. `watch(epoch, model)` is
+    called before the first epoch and after each, with the model in eval mode. cache: a folder; the
+    weights are read there, or written, under a name made of the initial weights, the images and all
+    settings. A training that diverges is not an error: what a defense does to it is a result."""
+    settings = [epochs, batch_size, lr, momentum, seed, weight_decay, augment, normalise]
     device = next(model.parameters()).device
+    file = None if cache is None or change or watch else _weights_file(
+        Path(cache), model, images, [*settings, device.type])
+    if file is not None and file.is_file():
+        model.load_state_dict(torch.load(file, weights_only=True, map_location=device))
+        return model.eval()
     x, y = images.images.to(device), images.labels.to(device)
     named = {n: p for n, p in model.named_parameters() if p.requires_grad}
-    optimizer = torch.optim.SGD(named.values(), lr, momentum=momentum, nesterov=momentum > 0)
+    optimizer = torch.optim.SGD(
+        named.values(), lr, momentum, weight_decay=weight_decay, nesterov=momentum > 0)
     steps = epochs * math.ceil(len(x) / batch_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     rng = run.generator("train", seed)
-    model.train()
-    for _ in run.progress(range(epochs), desc="train"):
+    watch = watch or (lambda epoch, model: None)
+    watch(0, model.eval())
+    for epoch in run.progress(range(1, epochs + 1), desc="train"):
+        model.train()
         for rows in torch.randperm(len(x), generator=rng).to(device).split(batch_size):
-            loss = nn.functional.cross_entropy(model(x[rows].float() / 255), y[rows])
+            fed = _moved(x[rows], rng) if augment else x[rows]
+            with torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda"):
+                loss = nn.functional.cross_entropy(model(_fed(fed, images, normalise)), y[rows])
             g = dict(zip(named, torch.autograd.grad(loss, named.values()), strict=True))
             for n, t in (change(g, rng) if change else g).items():
                 named[n].grad = t
             optimizer.step()
             schedule.step()
+        watch(epoch, model.eval())
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial = file.with_suffix(f".{os.getpid()}")
+        torch.save(model.state_dict(), partial)
+        os.replace(partial, file)
     return model.eval()
 
 
-def accuracy(model, images) -> float:
+def _weights_file(folder: Path, model: nn.Module, images, settings: list) -> Path:
+    digest = hashlib.sha256(json.dumps([str(model), images.name, settings]).encode())
+    for t in (*model.state_dict().values(), images.images, images.labels, images.mean, images.std):
+        digest.update(t.detach().cpu().contiguous().numpy().tobytes())
+    return folder / f"{digest.hexdigest()[:16]}.pt"
+
+
+def _fed(pixels: Tensor, images, normalise: bool) -> Tensor:
+    x = pixels.float() / 255
+    if not normalise:
+        return x
+    mean, std = (t.to(x).reshape(-1, 1, 1) for t in (images.mean, images.std))
+    return (x - mean) / std
+
+
+def _moved(x: Tensor, rng: torch.Generator) -> Tensor:
+    """Each image of x (N, C, H, W) cropped at random from its padded self, half mirrored."""
+    (N, C, H, W), pad = x.shape, x.shape[-1] // 8
+    down, right = torch.randint(2 * pad + 1, (2, N, 1), generator=rng)
+    mirror = torch.rand(N, 1, generator=rng) < 0.5
+    across = torch.where(mirror, torch.arange(W).flip(0), torch.arange(W)) + right
+    rows, across = ((torch.arange(H) + down).to(x.device), across.to(x.device))  # (N, H), (N, W)
+    padded = nn.functional.pad(x, (pad,) * 4)
+    images, channels = (torch.arange(n, device=x.device) for n in (N, C))
+    return padded[images[:, None, None, None], channels[None, :, None, None],
+                  rows[:, None, :, None], across[:, None, None, :]]
+
+
+def accuracy(model, images, normalise=False) -> float:
     """Share of an `ImageSet` that the model, in eval mode, classifies right."""
     device, right = next(model.parameters()).device, 0
     with torch.no_grad():
         for x, y in zip(images.images.split(1000), images.labels.split(1000), strict=True):
-            right += int((model(x.to(device).float() / 255).argmax(-1).cpu() == y).sum())
+            fed = _fed(x.to(device), images, normalise)
+            right += int((model(fed).argmax(-1).cpu() == y).sum())
     return right / len(images)
+
+
+def permute_classes(model: nn.Module) -> nn.Module:
+    """A copy whose last dense layer gives class i the weights of class i - 1.
+
+    The dishonest server of Inverting Gradients (its code's `label_flip`): a trained model is then
+    sure of a wrong class, so that every client's gradient is large."""
+    out = copy.deepcopy(model)
+    last = [m for m in out.modules() if isinstance(m, nn.Linear)][-1]
+    with torch.no_grad():
+        last.weight.copy_(last.weight.roll(1, -2))
+        if last.bias is not None:
+            last.bias.copy_(last.bias.roll(1, -1))
+    return out
 
 
 # --- many victims as one module ------------------------------------------------------------------
@@ -262,11 +388,13 @@ class _AffineBatchNorm(nn.Module):
 
 
 class _BatchStatistics(nn.Module):
-    """BatchNorm in train mode: the batch's own mean and (biased) variance, no buffers."""
+    """BatchNorm in train mode: the batch's own mean and (biased) variance; buffers stay unread."""
 
     def __init__(self, bn: nn.modules.batchnorm._BatchNorm):
         super().__init__()
         self.weight, self.bias, self.eps = bn.weight, bn.bias, bn.eps
+        self.register_buffer("running_mean", bn.running_mean)  # for `moments`
+        self.register_buffer("running_var", bn.running_var)
 
     def forward(self, x: Tensor) -> Tensor:
         dims = [d for d in range(x.dim()) if d != 1]
@@ -311,6 +439,27 @@ def _batchable(m: nn.Module, mode: str) -> nn.Module:
     if isinstance(m, nn.ReLU | nn.SiLU | nn.Hardtanh | nn.ELU | nn.LeakyReLU) and m.inplace:
         m.inplace = False  # the copy is ours; in-place writes break under vmap
     return m
+
+
+def moments(base: nn.Module, state: dict[str, Tensor], x: Tensor) -> list[tuple[Tensor, ...]]:
+    """For every BatchNorm of a prepared model, in order: mean and biased variance (channels,) of
+    its input when the model is fed x (B, C, H, W), and its stored mean and variance."""
+    seen = []
+
+    def keep(m, given):
+        dims = [d for d in range(given[0].dim()) if d != 1]
+        mean = given[0].mean(dims)
+        centred = given[0] - mean.reshape((1, -1) + (1,) * (given[0].dim() - 2))
+        seen.append((mean, (centred * centred).mean(dims), m.running_mean, m.running_var))
+
+    hooks = [m.register_forward_pre_hook(keep) for m in base.modules()
+             if isinstance(m, _AffineBatchNorm | _BatchStatistics)]
+    try:
+        call(base, state, x)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return seen
 
 
 def try_batched(model: nn.Module, shape: tuple) -> None:

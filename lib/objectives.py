@@ -42,6 +42,23 @@ def cosine(dummy: dict[str, Tensor], shared: dict[str, Tensor]) -> Tensor:
     return 1 - dot / (norm * target).clamp_min(1e-30)
 
 
+def layer_cosine(dummy: dict[str, Tensor], shared: dict[str, Tensor]) -> Tensor:
+    """The mean of 1 - cosine over the parameter tensors, each by itself ("simlocal" in the code of
+    Inverting Gradients)."""
+    return sum(cosine({n: dummy[n]}, {n: g}) for n, g in shared.items()) / len(shared)
+
+
+@lru_cache
+def masked(objective):
+    """An objective that looks only where the shared update is not zero.
+
+    For an update that was pruned (`defenses.GradPrune`): what the client set to zero says nothing
+    about the image, and the plain objectives take it for a measurement."""
+    def seen(dummy, shared):
+        return objective({n: dummy[n] * (g != 0) for n, g in shared.items()}, shared)
+    return seen
+
+
 def layer_distances(dummy: dict[str, Tensor], shared: dict[str, Tensor]) -> dict[str, Tensor]:
     """Mean squared difference of each parameter tensor, (K,) (Zhu et al. 2019, Fig. 5)."""
     return {n: (dummy[n] - g).square().flatten(1).mean(1) for n, g in shared.items()}

@@ -1,12 +1,29 @@
 """Regularisers on the dummy images. Floor 3.
 
-A prior is any callable (x (B, C, H, W)) -> scalar, in the space the attack optimises.
+A prior is any callable (x (B, C, H, W)) -> scalar, in the space the attack optimises. One with the
+attribute `reads_moments` is given `models.moments` of the dummy batch instead.
 """
 
 from torch import Tensor
+from torch.linalg import vector_norm
 
 
 def tv(x: Tensor) -> Tensor:
     """Anisotropic total variation: mean |dx| + mean |dy| (Geiping et al. 2020, code means)."""
     across, down = x[..., :, 1:] - x[..., :, :-1], x[..., 1:, :] - x[..., :-1, :]
     return across.abs().mean() + down.abs().mean()
+
+
+def batch_norm(moments: list[tuple[Tensor, ...]]) -> Tensor:
+    """sum_l |mean_l(x) - stored mean_l| + |var_l(x) - stored var_l| (Yin et al. 2021, R_BN).
+
+    Stored: the running statistics of the victim, which travel with the model. Trained victims only:
+    an untrained one stores mean 0 and variance 1, whatever the images. ValueError where there are
+    none."""
+    if not moments or moments[0][2] is None:
+        raise ValueError("the model stores no BatchNorm statistics: this prior cannot be used")
+    return sum(vector_norm(mean - stored_mean) + vector_norm(var - stored_var)
+               for mean, var, stored_mean, stored_var in moments)
+
+
+batch_norm.reads_moments = True
