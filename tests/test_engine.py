@@ -311,3 +311,27 @@ def test_a_converged_problems_objective_is_that_of_its_last_state():
     at_zero = engine.evaluator(problems, 2, 1, v.device)(torch.zeros_like(v))[0]
     torch.testing.assert_close(out.losses[1:], at_zero.expand(3, 2, 1))
     assert (out.evaluations == 1).all()
+
+
+@pytest.mark.parametrize("alone", [False, True])
+@pytest.mark.parametrize(("labels", "R", "stacked"), [("known", 2, False), ("unknown", 1, True)])
+def test_local_steps_one_at_a_time_equal_one_graph(monkeypatch, labels, R, stacked, alone):
+    protocol = client.Protocol(
+        sends="weights", local_lr=0.3, epochs=2, local_batch=2, normalise=True)
+    model = models.ensemble(models.lenet, Shape(), range(2)) if stacked else models.lenet(Shape())
+    b = batch(K=2, B=3, dtype=torch.float64)  # the last local batch has one image
+    u = update_of(model, b, protocol=protocol, threat=client.ThreatModel(labels=labels))
+    attack = attacks.dlg(iterations=2) if labels == "unknown" else \
+        attacks.inverting_gradients(objective="l2")
+    x, z = attacks.starts(u, attack, R, seed=0)
+    found = []
+    for steps in (4, 3):  # four steps: in one graph, one at a time
+        monkeypatch.setattr(attacks, "UNROLLED_STEPS", steps)
+        problems, _ = attacks._problems(u, attack, z)
+        assert (problems.rollout is None) == (steps == 4)
+        if alone and steps == 3:
+            monkeypatch.setattr(engine, "ONE_BY_ONE_FLOPS", 0)
+        evaluate = engine.evaluator(problems, 2, R, x.device)
+        found.append(evaluate(problems.join(x, z)))
+    for flat, rolled in zip(*found, strict=True):
+        torch.testing.assert_close(rolled, flat, rtol=1e-9, atol=1e-12)

@@ -1,9 +1,10 @@
 import pytest
 import torch
+import torchvision
 from tiny import Shape
 from torch import nn
 
-from lib import models
+from lib import data, models, run
 
 RGB = Shape((3, 32, 32), 10)
 
@@ -121,3 +122,104 @@ def test_reused_modules_tied_weights_and_integer_buffers():
     together = models.Ensemble([m.eval() for m in members])
     for k in range(3):
         torch.testing.assert_close(together(x)[k], members[k](x[k]))
+
+
+def parameters(model):
+    return sum(p.numel() for p in model.parameters())
+
+
+def test_the_papers_residual_networks_have_their_sizes():
+    cifar, imagenet = Shape((3, 32, 32), 10), Shape((3, 64, 64), 1000)
+    assert parameters(models.imagenet_resnet(cifar, 18)) == 11_173_962  # the usual CIFAR ResNet-18
+    assert parameters(models.imagenet_resnet(cifar, 50)) == 23_520_842
+    wide = models.resnet(cifar, 20, 64)  # ResNet20-4: every convolution 16 times the plain one's
+    convolutions = [sum(m.weight.numel() for m in net.modules() if isinstance(m, nn.Conv2d))
+                    for net in (wide, models.resnet(cifar, 20, 16))]
+    first = 3 * 9 * 16
+    assert convolutions[0] - 4 * first == 16 * (convolutions[1] - first)
+    own = models.imagenet_resnet(imagenet, 34, stem="imagenet")
+    theirs = torchvision.models.resnet34().state_dict()
+    assert {n: t.shape for n, t in own.state_dict().items()} == {
+        n: t.shape for n, t in theirs.items()}
+    x = torch.rand(2, 3, 32, 32)
+    for depth in (18, 50):
+        model = models.imagenet_resnet(cifar, depth, 4)
+        for mode in ("eval", "train"):
+            ready = models.prepare(model, mode)
+            torch.testing.assert_close(ready(x), model.train(mode == "train")(x))
+            model.eval()
+        models.try_batched(models.prepare(model), (3, 32, 32))
+
+
+def test_pretrained_weights_are_read_and_never_fetched(tmp_path):
+    run.start(data_root=tmp_path)
+    images = Shape((3, 64, 64), 1000)
+    with pytest.raises(FileNotFoundError, match="make weights"):
+        models.imagenet_resnet(images, 18, stem="imagenet", pretrained=True)
+    other = torchvision.models.resnet18()
+    (tmp_path / "weights").mkdir()
+    torch.save(other.state_dict(), tmp_path / "weights/resnet18-f37072fd.pth")
+    found = models.imagenet_resnet(images, 18, stem="imagenet", pretrained=True)
+    assert torch.equal(found.conv1.weight, other.conv1.weight)
+    run.start()
+
+
+def test_training_learns_and_its_weights_are_kept_by_configuration(tmp_path):
+    digits = data.load("digits", "train").subset(range(600))
+    seen = []
+
+    def trained(seed=0, **changes):
+        model = models.lenet(digits, activation="relu", init="default", seed=seed)
+        how = {"epochs": 4, "batch_size": 16, "normalise": True} | changes
+        return models.train(model, digits, **how)
+
+    one = trained(cache=tmp_path)
+    assert models.accuracy(one, digits, normalise=True) > 0.8
+    again = trained(watch=lambda epoch, model: seen.append((epoch, model.training)))
+    assert seen == [(i, False) for i in range(5)]
+    for a, b in zip(one.parameters(), again.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=0)
+    (kept,) = tmp_path.iterdir()
+    state = torch.load(kept, weights_only=True)
+    torch.save({n: torch.zeros_like(t) for n, t in state.items()}, kept)
+    assert not any(p.any() for p in trained(cache=tmp_path).parameters())  # read, not trained
+    for change in ({"seed": 1}, {"epochs": 3}, {"augment": True}, {"normalise": False}):
+        assert any(p.any() for p in trained(cache=tmp_path, **change).parameters())
+    assert len(list(tmp_path.iterdir())) == 5
+
+
+def test_augmentation_moves_and_mirrors_within_the_padding():
+    x = torch.arange(1, 65, dtype=torch.uint8).view(1, 1, 8, 8).expand(200, -1, -1, -1)
+    moved = models._moved(x, torch.Generator().manual_seed(0))
+    padded = nn.functional.pad(x[0, 0], (1,) * 4)
+    crops = [padded[i : i + 8, j : j + 8] for i in range(3) for j in range(3)]
+    allowed = {tuple(c.flatten().tolist()) for crop in crops for c in (crop, crop.flip(1))}
+    assert {tuple(image.flatten().tolist()) for image in moved} == allowed
+
+
+@pytest.mark.parametrize("build", [
+    lambda s: models.lenet(s), lambda s: models.ensemble(models.lenet, s, range(3))])
+def test_permuted_classes_are_the_outputs_shifted_by_one(build):
+    model = build(Shape())
+    x = torch.rand(3, 2, 1, 8, 8) if isinstance(model, models.Ensemble) else torch.rand(2, 1, 8, 8)
+    torch.testing.assert_close(models.permute_classes(model)(x), model(x).roll(1, -1))
+
+
+@pytest.mark.parametrize("mode", ["eval", "train"])
+def test_moments_are_those_of_every_batchnorms_input(mode):
+    model = models.convnet(Shape((1, 9, 9)), width=2)
+    for m in model.modules():
+        if isinstance(m, nn.BatchNorm2d):
+            m.running_mean.normal_(), m.running_var.uniform_(0.5, 2)
+    ready, x = models.prepare(model, mode), torch.rand(4, 1, 9, 9)
+    state = dict(ready.named_parameters()) | dict(ready.named_buffers())
+    found = models.moments(ready, state, x)
+    hidden, of = x, iter(found)
+    for layer in model.train(mode == "train"):
+        if isinstance(layer, nn.BatchNorm2d):
+            mean, var, stored_mean, stored_var = next(of)
+            torch.testing.assert_close(mean, hidden.mean((0, 2, 3)))
+            torch.testing.assert_close(var, hidden.var((0, 2, 3), unbiased=False))
+            assert stored_mean is not None and stored_var.shape == var.shape
+        hidden = layer(hidden)
+    assert next(of, None) is None
