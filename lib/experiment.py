@@ -26,6 +26,17 @@ DEFENSES = {"gaussian": defenses.GaussianNoise, "laplacian": defenses.LaplacianN
             "precision": defenses.LowPrecision, "prune": defenses.GradPrune}
 
 
+def cell(sweep, gpu: bool = False):
+    """This run's cell of a sweep, or None where it cannot be had: the profile has no config of it,
+    its images are not here, or it needs a GPU (`gpu`) and the run has none. A stored one is read.
+    """
+    configs = sweep.configs[run.current().profile]
+    here = all(data.present(c["images"]["name"]) for c in configs if "images" in c)
+    able = here and not (gpu and run.current().device.type == "cpu")
+    stored = sweep.done() == len(sweep.files)
+    return sweep.run() if sweep.files and (able or stored) else None
+
+
 def attack(images: dict, victim: dict, attack: dict, clients: list[int], seed: int,
            batch_size: int = 1, restarts: int = 1, protocol: dict | None = None,
            threat: dict | None = None, defense: list | None = None, record: list[int] | None = None,
@@ -46,9 +57,9 @@ def attack(images: dict, victim: dict, attack: dict, clients: list[int], seed: i
 
     The scores are of the last iterate of the restart with the smallest objective, as the official
     codes report (columns loss, best_loss, true_label, label, evaluations beside the metrics), and
-    best_mse that of its state of the smallest objective; trained victims: victim_accuracy, their
-    share of the split classified right. Array `losses` holds the objective of every iteration, or
-    of every hundredth part of more than 1,000.
+    best_mse that of its state of the smallest objective; trained victims: victim_accuracy, the
+    share of the split "test" that they classify right. Array `losses` holds the objective of every
+    iteration, or a hundred of them where there are more than 1,000.
     record: iterations whose images are scored (array `mse` (K, T)) and, for sets that may be shown,
     kept for the first `shown` clients (`states` (k, T, B, C, H, W), uint8, with `truth`).
     start: seed of the dummy's start, where it is not `seed`; two attacks of one start differ in
@@ -72,7 +83,8 @@ def attack(images: dict, victim: dict, attack: dict, clients: list[int], seed: i
     reached = None
     if train:
         model = trained(model, images, seed, settings[0].normalise, **train)
-        reached = models.accuracy(model, pictures, settings[0].normalise)
+        test = _pictures(images | {"split": "test"}, seed)
+        reached = models.accuracy(model, test, settings[0].normalise)
     if settings[1].server == "active":
         model = models.permute_classes(model)
     each = [client.share(model, batch, settings[0], one, settings[1], seed) for one in under]
@@ -106,15 +118,16 @@ def trained(model, images: dict, seed: int, normalise: bool, first: int | None =
 
 def training_path(images: dict, victim: dict, clients: int, seed: int, epochs: int, noise: float,
                   first: int | None = None, **how):
-    """Gradients of single test images while their victim trains: a row an epoch and image.
+    """Gradients of single training images while their victim trains: a row an epoch and image.
 
     loss; norm of the gradient; others: its mean cosine with the other images' gradients; l2 and
     cosine: the two objectives at the image plus noise of standard deviation `noise` in normalised
     space, clipped to the box (the same noise in every epoch); accuracy: of the victim on 1,000
     test images. The arguments after `noise` are those of `trained`."""
-    pictures, rows = _pictures(images, seed), []
-    model, batch = _victims(pictures, victim, [0, 1], seed), pictures.clients(clients, seed=seed)
-    some = pictures.subset(range(min(1000, len(pictures))))
+    train, test = (_pictures(images | {"split": split}, seed) for split in ("train", "test"))
+    rows, some = [], test.subset(range(min(1000, len(test))))
+    batch = train.subset(range(first or len(train))).clients(clients, seed=seed)
+    model = _victims(train, {"seed": seed} | victim, [0, 1], seed)
     draw = torch.randn(batch.images.shape, generator=run.generator("noise", seed))
     moved = batch.images + noise * draw * batch.std.view(-1, 1, 1)
     dummy = replace(batch, images=moved.clamp(0, 1))

@@ -1,12 +1,13 @@
 """From configs to rows: the same as doing it by hand, in the shapes the notebooks rely on."""
 
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from lib import data, experiment, models
+from lib import attacks, client, data, experiment, models, run
 
 DIGITS, LENET = {"name": "digits"}, {"name": "lenet"}
 SHORT = {"name": "dlg", "iterations": 3}
@@ -126,3 +127,80 @@ def test_the_count_is_never_below_the_rank():
         victim = LENET | {"activation": "tanh", "scale": 0.3, "kernel": kernel}
         table, _ = experiment.information(DIGITS, victim | {"channels": channels}, [0, 1], seed=0)
         assert (table["rank"] <= table.counted).all(), table
+
+
+INVERT = {"name": "inverting_gradients", "iterations": 3}
+ONE = {"victim": LENET | {"seed": 5}, "attack": INVERT, "protocol": {"normalise": True},
+       "threat": {"labels": "known"}}
+
+
+def test_clients_may_share_one_victim_trained_once(monkeypatch, tmp_path):
+    monkeypatch.setattr(experiment, "WEIGHTS", tmp_path)
+    how = {"first": 200, "epochs": 3, "batch_size": 16}
+    plain, _ = attack(**ONE)
+    table, arrays = attack(**ONE, train=how)
+    assert len(list(tmp_path.iterdir())) == 1 and "victim_accuracy" not in plain
+    again, other = attack(**ONE, train=how)
+    assert again.equals(table) and len(list(tmp_path.iterdir())) == 1
+    assert (plain.loss != table.loss).all()
+    train, test = (data.load("digits", split) for split in ("train", "test"))
+    model = models.train(models.lenet(train, seed=5), train.subset(range(200)), 3, 16, seed=1,
+                         normalise=True)
+    assert (table.victim_accuracy == models.accuracy(model, test, True)).all()
+    batch = test.clients(2, indices=[[2], [3]])
+    update = client.share(model, batch, client.Protocol(normalise=True),
+                          threat=client.ThreatModel(labels="known"))
+    start = attacks.starts(update, attacks.inverting_gradients(3), 1, 1, 2)
+    guess = attacks.reconstruct(update, attacks.inverting_gradients(3), start=start)
+    np.testing.assert_allclose(table.best_loss, guess.loss[:, 0], rtol=1e-5)
+    with pytest.raises(ValueError, match="seed"):
+        attack(train=how)
+
+
+def test_an_active_server_permutes_the_classes():
+    honest, _ = attack(**ONE)
+    active, _ = attack(**ONE | {"threat": {"labels": "known", "server": "active"}})
+    assert (honest.loss != active.loss).all()
+
+
+def test_every_restart_is_a_row():
+    table, arrays = attack(**ONE, restarts=3, each_restart=True)
+    assert table.restart.tolist() == [0, 0, 1, 1, 2, 2]
+    assert table.client.tolist() == [2, 3] * 3
+    best, same = attack(**ONE, restarts=3)
+    winner = table.loc[table.groupby("client").best_loss.idxmin()]
+    np.testing.assert_allclose(winner.mse, best.mse)
+    np.testing.assert_array_equal(arrays["losses"], same["losses"])
+
+
+def test_batches_of_unique_labels_are_those_that_the_set_deals():
+    table, _ = attack(**ONE, batch_size=4, unique_labels=True, clients=[1, 3])
+    dealt = data.load("digits").clients(3, 4, seed=1, unique_labels=True).labels[1:]
+    assert table.true_label.tolist() == dealt.flatten().tolist()
+    assert all(len(set(rows)) == 4 for _, rows in table.groupby("client").true_label)
+
+
+def test_gradients_along_a_training():
+    table, _ = experiment.training_path(
+        {"name": "digits"}, LENET | {"init": "default", "activation": "relu"}, clients=6, seed=0,
+        epochs=12, noise=0.1, first=60, batch_size=8, lr=0.1)
+    by = table.groupby("epoch")[["norm", "loss", "cosine", "accuracy"]].median()
+    assert by.index.tolist() == list(range(13)) and len(table) == 13 * 6
+    assert by.norm[12] < 0.2 * by.norm[0] and by.loss[12] < 0.2 * by.loss[0]
+    assert by.accuracy[12] > by.accuracy[0]
+    assert table.others.between(-1, 1).all() and table.cosine.between(0, 2).all()
+
+
+def test_a_cell_is_none_where_it_cannot_be_had(monkeypatch):
+    def sweep(name="digits", done=0, files=1):
+        configs = {"quick": [{"images": {"name": name}}] * files}
+        return SimpleNamespace(configs=configs, files=[0] * files,
+                               run=lambda: "made", done=lambda: done)
+
+    run.start("quick", device="cpu")
+    assert experiment.cell(sweep()) == "made"
+    assert experiment.cell(sweep(files=0)) is None
+    assert experiment.cell(sweep("nowhere")) is None
+    assert experiment.cell(sweep("nowhere", done=1)) == "made"  # stored: needs no images
+    assert experiment.cell(sweep(), gpu=True) is None
+    assert experiment.cell(sweep(done=1), gpu=True) == "made"
