@@ -107,7 +107,7 @@ plan: $(READY)  ## stored and missing results of a profile, with minutes and mem
 .PHONY: data weights
 data: $(READY)  ## download the data sets of the paper profile to DATA_ROOT (data/)
 	@$(PYTHON) tools/get_data.py --root "$(or $(DATA_ROOT),data)"
-weights: $(READY)  ## download the LPIPS weights to DATA_ROOT/weights
+weights: $(READY)  ## download ImageNet weights (LPIPS, ResNet-18 and 152) to DATA_ROOT/weights
 	@$(PYTHON) tools/get_weights.py --root "$(or $(DATA_ROOT),data)"
 
 .PHONY: bench

@@ -147,10 +147,14 @@ def imagenet_resnet(images, depth=18, width=64, stem="cifar", pretrained=False, 
     return _kaiming(_seeded(build, seed, "default", 0), seed)
 
 
+def pretrained_url(depth: int) -> str:
+    """Where torchvision's ImageNet weights of a ResNet (IMAGENET1K_V1) are; its name has a hash."""
+    return torchvision.models.get_model_weights(f"resnet{depth}").IMAGENET1K_V1.url
+
+
 def pretrained_file(depth: int) -> Path:
-    """torchvision's ImageNet weights of a ResNet; FileNotFoundError where they are missing."""
-    url = torchvision.models.get_model_weights(f"resnet{depth}").IMAGENET1K_V1.url
-    file = run.current().data_root / "weights" / Path(url).name
+    """Those weights under the data root; FileNotFoundError where they are missing."""
+    file = run.current().data_root / "weights" / Path(pretrained_url(depth)).name
     if not file.is_file():
         raise FileNotFoundError(f"no {file}; `make weights` gets it")
     return file

@@ -162,7 +162,7 @@ def test_get_weights_reports_a_failure(tmp_path, monkeypatch, capsys):
         raise OSError("no network")
 
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", no_network)
-    assert not get_weights.get("alex", tmp_path)
+    assert not get_weights.get("LPIPS alex", "https://nowhere/alexnet.pth", tmp_path)
     assert "LPIPS alex: failed: OSError: no network" in capsys.readouterr().err
 
 

@@ -1,4 +1,4 @@
-"""Download the ImageNet backbones of LPIPS to <root>/weights, where lib.metrics.lpips looks.
+"""Download ImageNet weights to <root>/weights, where lib looks: LPIPS's backbones, two ResNets.
 
     python tools/get_weights.py [--root data]
 
@@ -11,27 +11,29 @@ from pathlib import Path
 
 import torch
 
-from lib import metrics, run
+from lib import metrics, models, run
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--root", type=Path, default=run.ROOT / "data")
     root = parser.parse_args().root
-    failed = [net for net in metrics.BACKBONES if not get(net, root)]
+    urls = {f"LPIPS {net}": weights.url for net, weights in metrics.BACKBONES.items()}
+    urls |= {f"ResNet-{depth}": models.pretrained_url(depth) for depth in (18, 152)}
+    failed = [name for name, url in urls.items() if not get(name, url, root)]
     sys.exit(1 if failed else 0)
 
 
-def get(net, root):
-    """True if the weights of "alex" or "vgg" are there after."""
+def get(name, url, root):
+    """True if the weights are there after."""
     try:
         torch.hub.load_state_dict_from_url(
-            metrics.BACKBONES[net].url, model_dir=str(root / "weights"), map_location="cpu",
+            url, model_dir=str(root / "weights"), map_location="cpu",
             check_hash=True, weights_only=True)
-    except Exception as error:  # the network, a full disk: try the other one
-        print(f"LPIPS {net}: failed: {type(error).__name__}: {error}", file=sys.stderr)
+    except Exception as error:  # the network, a full disk: try the others
+        print(f"{name}: failed: {type(error).__name__}: {error}", file=sys.stderr)
         return False
-    print(f"LPIPS {net}: {metrics.BACKBONES[net].url.rsplit('/', 1)[1]}")
+    print(f"{name}: {url.rsplit('/', 1)[1]}")
     return True
 
 
