@@ -24,6 +24,7 @@ from lib.client import AssumptionError, SharedUpdate
 _IMAGE_PIXELS_PER_CHUNK = 2**22  # dummy pixels in flight on a CPU; bounds memory, not results
 UNROLLED_STEPS = 10  # local steps in one traced graph; more run one at a time (engine.Rollout)
 OPTIMIZERS = ("lbfgs", "lbfgs_line_search", "adam", "signed_adam")  # signed: the image's gradient
+_COUNTING = ("uniform", "analytic")  # label rules that take the update for a mean, by its scale
 _PIECEWISE_LINEAR = {"ReLU", "ReLU6", "LeakyReLU", "PReLU", "RReLU", "Hardtanh"}
 
 
@@ -126,6 +127,11 @@ class Reconstruction:
     evaluations: Tensor
     seconds: float
 
+    def __repr__(self) -> str:
+        (K, R), loss = self.loss.shape, self.loss.amin(1)
+        return (f"Reconstruction(images {tuple(self.images.shape)}, K={K} clients, R={R} restarts; "
+                f"best loss {loss.min():.3g} to {loss.max():.3g}, {self.seconds:.1f} s)")
+
 
 @dataclass
 class History:
@@ -164,7 +170,7 @@ def reconstruct(update: SharedUpdate, attack: Attack, restarts: int = 1, seed: i
     record = sorted(set(record))
     if record and not 0 <= record[0] <= record[-1] <= attack.iterations:
         raise ValueError(f"record iterations between 0 and {attack.iterations}")
-    if (attack.normalise or update.protocol.normalise) and update.mean is None:
+    if attack.normalise and update.mean is None:
         raise ValueError("this attack works on normalised images: the update needs mean and std")
     if update.protocol.mode == "train" and update.threat.bn_statistics != "inferred":
         raise AssumptionError("attacks use the dummy batch's own BatchNorm statistics ('inferred')")
@@ -328,7 +334,9 @@ def diagnose(update: SharedUpdate, attack: Attack | None = None,
     L-BFGS is assumed; `guess`, a reconstruction of this update, adds what became of it. A check
     that cannot be made has no row: those of repeated labels and of the loss's scale read the bias
     gradient of a dense last layer, behind cross-entropy. "ok" is no promise that an attack
-    succeeds, and a warning none that it fails."""
+    succeeds, and a warning none that it fails. What the protocol says is believed: PyTorch trains
+    in train mode unless `.eval()` was called, and no row sees that `Protocol(mode=...)` is wrong.
+    """
     K, B, g, rows, layer = len(update), update.batch_size, update.gradients, [], None
     names = {type(m).__name__ for m in update.model.modules()}
     with contextlib.suppress(ValueError):  # the model does not end in a dense layer
@@ -342,8 +350,8 @@ def diagnose(update: SharedUpdate, attack: Attack | None = None,
         measured += clients if wrong and bad.numel() > 1 else ""
         rows.append((check, verdict if wrong else "ok", measured, todo if wrong else ""))
 
-    def of(values, worst):  # the worst client's value
-        return f"{float(values[worst]):.3g}" + (f" (client {int(worst)})" if K > 1 else "")
+    def of(values, worst, unit=""):  # the worst client's value
+        return f"{float(values[worst]):.3g}{unit}" + (f" (client {int(worst)})" if K > 1 else "")
 
     def norm(gradients):  # (K,)
         return torch.stack([t.flatten(1).norm(dim=1) for t in gradients.values()]).norm(dim=0)
@@ -356,23 +364,33 @@ def diagnose(update: SharedUpdate, attack: Attack | None = None,
         "stops" if nothing else "warning")
     zero = {n: (t == 0).flatten(1).all(1) for n, t in g.items()}  # name -> (K,)
     dead = [n for n, z in zero.items() if bool(z.any())]
-    add("tensors without gradient", torch.stack(list(zero.values())).any(0),
-        f"{len(dead)} of {len(g)}" + (": " if dead else "") + ", ".join(dead[:3]),
-        "Nothing about the input passes there: only the other tensors can be matched.")
+    if not nothing:
+        add("tensors without gradient", torch.stack(list(zero.values())).any(0),
+            f"{len(dead)} of {len(g)}" + (": " if dead else "") + ", ".join(dead[:3]),
+            "Nothing about the input passes there: only the other tensors can be matched.")
     own = "_BatchStatistics" in names
     add("BatchNorm", own, "train mode: the private batch's own statistics" if own else
-        "stored statistics" if "_AffineBatchNorm" in names else "none", "The private batch's "
-        "statistics are unknown and mix its images: expect less, or share in eval mode.")
+        "stored statistics, as the protocol says" if "_AffineBatchNorm" in names else "none",
+        "The private batch's statistics are unknown and mix its images: expect less, or share in "
+        "eval mode.")
     kinked = sorted(names & _PIECEWISE_LINEAR)
     add("activations", bool(kinked) and (attack is None or "adam" not in attack.optimizer),
         (f"piecewise linear: {', '.join(kinked)}" if kinked else "smooth") + " (modules only)",
         "No useful second derivative, so L-BFGS on L2 rarely recovers the image: use Adam "
         "(attacks.inverting_gradients).")
 
+    if attack is not None and attack.normalise and update.mean is None:
+        add("mean and std", True, "missing", "The attack works on (x - mean) / std: give mean= and "
+            "std= of the public data, in units of [0, 1].", "stops")
+
+    scale, uncounted = _scale(update, layer, one_step, of) if biased else (None, torch.zeros(K) > 0)
     seen, how = update.labels, "granted"
     if B > 1 and seen is None and biased and one_step:
         seen, how = label_rules.infer(update, "analytic", enforce=False), "as counted"
-    if B == 1 or seen is not None:
+    if how == "as counted" and bool(uncounted.any()):
+        add("repeated labels", uncounted, "not to be counted before the scale is mended",
+            "Divide the update first (see scale of the loss), then count.")
+    elif B == 1 or seen is not None:
         distinct = torch.ones(K) if B == 1 else B - (seen.sort(-1)[0].diff(dim=-1) == 0).sum(-1)
         add("repeated labels", distinct < B, "one image" if B == 1 else
             f"different labels of {B} images, {how}: {of(distinct, distinct.argmin())}",
@@ -382,16 +400,25 @@ def diagnose(update: SharedUpdate, attack: Attack | None = None,
         try:
             read = rule not in ("granted", "joint") and label_rules.infer(update, rule) is not None
             guessed = (layer.weight == 0).flatten(1).all(1) if read else torch.zeros(K).bool()
-            add("label rule", guessed, rule + (", a guess" if bool(guessed.any()) else ""),
-                "The last layer's gradient is zero, so any label fits: do not count it as read.")
+            off = uncounted if rule in _COUNTING else torch.zeros(K).bool()
+            if bool(off.any()):
+                add("label rule", off, f"{rule}, of an update that is no mean", "Counts assume the "
+                    "mean loss: divide the update first (see scale of the loss), then read the "
+                    "labels.")
+            else:
+                add("label rule", guessed, rule + (", a guess" if bool(guessed.any()) else ""),
+                    "The last layer's gradient is zero, so any label fits: do not count it as "
+                    "read.")
         except ValueError as error:  # AssumptionError is one
             add("label rule", True, f"{rule}, refused", str(error), "stops")
-    if biased:
-        _add_scale(update, layer, one_step, add, of)
+    if scale:
+        add("scale of the loss", *scale)
 
     pixels, entries = B * torch.Size(update.shape).numel(), sum(t[0].numel() for t in g.values())
     bound = min([entries, *_behind_convolutions(update)] if one_step else [entries])
-    add("equations", bound < pixels, f"at most {bound} for {pixels} pixels", "The image is not "
+    every = " (all entries of the update; the bound behind convolutions holds for one step)"
+    add("equations", bound < pixels,
+        f"at most {bound} for {pixels} pixels" + ("" if one_step else every), "The image is not "
         "determined, many have this gradient: add a prior (TV), or take a smaller batch or image.")
     wild = torch.zeros(K, 1, dtype=torch.bool) if guess is None else ~(
         guess.loss.isfinite() & guess.history.losses.isfinite().all(0))
@@ -415,23 +442,29 @@ def diagnose(update: SharedUpdate, attack: Attack | None = None,
         certain = 1e4 * one_hot(guess.labels, update.num_classes).to(guess.images)  # softmax: 0, 1
         ratio = norm(dummy_gradients(update, guess.images, certain)) / total
         far = ratio.log().abs().nan_to_num(0, posinf=torch.inf)
-        add("size of the reconstruction's gradient", far > math.log(1.5),
-            f"{of(ratio, far.argmax())} of the shared one", "L2 compares sizes, the cosine does "
-            "not: see the scale of the loss, use the cosine, or take more restarts.")
+        cosines = (objectives.cosine, objectives.layer_cosine)
+        free = attack is not None and attack.objective in (
+            *cosines, *map(objectives.masked, cosines))
+        add("size of the reconstruction's gradient", (far > math.log(1.5)) & (not free),
+            f"{of(ratio, far.argmax())} of the shared one"
+            + (" (the cosine does not fix it)" if free else ""), "L2 compares sizes, the cosine "
+            "does not: see the scale of the loss, use the cosine, or take more restarts.")
     return pd.DataFrame(rows, columns=["check", "verdict", "measured", "what to do"])
 
 
-def _add_scale(update, layer, one_step, add, of) -> None:
+def _scale(update, layer, one_step, of) -> tuple[tuple | None, Tensor]:
     """The row "scale of the loss" of `diagnose`: is dl/db the mean of p - onehot(c), or f times it?
+    And (K,): whether it keeps a batch's labels from being counted.
 
     Its entries sum to 0. One image: a(x) = dl/dW_i / dl/db_i whatever f is, so p(x) and then f
     follow; c is the smallest entry, or where only that fits the largest, and then f < 0. A batch:
     an image adds no less than -1, so a mean's negative entries sum to -1 at least."""
     db, one = layer.bias.double(), update.batch_size == 1
     lr = update.protocol.local_lr or math.inf  # a difference of float32 weights is coarse: 1e-6
+    size = min(update.protocol.local_batch or update.batch_size, update.batch_size)
     slack = 1e-3 + 1e-6 / lr if one_step else 0.1  # later steps' p have moved
-    factor, size = db.clamp(max=0).sum(-1).neg(), db.abs().sum(-1)
-    misfit = torch.where(size > 1e-3, db.sum(-1).abs() / size, 0)  # below, p is rounding
+    factor, whole = db.clamp(max=0).sum(-1).neg(), db.abs().sum(-1)
+    misfit = torch.where(whole > 1e-3, db.sum(-1).abs() / whole, 0)  # below, p is rounding
     far, off = factor, factor > 1 + slack
     if one:
         a = analytic.dense_input(layer.weight, layer.bias).double()
@@ -447,21 +480,30 @@ def _add_scale(update, layer, one_step, add, of) -> None:
         turn = (rest > slack) & (other <= slack)
         factor, misfit = torch.where(turn, turned, factor), torch.where(turn, other, rest)
         if not factor.isfinite().any():  # no client's gradient says anything
-            return
+            return None, off & False
         far = (factor - 1).abs().nan_to_num(0)
         misfit, off = misfit.nan_to_num(0), far > max(0.01, slack)
+    # Noise of a size that a misfit tells of moves the factor too, but hardly by a tenth.
+    uncounted = (factor > 1 + torch.where(misfit > slack, 0.1, slack)) & (not one)
     if bool((misfit > slack).any()):
-        said, todo = f"{of(misfit, misfit.argmax())} of dl/db does not fit", (
-            "This model's cross-entropy gives no multiple of it: noise, another loss, other "
-            "weights, or a defense; ask what the client computed.")
+        said = of(100 * misfit, misfit.argmax(), " %")
+        said += " of the last bias's gradient does not fit a cross-entropy of this model"
+        todo = ("This model's cross-entropy gives no multiple of it: noise, another loss, other "
+                "weights, or a defense; ask what the client computed.")
         off = misfit > slack
     else:
         said = "factor " if one else "factor of at least " if off.any() else "a mean fits: "
         said += of(factor, far.argmax())
         todo = ("The update is that many times the protocol's (reduction, weight of the loss, "
-                "learning rate, steps or sign): divide by it; the cosine does not see one above 0.")
+                "learning rate, steps or sign): divide by it;") if one else (
+                "At least that many times a mean; " + (
+                    f"summed over the batch it would be the batch size, here {size}: divide by "
+                    "that, or ask the client;" if float(far.max()) <= size * (1 + slack) else
+                    f"more than a sum over the batch of {size}: ask the client (weight of the "
+                    "loss, learning rate, steps);"))
+        todo += " the cosine does not see it where positive, but label rules that count do."
         todo += "" if one_step else " Over many steps the weights may have moved, no more."
-    add("scale of the loss", off, said, todo)
+    return (off, said, todo), uncounted
 
 
 def _behind_convolutions(update: SharedUpdate) -> list[int]:

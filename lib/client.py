@@ -24,7 +24,8 @@ class AssumptionError(ValueError):
 class Protocol:
     """How a client computes its update: public knowledge, so it travels in the update.
 
-    That the gradient is computed in eval mode is itself an assumption of the papers."""
+    That the gradient is computed in eval mode is itself an assumption of the papers: a PyTorch
+    client trains in train mode unless it called `.eval()`."""
 
     loss: str = "cross_entropy"  # "cross_entropy", "mse" (logits to one-hot), "mse_softmax"
     mode: str = "eval"  # BatchNorm with stored statistics; "train": with the batch's own
@@ -112,6 +113,32 @@ def update_function(base: nn.Module, protocol: Protocol):
     return grad(loss) if lr is None else weights
 
 
+def _check_names(given, wanted, what: str) -> None:
+    """ValueError where the names in `given` are not those in `wanted`, or a value is None."""
+    odd = {"missing": [n for n in wanted if n not in given],
+           "unknown": [n for n in given if n not in wanted],
+           "without a gradient": [n for n in wanted if n in given and given[n] is None]}
+    if any(odd.values()):
+        said = "; ".join(f"{k}: {', '.join(map(str, v[:4]))}" for k, v in odd.items() if v)
+        if all(str(n).startswith("module.") for n in odd["unknown"] or [""]):
+            said += "; names start with 'module.' (DataParallel): strip it"
+        raise ValueError(f"{what} and model disagree about the parameters: {said}")
+
+
+def _moments(mean, std, channels: int, needed: bool) -> tuple[Tensor | None, Tensor | None]:
+    """mean and std as tensors (channels,), checked; both None where they are not given."""
+    given = [1.0 * torch.as_tensor(t) for t in (mean, std) if t is not None]
+    if not given:
+        if needed:
+            raise ValueError("protocol.normalise needs mean and std")
+        return None, None
+    fit = [t.shape == (channels,) and bool(((t >= 0) & (t <= 1)).all()) for t in given]
+    if fit != [True, True] or not (given[1] > 0).all():
+        raise ValueError(f"mean and std go together, one value for each of the {channels} "
+                         "channels, in units of [0, 1]; std must be positive")
+    return given[0], given[1]
+
+
 def tensors(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """(trainable parameters, frozen ones and buffers), detached; leading K axis in an ensemble.
 
@@ -146,9 +173,7 @@ class SharedUpdate:
 
     def __post_init__(self):
         params, stacked = tensors(self.model)[0], models.architecture(self.model)[1]
-        if set(self.gradients) != set(params):
-            odd = sorted(set(self.gradients) ^ set(params))
-            raise ValueError(f"update and model disagree about the parameters {', '.join(odd[:4])}")
+        _check_names(self.gradients, params, "update")
         if self.batch_size < 1 or len(self) < 1:
             raise ValueError("an update needs at least one client and one image (K, B >= 1)")
         for name, g in self.gradients.items():
@@ -161,11 +186,29 @@ class SharedUpdate:
                 raise ValueError(f"the update of {name} holds NaN or infinite values: nothing can "
                                  "be matched; check the client's loss and learning rate")
         if (self.labels is not None) != (self.threat.labels == "known"):
-            raise ValueError("labels are given exactly when threat.labels is 'known'")
-        if self.labels is not None and self.labels.shape != (len(self), self.batch_size):
-            raise ValueError(f"labels {tuple(self.labels.shape)} are not (K, B)")
-        if _fits(self.model, self.shape) != self.num_classes:
-            raise ValueError(f"the model does not have {self.num_classes} outputs")
+            raise ValueError(
+                "give labels=... together with threat=ThreatModel(labels='known'), or neither")
+        if (outputs := _fits(self.model, self.shape)) != self.num_classes:
+            raise ValueError(f"the model has {outputs} outputs, not num_classes={self.num_classes}")
+        mean, std = _moments(self.mean, self.std, self.shape[0], self.protocol.normalise)
+        for name, value in (("mean", mean), ("std", std), ("labels", self._checked_labels())):
+            object.__setattr__(self, name, value)
+
+    def _checked_labels(self) -> Tensor | None:
+        if self.labels is None:
+            return None
+        labels = torch.as_tensor(self.labels).long().to(self.device)
+        need, shape = (len(self), self.batch_size), tuple(labels.shape)
+        if shape != need:
+            one = ": for one client give labels[None]" if (1, *shape) == need else ""
+            raise ValueError(f"labels have shape {shape}, need (clients, images) = {need}{one}")
+        _check_range(labels, self.num_classes)
+        return labels
+
+    def __repr__(self) -> str:
+        return (f"SharedUpdate(K={len(self)} clients, B={self.batch_size} images of shape "
+                f"{tuple(self.shape)}, {self.num_classes} classes, {len(self.gradients)} tensors; "
+                f"{self.protocol}, {self.threat})")
 
     def __len__(self) -> int:  # K
         return len(next(iter(self.gradients.values())))
@@ -181,14 +224,23 @@ class SharedUpdate:
         An auditor brings what their framework sent; no batch is needed."""
         protocol = protocol or Protocol()
         ready = models.prepare(model, protocol.mode)
+        _fits(ready, tuple(shape))
         models.try_batched(ready, shape)
         params, stacked = tensors(ready)[0], models.architecture(ready)[1]
-        given = gradients if hasattr(gradients, "items") else dict(enumerate(gradients))
-        if given is not gradients and len(given) == len(params):
-            given = dict(zip(params, given.values(), strict=True))
-        if set(given) != set(params) or any(t is None for t in given.values()):
-            raise ValueError(f"give a gradient for each of the parameters {', '.join(params)}")
+        given, named = gradients, hasattr(gradients, "items")
+        if not named:
+            given = list(gradients)
+            if len(given) != len(params):
+                raise ValueError(f"{len(given)} gradients for the {len(params)} parameters that "
+                                 f"the model trains: {', '.join([*params][:4])}, ...")
+            given = dict(zip(params, given, strict=True))
+        _check_names(given, params, "update")
         g = {n: torch.as_tensor(t).detach().to(params[n]) for n, t in given.items()}
+        for n, t in g.items():
+            if (own := params[n].shape[int(stacked):]) not in (t.shape, t.shape[1:]):
+                raise ValueError(
+                    f"update of {n} has shape {tuple(t.shape)}, the model's parameter {tuple(own)}"
+                    + ("" if named else ": is it in the order of model.parameters()?"))
         if not stacked and all(t.shape == params[n].shape for n, t in g.items()):
             g = {n: t[None] for n, t in g.items()}  # one client
         return cls(g, protocol, ready, tuple(shape), num_classes, **kwargs)
@@ -202,8 +254,15 @@ class SharedUpdate:
             raise ValueError(
                 "from_weights needs a protocol that sends 'weights' (with its local_lr)")
         model = copy.deepcopy(model)  # the caller's keeps its weights
+        names = [n for n, p in model.named_parameters() if p.requires_grad]
+        others = set(model.state_dict()) - set(names)  # frozen parameters and buffers
+        for what, state in (("before", before), ("after", after)):
+            _check_names({n: v for n, v in state.items() if n not in others}, names, what)
         model.load_state_dict(before)
-        change = {n: after[n] - before[n] for n, p in model.named_parameters() if p.requires_grad}
+        change = {n: after[n] - before[n] for n in names}
+        if not any(t.any() for t in change.values()):
+            raise ValueError("before and after are equal: a state_dict is a view of the weights, "
+                             "keep copies ({n: v.clone() ...}) before training")
         kwargs |= {"shape": shape, "num_classes": num_classes}
         return cls.from_gradients(model, change, protocol, **kwargs)
 
@@ -226,8 +285,10 @@ class SharedUpdate:
         base, _ = models.architecture(ready)
         named = dict(base.named_parameters()) | dict(base.named_buffers())
         for name, value in (state["params"] | state["buffers"]).items():
-            if name not in named or named[name].shape != value.shape:
-                raise ValueError(f"the update's {name} does not fit this model")
+            own = tuple(named[name].shape) if name in named else "no such name"
+            if own != tuple(value.shape):
+                raise ValueError(f"the update's {name} {tuple(value.shape)} does not fit this "
+                                 f"model: {own}")
             named[name].data = value  # with its dtype
         saved["shape"] = tuple(saved["shape"])
         return cls(protocol=protocol, threat=threat, model=ready, **saved)
@@ -281,12 +342,12 @@ def share(model, batch, protocol=None, defense=None, threat=None, seed=0) -> Sha
         raise ValueError("threat.labels is 'equal', but the images of a client differ in label")
     if threat.labels == "unique" and any(len(row.unique()) < len(row) for row in labels):
         raise ValueError("threat.labels is 'unique', but a client has a label twice")
-    if int(labels.min()) < 0 or int(labels.max()) >= classes:
-        raise ValueError(f"labels must lie in 0..{classes - 1}, the model's outputs")
+    _check_range(labels, classes)
+    mean, std = _moments(batch.mean, batch.std, shape[0], protocol.normalise)
     steps = defense if isinstance(defense, tuple) else () if defense is None else (defense,)
     rngs = [run.generator("defense", seed, k) for k in range(len(batch.images))]
     x, target, labels = _encoded(batch.images, labels, classes, steps, rngs)
-    x = to_input(x.to(like), False, protocol.normalise, batch.mean, batch.std)
+    x = to_input(x.to(like), False, protocol.normalise, mean, std)
     gradients = _updates(base, params, buffers, stacked, protocol, x, target.to(x), steps)
     for step in steps:
         if hasattr(step, "update"):
@@ -294,9 +355,14 @@ def share(model, batch, protocol=None, defense=None, threat=None, seed=0) -> Sha
                     for k, rng in enumerate(rngs)]
             gradients = {n: torch.stack([e[n] for e in each]) for n in gradients}
     return SharedUpdate({n: g.detach() for n, g in gradients.items()}, protocol, ready, shape,
-                        classes, x.shape[1], threat, batch.mean, batch.std,
+                        classes, x.shape[1], threat, mean, std,
                         labels.to(like.device) if threat.labels == "known" else None,
                         defense if threat.defense_known else None)
+
+
+def _check_range(labels: Tensor, classes: int) -> None:
+    if int(labels.min()) < 0 or int(labels.max()) >= classes:
+        raise ValueError(f"labels must lie in 0..{classes - 1}, the model's outputs")
 
 
 def _fits(model: nn.Module, shape: tuple) -> int:
@@ -306,7 +372,8 @@ def _fits(model: nn.Module, shape: tuple) -> int:
     try:
         out = models.call(base, p | b, next(iter(p.values())).new_zeros(2, *shape))
     except RuntimeError as error:
-        raise ValueError(f"images of shape {shape} do not fit the model: {error}") from error
+        raise ValueError(f"images of shape {shape} do not fit the model; shape is (channels, "
+                         f"height, width): {error}") from error
     if not isinstance(out, Tensor) or out.dim() != 2:
         raise ValueError("the model must return logits of shape (batch, classes)")
     return out.shape[1]

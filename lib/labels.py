@@ -96,7 +96,8 @@ def infer(update: SharedUpdate, rule: str = "idlg", enforce: bool = True) -> Ten
         if not holds(update, layer):
             raise AssumptionError(
                 f"the label rule {rule!r} needs {words}. Another rule may not (labels.RULES); else "
-                "share with ThreatModel(labels='known'), or attack with labels='joint' as DLG does")
+                "give the labels (labels=... with ThreatModel(labels='known')), or optimise them "
+                "with labels='joint' as DLG does")
     if "bias" in RULES[rule].needs and layer.bias is None:
         raise ValueError(f"the label rule {rule!r} reads a bias gradient: the layer has no bias")
     if rule == "yin" and update.batch_size > update.num_classes:

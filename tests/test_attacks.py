@@ -1,10 +1,12 @@
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from tiny import Shape, batch
 
-from lib import attacks, client, defenses, metrics, models, run
+from lib import attacks, client, defenses, labels, metrics, models, objectives, run
 
 KNOWN = client.ThreatModel(labels="known")
 
@@ -213,8 +215,55 @@ def test_diagnose_sees_a_loss_of_another_scale():
     assert "scale of the loss" not in flagged(many)
     found = float(flagged(times(3, many))["scale of the loss"].split("at least ")[1].split()[0])
     assert 1 < found <= 3  # a sum over the batch: a lower bound
+    advice = dict(attacks.diagnose(times(3, many)).set_index("check")["what to do"])
+    assert "the batch size, here 3: divide by that" in advice["scale of the loss"]
+    advice = dict(attacks.diagnose(times(30, many)).set_index("check")["what to do"])
+    assert "more than a sum over the batch of 3" in advice["scale of the loss"]
     victims = models.ensemble(models.lenet, Shape(), range(4), activation="tanh")
     assert "factor 2" in flagged(times(2, client.share(victims, batch(K=4))))["scale of the loss"]
+
+
+def test_diagnose_counts_no_labels_of_a_sum():
+    summed, alone = times(3, of_labels([2, 2, 7])), times(3, of_labels([2]))
+    assert not torch.equal(labels.infer(summed, "analytic"), torch.tensor([[2, 2, 7]] * 3))
+    for rule in ("analytic", "uniform"):
+        table = attacks.diagnose(summed, attacks.idlg(labels=rule)).set_index("check")
+        assert table.verdict["label rule"] == "warning"
+        assert table["what to do"]["label rule"].startswith("Counts assume the mean loss: divide")
+        assert table.measured["repeated labels"].startswith("not to be counted before the scale")
+        assert "label rule" not in flagged(of_labels([2, 2, 7]), attacks.idlg(labels=rule))
+        assert "label rule" not in flagged(alone, attacks.idlg(labels=rule))
+    mean = labels.infer(of_labels([2, 2, 7]), "wainakh")
+    assert torch.equal(labels.infer(summed, "wainakh"), mean)
+    assert "label rule" not in flagged(summed, attacks.idlg(labels="wainakh"))  # knows no scale
+    granted = times(3, of_labels([2, 2, 7], threat=KNOWN))
+    assert "granted: 2" in flagged(granted, attacks.idlg(labels="analytic"))["repeated labels"]
+    noisy = of_labels([2, 2, 7], defense=defenses.GaussianNoise(1e-6))
+    assert "not to be counted" in flagged(times(3, noisy))["repeated labels"]
+    assert "as counted" in flagged(noisy)["repeated labels"]
+
+
+def test_diagnose_sees_missing_moments():
+    update = replace(client.share(models.lenet(Shape()), batch()), mean=None, std=None)
+    table = attacks.diagnose(update, attacks.inverting_gradients()).set_index("check")
+    assert table.verdict["mean and std"] == "stops"
+    assert "mean and std" not in set(attacks.diagnose(update, attacks.dlg()).check)
+    with pytest.raises(ValueError, match="needs mean and std"):
+        attacks.reconstruct(update, attacks.inverting_gradients(1))
+
+
+def test_diagnose_words():
+    b = batch(K=1, B=2)
+    steps = client.Protocol(local_lr=0.1, sends="weights", epochs=3)
+    measured = [dict(attacks.diagnose(client.share(models.lenet(Shape()), b, p)).set_index(
+        "check").measured) for p in (steps, None)]
+    assert "bound behind convolutions holds for one step" in measured[0]["equations"]
+    assert measured[1]["equations"].endswith("pixels")
+    update = client.share(models.lenet(Shape()), b)
+    assert "tensors without gradient" not in set(attacks.diagnose(times(0, update)).check)
+    normed = client.share(models.convnet(Shape((1, 9, 9)), 8), batch(shape=(1, 9, 9)))
+    said = dict(attacks.diagnose(normed).set_index("check").measured)["BatchNorm"]
+    assert said == "stored statistics, as the protocol says"
 
 
 def test_diagnose_sees_a_wrong_learning_rate():
@@ -236,7 +285,8 @@ def test_diagnose_sees_a_wrong_learning_rate():
 @pytest.mark.parametrize("rows", [[4], [0, 0, 3]])
 def test_diagnose_says_what_no_factor_explains(rows):
     noise = defenses.GaussianNoise(1e-3)
-    assert "does not fit" in flagged(of_labels(rows, defense=noise))["scale of the loss"]
+    said = flagged(of_labels(rows, defense=noise))["scale of the loss"]
+    assert re.match(r"[\d.]+ % \(client \d\) of the last bias's gradient does not fit", said)
     mse = of_labels(rows, protocol=client.Protocol(loss="mse"))
     assert "scale of the loss" not in set(attacks.diagnose(mse).check)  # it cannot be made
     assert "scale of the loss" in flagged(replace(mse, protocol=client.Protocol()))
@@ -266,7 +316,16 @@ def test_diagnose_looks_at_a_reconstruction():
     exact = replace(guess, images=b.images, labels=b.labels)
     size = "size of the reconstruction's gradient"
     assert size not in flagged(update, attack, exact)
-    assert flagged(times(0.5, update), attack, exact)[size].startswith("2 (client")
+    half = times(0.5, update)
+    assert flagged(half, attack, exact)[size].startswith("2 (client")
+    assert repr(exact).startswith("Reconstruction(images (2, 1, 1, 8, 8), K=2 clients, R=3 rest")
+    assert len(repr(exact)) < 200
+    for distance in (objectives.cosine, objectives.layer_cosine):
+        for objective in (distance, objectives.masked(distance)):
+            table = attacks.diagnose(half, replace(attack, objective=objective), exact)
+            row = table.set_index("check").loc[size]
+            assert row.verdict == "ok" and row.measured.endswith("(the cosine does not fix it)")
+    assert size in flagged(half, replace(attack, objective=objectives.masked(objectives.l2)), exact)
     guess.history.losses[3:, 1, 2] = torch.nan
     guess.history.losses[2:, 1, 0] = torch.inf
     found = flagged(update, attack, exact)["non-finite values"]
@@ -291,6 +350,25 @@ def test_an_update_of_plain_pytorch_is_audited(tmp_path):
     sent[2][0] = torch.nan
     with pytest.raises(ValueError, match=r"2\.weight.*NaN.*check the client's loss"):
         client.SharedUpdate.from_gradients(model, sent, shape=(1, 8, 8), num_classes=4)
+
+
+def test_the_examples_of_an_auditor_run(tmp_path, monkeypatch):
+    text = (Path(attacks.__file__).parent / "README.md").read_text()
+    section = text.split("## Your own model")[1].split("\n## ")[0]
+    monkeypatch.chdir(tmp_path)
+    known = {"attacks": attacks, "client": client}
+    codes = re.findall(r"```python\n(.*?)```", section, re.S)
+    assert len(codes) == 2
+    for code in codes:
+        exec(code, known)
+    update, x, y = known["update"], known["x"], known["y"]  # the second: what a client shares
+    b = batch(K=1, B=3, shape=(3, 32, 32), classes=10)
+    b = replace(b, images=x[None] * known["std"].view(3, 1, 1) + known["mean"].view(3, 1, 1),
+                labels=y[None], mean=known["mean"], std=known["std"])
+    known["net"].load_state_dict(known["before"])
+    expected = client.share(known["net"], b, known["protocol"]).gradients
+    for n, g in update.gradients.items():
+        torch.testing.assert_close(g, expected[n], rtol=1e-2, atol=1e-6)
 
 
 def test_history_of_finished_problems_is_complete():

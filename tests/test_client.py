@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 from tiny import Shape, batch
@@ -147,7 +149,7 @@ def test_save_and_load(tmp_path):
         assert all(torch.equal(again.gradients[n], g) for n, g in update.gradients.items())
         for a, b in zip(again.model.parameters(), update.model.parameters(), strict=True):
             assert torch.equal(a, b)
-    with pytest.raises(ValueError, match="fit"):
+    with pytest.raises(ValueError, match=r"0\.weight \(2, 2, 1, 3, 3\).*model: \(12, 1, 5, 5\)"):
         client.SharedUpdate.load(tmp_path / "update.pt", models.lenet(Shape()))
 
 
@@ -165,6 +167,90 @@ def test_an_auditor_brings_an_update():
     torch.testing.assert_close(
         update.gradients["7.bias"][0], -0.1 * grads["7.bias"], rtol=1e-3, atol=1e-6
     )
+
+
+KNOWN = client.ThreatModel(labels="known")
+
+
+def own(gradients=None, shape=(1, 8, 8), num_classes=4, **kwargs):
+    """An auditor's update, of one client."""
+    model = models.lenet(Shape())
+    g = gradients or {n: p.detach() for n, p in model.named_parameters()}
+    return client.SharedUpdate.from_gradients(
+        model, g, shape=shape, num_classes=num_classes, **kwargs)
+
+
+def test_an_auditors_moments():
+    for mean, std in (([0.4], [0.3]), (torch.tensor([0.4]), torch.ones(1)), ([0], [1])):
+        update = own(mean=mean, std=std, protocol=client.Protocol(normalise=True))
+        assert update.mean.shape == update.std.shape == (1,) and update.std.is_floating_point()
+    wrong = [([0.4], None), (None, [0.3]), ([0.4, 0.4], [0.3, 0.3]), (0.4, 0.3), ([0.4], [0]),
+             ([0.4], [-0.1]), ([0.4], [float("nan")]), ([124.0], [0.3])]
+    for mean, std in wrong:
+        with pytest.raises(ValueError, match=r"go together, one value for each of the 1 channels"):
+            own(mean=mean, std=std)
+    bare = SimpleNamespace(**vars(batch()) | {"mean": None, "std": None})
+    for call in (lambda p: own(protocol=p), lambda p: client.share(models.lenet(Shape()), bare, p)):
+        with pytest.raises(ValueError, match=r"^protocol\.normalise needs mean and std"):
+            call(client.Protocol(normalise=True))
+
+
+def test_an_auditors_labels():
+    for given in ([[2]], torch.tensor([[2.0]]), torch.tensor([[2]], dtype=torch.int32)):
+        update = own(labels=given, threat=KNOWN)
+        assert update.labels.dtype == torch.int64 and update.labels.tolist() == [[2]]
+    for kwargs, words in (
+            ({"labels": [[4]], "threat": KNOWN}, r"labels must lie in 0\.\.3"),
+            ({"labels": [[-1]], "threat": KNOWN}, r"labels must lie in 0\.\.3"),
+            ({"labels": [1, 2, 3], "threat": KNOWN, "batch_size": 3}, r"have shape \(3,\), need "
+             r"\(clients, images\) = \(1, 3\): for one client give labels\[None\]"),
+            ({"labels": [1, 2], "threat": KNOWN}, r"= \(1, 1\)$"),
+            ({"labels": [[1]]}, r"give labels=\.\.\. together with threat=ThreatModel"),
+            ({"threat": KNOWN}, r"give labels=\.\.\. together with threat=ThreatModel")):
+        with pytest.raises(ValueError, match=words):
+            own(**kwargs)
+
+
+def test_an_auditors_names_and_shapes():
+    g = {n: p.detach() for n, p in models.lenet(Shape()).named_parameters()}
+    for given, words in (
+            ({"module." + n: t for n, t in g.items()}, r"missing: 0\.weight.*unknown: module\.0.*"
+             r"names start with 'module\.' \(DataParallel\): strip it"),
+            (g | {"0.bias": None, "x": g["0.bias"]}, r"unknown: x; without a gradient: 0\.bias$"),
+            ({n: t for n, t in g.items() if n != "2.bias"}, r"missing: 2\.bias$"),
+            (g | {"0.weight": g["0.weight"][:8]}, r"update of 0\.weight has shape \(8, 1, 5, 5\), "
+             r"the model's parameter \(12, 1, 5, 5\)$"),
+            (list(g.values())[::-1], r"of 0\.weight .*is it in the order of model\.parameters"),
+            (list(g.values())[1:], r"7 gradients for the 8 parameters")):
+        with pytest.raises(ValueError, match=words):
+            own(given)
+    with pytest.raises(ValueError, match=r"the model has 4 outputs, not num_classes=100"):
+        own(num_classes=100)
+    with pytest.raises(ValueError, match=r"\(8, 8, 1\) do not fit the model; shape is \(channels"):
+        own(shape=(8, 8, 1))
+    assert "K=1 clients, B=1 images of shape (1, 8, 8), 4 classes" in repr(own())
+    assert len(repr(own())) < 500
+
+
+def test_an_auditors_weights():
+    model, protocol = models.lenet(Shape()), client.Protocol(local_lr=0.1, sends="weights")
+    before = {n: v.clone() for n, v in model.state_dict().items()}
+    after = {n: v + 0.1 for n, v in before.items()}
+
+    def read(before, after):
+        return client.SharedUpdate.from_weights(
+            before, after, model, protocol, shape=(1, 8, 8), num_classes=4)
+
+    assert len(read(before, after)) == 1
+    with pytest.raises(ValueError, match=r"equal: a state_dict is a view.*keep copies"):
+        read(model.state_dict(), model.state_dict())
+    for given, words in ((before, r"^before and model .*missing: 4\.bias$"),
+                         (after, r"^after and model .*missing: 4\.bias$")):
+        less = {n: v for n, v in given.items() if n != "4.bias"}
+        with pytest.raises(ValueError, match=words):
+            read(*(less, after) if given is before else (before, less))
+    with pytest.raises(ValueError, match=r"strip it$"):
+        read(before, {"module." + n: v for n, v in after.items()})
 
 
 def test_the_callers_model_is_left_alone():

@@ -90,7 +90,8 @@ def test_the_rule_of_products_needs_three_classes():
 def test_batches_are_refused_by_the_rules_for_one_image():
     update = client.share(models.lenet(Shape(num_classes=10)), batch(K=2, B=3, classes=10))
     for rule in ONE | {"yin"}:
-        with pytest.raises(client.AssumptionError, match="labels='known'"):
+        words = r"give the labels \(labels=\.\.\. with ThreatModel\(labels='known'\)\), or optimise"
+        with pytest.raises(client.AssumptionError, match=words):
             labels.infer(update, rule)
 
 
