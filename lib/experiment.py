@@ -28,10 +28,13 @@ DEFENSES = {"gaussian": defenses.GaussianNoise, "laplacian": defenses.LaplacianN
 
 def cell(sweep, gpu: bool = False):
     """This run's cell of a sweep, or None where it cannot be had: the profile has no config of it,
-    its images are not here, or it needs a GPU (`gpu`) and the run has none. A stored one is read.
+    its images or weights are not here, or it needs a GPU (`gpu`) and the run has none. A stored one
+    is read.
     """
     configs = sweep.configs[run.current().profile]
     here = all(data.present(c["images"]["name"]) for c in configs if "images" in c)
+    wanted = [c["victim"]["depth"] for c in configs if c.get("victim", {}).get("pretrained")]
+    here = here and all(models.pretrained_file(depth).is_file() for depth in wanted)
     able = here and not (gpu and run.current().device.type == "cpu")
     stored = sweep.done() == len(sweep.files)
     return sweep.run() if sweep.files and (able or stored) else None
@@ -42,7 +45,7 @@ def attack(images: dict, victim: dict, attack: dict, clients: list[int], seed: i
            threat: dict | None = None, defense: list | None = None, record: list[int] | None = None,
            layers: bool = False, shown: int = 8, stride: int = 1, chunk: int | None = None,
            start: int | None = None, train: dict | None = None, unique_labels: bool = False,
-           each_restart: bool = False):
+           each_restart: bool = False, match: bool = True):
     """Attack clients [first, last) of an image set, each with a newly initialised victim.
 
     images: arguments of `data.load`; `only`, the classes to keep; `classes`, to relabel at random
@@ -64,7 +67,8 @@ def attack(images: dict, victim: dict, attack: dict, clients: list[int], seed: i
     kept for the first `shown` clients (`states` (k, T, B, C, H, W), uint8, with `truth`).
     start: seed of the dummy's start, where it is not `seed`; two attacks of one start differ in
     nothing else.
-    each_restart: a row for every restart instead of the best one's (column restart, no best_mse).
+    each_restart: a row for every restart instead of the best one's (column restart; distance, the
+    objective without priors at the last iterate; no best_mse). match: see `metrics.score`.
     layers: also every parameter's gradient distance at those iterations (`layers` (K, T, L))."""
     pictures = _pictures(images, seed)
     first, last = clients
@@ -101,7 +105,8 @@ def attack(images: dict, victim: dict, attack: dict, clients: list[int], seed: i
         x, z = (t if t is None else torch.cat([t] * D) for t in (x, z))
     guess = attacks.reconstruct(update, chosen, restarts, seed, record or (), chunk, (x, z))
     kept = torch.arange(len(update)) % (last - first) < shown * data.shareable(pictures.name)
-    table, arrays = _rows(update, batch, guess, kept, layers, each_restart)
+    each = chosen if each_restart else None
+    table, arrays = _rows(update, batch, guess, kept, layers, match, each)
     number = table["client"] // (last - first)
     table["client"] = first + table["client"] % (last - first)
     table = table.assign(victim_accuracy=reached) if train else table
@@ -293,10 +298,11 @@ def _named(known: dict, described: dict | None, *args, **kwargs):
     return known[described["name"]](*args, **kwargs, **given)
 
 
-def _rows(update, batch, guess, kept, layers, each_restart=False):
+def _rows(update, batch, guess, kept, layers, match=True, each_restart=None):
     rows = torch.arange(len(guess.loss))
     winner = guess.loss.argmin(1).cpu()
-    score = functools.partial(metrics.score, truth=batch.images, root=run.current().data_root)
+    score = functools.partial(metrics.score, truth=batch.images, match=match,
+                              root=run.current().data_root)
     losses = guess.history.losses.cpu().permute(1, 2, 0)  # (K, R, iterations + 1)
 
     def of_restart(r):  # r (K,): which restart of each client
@@ -309,7 +315,8 @@ def _rows(update, batch, guess, kept, layers, each_restart=False):
             evaluations=guess.evaluations.cpu()[k, r[k]].numpy())
 
     if each_restart:
-        each = [of_restart(torch.full_like(winner, r)).assign(restart=r)
+        each = [of_restart(torch.full_like(winner, r)).assign(
+                    restart=r, distance=_distance(update, each_restart, guess, r))
                 for r in range(losses.shape[1])]
         table = pd.concat(each, ignore_index=True)
     else:
@@ -327,6 +334,14 @@ def _rows(update, batch, guess, kept, layers, each_restart=False):
     if layers:
         arrays["layers"] = _layer_curves(update, guess, rows, winner)
     return table, arrays
+
+
+def _distance(update, attack, guess, r) -> np.ndarray:
+    """The objective without priors at the last iterate of restart r, for each image of a client."""
+    certain = 1e4 * one_hot(guess.last_labels[:, r], update.num_classes).to(guess.last)
+    dummy = attacks.dummy_gradients(update, guess.last[:, r], certain)
+    each = torch.func.vmap(attack.objective)(dummy, update.gradients)  # (K,)
+    return each.repeat_interleave(update.batch_size).cpu().numpy()
 
 
 def _bytes(images) -> np.ndarray:

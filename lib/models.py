@@ -126,7 +126,9 @@ def imagenet_resnet(images, depth=18, width=64, stem="cifar", pretrained=False, 
         build = getattr(torchvision.models, f"resnet{depth}")
         model = _seeded(lambda: build(num_classes=images.num_classes), seed, "default", 0)
         if pretrained:
-            model.load_state_dict(torch.load(pretrained_file(depth), weights_only=True))
+            if not (file := pretrained_file(depth)).is_file():
+                raise FileNotFoundError(f"no {file}; `make weights` gets it")
+            model.load_state_dict(torch.load(file, weights_only=True))
         return model
     block, *counts = STAGES[depth]
 
@@ -153,11 +155,8 @@ def pretrained_url(depth: int) -> str:
 
 
 def pretrained_file(depth: int) -> Path:
-    """Those weights under the data root; FileNotFoundError where they are missing."""
-    file = run.current().data_root / "weights" / Path(pretrained_url(depth)).name
-    if not file.is_file():
-        raise FileNotFoundError(f"no {file}; `make weights` gets it")
-    return file
+    """Where they lie under the data root once `make weights` has fetched them."""
+    return run.current().data_root / "weights" / Path(pretrained_url(depth)).name
 
 
 def _kaiming(model: nn.Module, seed: int) -> nn.Module:

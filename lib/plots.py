@@ -61,10 +61,13 @@ def _picture(ax, image) -> None:
 
 
 def dots(ax, position, values, color=None, seed=0) -> None:
-    """Every value as a dot (jittered sideways); median and quartiles, nearest values, as bars."""
+    """Every value as a dot (jittered sideways); the median as a bar, with the quartiles from eight
+    values on. Where values are infinite both are the nearest values."""
     values = np.asarray(values, dtype=float)
     shift = np.random.default_rng(seed).uniform(-0.16, 0.16, len(values))
     ax.plot(position + shift, values, "o", ms=2.6, mec="none", alpha=0.6, color=color)
-    low, middle, high = np.nanquantile(values, (0.25, 0.5, 0.75), method="nearest")
-    ax.plot([position + 0.28] * 2, [low, high], color="0.2", lw=1)
+    how = "nearest" if np.isinf(values).any() else "linear"
+    low, middle, high = np.nanquantile(values, (0.25, 0.5, 0.75), method=how)
+    if len(values) >= 8:
+        ax.plot([position + 0.28] * 2, [low, high], color="0.2", lw=1)
     ax.plot([position + 0.22, position + 0.34], [middle] * 2, color="0.2", lw=1.8)

@@ -205,7 +205,7 @@ def show(number) -> str:
     text = "–" if pd.isna(number["value"]) else f"{number['value']:g}"
     text += "" if pd.isna(number["spread"]) else f" ± {number['spread']:g}"
     mark = number["certainty"]
-    return f"{text} ({mark})" if mark in ("digitised", "recalled") else text
+    return text if mark == "read" or text == "–" else f"{text} ({mark})"
 
 
 def save_figure(fig, name: str) -> None:

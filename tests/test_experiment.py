@@ -168,6 +168,9 @@ def test_every_restart_is_a_row():
     assert table.restart.tolist() == [0, 0, 1, 1, 2, 2]
     assert table.client.tolist() == [2, 3] * 3
     best, same = attack(**ONE, restarts=3)
+    plain, _ = attack(**ONE | {"attack": INVERT | {"tv": 0}}, restarts=3, each_restart=True)
+    np.testing.assert_allclose(plain.distance, plain.loss, rtol=1e-4)  # without priors they agree
+    assert (table.distance < table.loss).all()
     winner = table.loc[table.groupby("client").best_loss.idxmin()]
     np.testing.assert_allclose(winner.mse, best.mse)
     np.testing.assert_array_equal(arrays["losses"], same["losses"])
@@ -204,3 +207,6 @@ def test_a_cell_is_none_where_it_cannot_be_had(monkeypatch):
     assert experiment.cell(sweep("nowhere", done=1)) == "made"  # stored: needs no images
     assert experiment.cell(sweep(), gpu=True) is None
     assert experiment.cell(sweep(done=1), gpu=True) == "made"
+    pretrained = sweep()
+    pretrained.configs["quick"][0]["victim"] = {"depth": 18, "pretrained": True}
+    assert experiment.cell(pretrained) is None
