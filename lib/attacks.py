@@ -334,8 +334,8 @@ def diagnose(update: SharedUpdate, attack: Attack | None = None,
     L-BFGS is assumed; `guess`, a reconstruction of this update, adds what became of it. A check
     that cannot be made has no row: those of repeated labels and of the loss's scale read the bias
     gradient of a dense last layer, behind cross-entropy. "ok" is no promise that an attack
-    succeeds, and a warning none that it fails. What the protocol says is believed: PyTorch trains
-    in train mode unless `.eval()` was called, and no row sees that `Protocol(mode=...)` is wrong.
+    succeeds, and a warning none that it fails. PyTorch trains in train mode unless `.eval()` was
+    called; a protocol that denies it is found out where BatchNorm comes right behind convolutions.
     """
     K, B, g, rows, layer = len(update), update.batch_size, update.gradients, [], None
     names = {type(m).__name__ for m in update.model.modules()}
@@ -358,7 +358,10 @@ def diagnose(update: SharedUpdate, attack: Attack | None = None,
 
     total = norm(g)
     nothing = bool((total == 0).all())
-    add("gradient norm", total < 1e-4, of(total, total.argmin()), "Nothing was shared: attack "
+    lr, sent = update.protocol.local_lr, update.protocol.sends == "weights"
+    steps = len(client.local_slices(update.protocol, B))
+    a_step = total / (lr * steps) if sent else total  # the length of a gradient
+    add("gradient norm", a_step < 1e-4, of(a_step, a_step.argmin()), "Nothing was shared: attack "
         "another round." if nothing else "A converged victim or a confident image: L2 stalls, so "
         "scale it (dlg(scale=1e4)), use the cosine, or attack an earlier round.",
         "stops" if nothing else "warning")
@@ -367,12 +370,25 @@ def diagnose(update: SharedUpdate, attack: Attack | None = None,
     if not nothing:
         add("tensors without gradient", torch.stack(list(zero.values())).any(0),
             f"{len(dead)} of {len(g)}" + (": " if dead else "") + ", ".join(dead[:3]),
-            "Nothing about the input passes there: only the other tensors can be matched.")
+            "Nothing about the input passes there: only the other tensors can be matched." + sent
+            * " Or its steps were too small for float32 weights: ask for more digits.")
     own = "_BatchStatistics" in names
     add("BatchNorm", own, "train mode: the private batch's own statistics" if own else
         "stored statistics, as the protocol says" if "_AffineBatchNorm" in names else "none",
         "The private batch's statistics are unknown and mix its images: expect less, or share in "
         "eval mode.")
+    if "_AffineBatchNorm" in names and one_step:
+        # Behind a convolution, batch statistics undo the scale of every channel's weights, so in
+        # train mode their gradient has no part along them (but for BatchNorm's epsilon).
+        params = client.tensors(update.model)[0]
+        along = [torch.cosine_similarity(t.flatten(2), params[n].expand_as(t).flatten(2), dim=-1)
+                 .abs().amax(1) for n, t in g.items() if t.dim() == 5 and t.shape[1] > 3]
+        if along:
+            least = torch.stack(along).amin(0)  # (K,)
+            add("mode", (least < 3e-3) & ~(total == 0), "as eval mode leaves it" if
+                bool((least >= 3e-3).all()) else "weights and gradient of a convolution are "
+                f"orthogonal: {of(least, least.argmin())}", "The client computed in train mode, "
+                "not in eval mode as the protocol says: use Protocol(mode='train').")
     kinked = sorted(names & _PIECEWISE_LINEAR)
     add("activations", bool(kinked) and (attack is None or "adam" not in attack.optimizer),
         (f"piecewise linear: {', '.join(kinked)}" if kinked else "smooth") + " (modules only)",

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from tiny import Shape, batch
+from torch import nn
 
 from lib import attacks, client, defenses, labels, metrics, models, objectives, run
 
@@ -378,3 +379,27 @@ def test_history_of_finished_problems_is_complete():
     guess = attacks.reconstruct(u, attacks.dlg(iterations=40), record=range(41))
     assert len(guess.history.images) == 41 and not torch.isnan(guess.history.losses).any()
     assert guess.history.label_logits[40].shape == (2, 1, 1, 4)
+
+
+def test_diagnose_sees_a_train_mode_that_the_protocol_denies():
+    model = nn.Sequential(nn.Conv2d(1, 6, 3), nn.BatchNorm2d(6), nn.Sigmoid(), nn.Flatten(),
+                          nn.Linear(6 * 36, 4))
+    b = batch(K=1, B=4)
+    found = {}
+    for mode in ("train", "eval"):
+        model.train(mode == "train").zero_grad()
+        nn.functional.cross_entropy(model(b.images[0]), b.labels[0]).backward()
+        grads = [p.grad.clone() for p in model.parameters()]
+        u = client.SharedUpdate.from_gradients(
+            model, grads, shape=(1, 8, 8), num_classes=4, batch_size=4)
+        found[mode] = attacks.diagnose(u).set_index("check").verdict["mode"]
+    assert found == {"train": "warning", "eval": "ok"}
+
+
+def test_diagnose_measures_a_gradient_and_not_the_length_of_the_steps():
+    small = client.Protocol(sends="weights", local_lr=1e-5)
+    u = client.share(models.lenet(Shape()).double(), batch(K=1, dtype=torch.float64), small)
+    table = attacks.diagnose(u).set_index("check")
+    norm = sum(g.square().sum() for g in u.gradients.values()) ** 0.5
+    assert norm < 1e-3 and table.verdict["gradient norm"] == "ok"
+    assert float(table.measured["gradient norm"]) == pytest.approx(float(norm) / 1e-5, rel=1e-2)

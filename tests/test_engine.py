@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from tiny import Shape, batch
+from torch import nn
 
 from lib import attacks, client, engine, models, objectives, optimizers, priors
 
@@ -314,15 +315,20 @@ def test_a_converged_problems_objective_is_that_of_its_last_state():
 
 
 @pytest.mark.parametrize("alone", [False, True])
-@pytest.mark.parametrize(("labels", "R", "stacked"), [("known", 2, False), ("unknown", 1, True)])
-def test_local_steps_one_at_a_time_equal_one_graph(monkeypatch, labels, R, stacked, alone):
+@pytest.mark.parametrize(("labels", "R", "victim"), [
+    ("known", 2, lambda: models.lenet(Shape())),
+    ("unknown", 1, lambda: models.ensemble(models.lenet, Shape(), range(2))),
+    ("known", 1, lambda: nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.ReLU(),
+                                       nn.Flatten(), nn.Linear(3 * 36, 4)).eval())])
+def test_local_steps_one_at_a_time_equal_one_graph(monkeypatch, labels, R, victim, alone):
     protocol = client.Protocol(
         sends="weights", local_lr=0.3, epochs=2, local_batch=2, normalise=True)
-    model = models.ensemble(models.lenet, Shape(), range(2)) if stacked else models.lenet(Shape())
+    torch.manual_seed(0)
+    model = victim()
     b = batch(K=2, B=3, dtype=torch.float64)  # the last local batch has one image
     u = update_of(model, b, protocol=protocol, threat=client.ThreatModel(labels=labels))
     attack = attacks.dlg(iterations=2) if labels == "unknown" else \
-        attacks.inverting_gradients(objective="l2")
+        attacks.inverting_gradients(objective="cosine" if R == 1 else "l2")
     x, z = attacks.starts(u, attack, R, seed=0)
     found = []
     for steps in (4, 3):  # four steps: in one graph, one at a time
