@@ -315,14 +315,14 @@ def test_a_converged_problems_objective_is_that_of_its_last_state():
 
 
 @pytest.mark.parametrize("alone", [False, True])
-@pytest.mark.parametrize(("labels", "R", "victim"), [
-    ("known", 2, lambda: models.lenet(Shape())),
-    ("unknown", 1, lambda: models.ensemble(models.lenet, Shape(), range(2))),
-    ("known", 1, lambda: nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.ReLU(),
-                                       nn.Flatten(), nn.Linear(3 * 36, 4)).eval())])
-def test_local_steps_one_at_a_time_equal_one_graph(monkeypatch, labels, R, victim, alone):
+@pytest.mark.parametrize(("labels", "R", "epochs", "victim"), [
+    ("known", 2, 2, lambda: models.dense(Shape(), hidden=(6,))),
+    ("unknown", 1, 2, lambda: models.ensemble(models.dense, Shape(), range(2))),
+    ("known", 1, 1, lambda: nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.ReLU(),
+                                          nn.Flatten(), nn.Linear(3 * 36, 4)).eval())])
+def test_local_steps_one_at_a_time_equal_one_graph(monkeypatch, labels, R, epochs, victim, alone):
     protocol = client.Protocol(
-        sends="weights", local_lr=0.3, epochs=2, local_batch=2, normalise=True)
+        sends="weights", local_lr=0.3, epochs=epochs, local_batch=2, normalise=True)
     torch.manual_seed(0)
     model = victim()
     b = batch(K=2, B=3, dtype=torch.float64)  # the last local batch has one image
@@ -331,11 +331,11 @@ def test_local_steps_one_at_a_time_equal_one_graph(monkeypatch, labels, R, victi
         attacks.inverting_gradients(objective="cosine" if R == 1 else "l2")
     x, z = attacks.starts(u, attack, R, seed=0)
     found = []
-    for steps in (4, 3):  # four steps: in one graph, one at a time
+    for steps in (2 * epochs, 2 * epochs - 1):  # all in one graph, one at a time
         monkeypatch.setattr(attacks, "UNROLLED_STEPS", steps)
         problems, _ = attacks._problems(u, attack, z)
-        assert (problems.rollout is None) == (steps == 4)
-        if alone and steps == 3:
+        assert (problems.rollout is None) == (steps == 2 * epochs)
+        if alone and problems.rollout:
             monkeypatch.setattr(engine, "ONE_BY_ONE_FLOPS", 0)
         evaluate = engine.evaluator(problems, 2, R, x.device)
         found.append(evaluate(problems.join(x, z)))
