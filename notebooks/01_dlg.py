@@ -532,9 +532,7 @@ table1 = {
 # %%
 def have(sweep):
     """This run's cell where it has one and can; else the stored one of the paper profile, or None."""
-    configs = sweep.configs[run.profile]
-    ready = sweep.done() == len(sweep.files) or all(data.present(c["images"]["name"]) for c in configs if "images" in c)
-    return sweep.run() if configs and ready else sweep.stored()
+    return experiment.cell(sweep) or sweep.stored()
 
 
 def on_paper(sweep):

@@ -354,12 +354,7 @@ caption(f"At the left the label that the attack ends with, and the true one; pix
 # DLG's label is the largest of its optimised logits at the end; iDLG's is read off before the first step. Brackets: 95 % Wilson interval.
 
 # %%
-def cell(sweep):
-    """This run's cell; None where the profile has none, or its set is not here and nothing is stored."""
-    here = all(data.present(c["images"]["name"]) for c in sweep.configs[run.profile])
-    return sweep.run() if sweep.files and (here or sweep.done() == len(sweep.files)) else None
-
-
+cell = experiment.cell  # this run's, or None
 now = {key: c for key, sweep in sweeps.items() if (c := cell(sweep)) is not None}
 stored = {key: c for key, sweep in sweeps.items() if (c := sweep.stored()) is not None}
 numbers = results.published("idlg")
