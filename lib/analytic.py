@@ -1,7 +1,13 @@
 """In closed form: the input of a dense layer, and how many equations a gradient holds. Floor 3."""
 
+import copy
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
+
+from lib import models
+from lib.client import SharedUpdate
 
 
 def dense_input(weight_gradient: Tensor, bias_gradient: Tensor) -> Tensor:
@@ -15,6 +21,78 @@ def dense_input(weight_gradient: Tensor, bias_gradient: Tensor) -> Tensor:
     scale = bias_gradient.gather(-1, row)
     index = row[..., None].expand(*row.shape, weight_gradient.shape[-1])
     return weight_gradient.gather(-2, index).squeeze(-2) / torch.where(scale == 0, torch.nan, scale)
+
+
+def demix(weight_gradient: Tensor, bias_gradient: Tensor, labels: Tensor) -> Tensor:
+    """An image for each label (..., B, in), from dl/dW (..., classes, in) and dl/db (..., classes).
+
+    x_hat = (dl/dW_c) / (dl/db_c), the row of the label c (Eloul et al. 2022, "direct inversion"),
+    for a dense layer behind cross-entropy; labels (..., B). What it gives exactly: `demix_weights`.
+    NaN where dl/db_c is 0."""
+    scale = bias_gradient.gather(-1, labels)[..., None]  # (..., B, 1)
+    index = labels[..., None].expand(*labels.shape, weight_gradient.shape[-1])
+    return weight_gradient.gather(-2, index) / torch.where(scale == 0, torch.nan, scale)
+
+
+def demix_weights(probabilities: Tensor, labels: Tensor) -> Tensor:
+    """(..., B, B): `demix` gives the image of label c_j as sum_m w_jm x_m, exactly.
+
+    probabilities (..., B, classes): the softmax p^m of each image; labels (..., B).
+
+        w_jm = a_jm / sum_n a_jn,    a_jm = p_{c_j}^m - [c_m = c_j].
+
+    Every row sums to 1. Labels that differ: the error x_hat_j - x_j is
+    sum_{m != j} w_jm (x_m - x_j), what Eloul et al. 2022 neglect; it vanishes as p_{c_j}^m -> 0.
+    Near an even softmax w_jm = -1 / (classes - B). Equal labels: all rows are the same weighted
+    mean, with w_jm in proportion to 1 - p_c^m."""
+    own = labels[..., :, None] == labels[..., None, :]  # (..., j, m)
+    index = labels[..., None, :].expand_as(own)  # p^m at c_j, as (..., m, j)
+    a = probabilities.gather(-1, index).mT - own.to(probabilities)
+    return a / a.sum(-1, keepdim=True)
+
+
+def in_span(update: SharedUpdate) -> tuple[SharedUpdate, Tensor]:
+    """The same attack in B^2 unknowns: (an update of "images" (1, 1, B), basis (K, B, C H W)).
+
+    Ours. The gradient of a first dense layer is a sum of B outer products, dl/dW = sum_m d_m x_m^T,
+    so its first B right singular vectors V span the images: x = M V. A network that is fed M, with
+    W V^T for W, is the same network; attack that one, and the images are M V. In float64, since
+    small differences decide; V is scaled so that M ~ N(0, 1) is a fair start. All rounds of
+    `models.Rounds` share one span. ValueError where the first layer with weights is not dense, on
+    the whole image and with a bias, for a batch of more images than it has outputs, and for a
+    protocol other than one gradient of images in [0, 1]."""
+    B, pixels = update.batch_size, torch.Size(update.shape).numel()
+    base, stacked = models.architecture(update.model)
+    each = [(f"rounds.{t}.", m) for t, m in enumerate(base.rounds)] \
+        if isinstance(base, models.Rounds) else [("", base)]
+    firsts = [next((p + n, m) for n, m in net.named_modules() if [*m.parameters(recurse=False)])
+              for p, net in each]
+    if not all(isinstance(m, nn.Linear) and m.bias is not None and m.in_features == pixels
+               and m.out_features >= B for _, m in firsts):
+        raise ValueError("the first layer with weights must be dense, on the whole image, with a "
+                         "bias and as many outputs as the batch has images")
+    if update.protocol.normalise or update.protocol.local_lr is not None:
+        raise ValueError("one gradient of images in [0, 1] is needed")
+    g = {n: t.double() for n, t in update.gradients.items()}
+    names = [f"{n}.".lstrip(".") for n, _ in firsts]
+    weight = torch.cat([g[n + "weight"] for n in names], 1)  # (K, T out, C H W)
+    bias = torch.cat([g[n + "bias"] for n in names], 1)
+    size = weight.flatten(1).norm(dim=1) / bias.norm(dim=1).clamp_min(1e-300) / B**0.5
+    size = size[:, None, None]
+    V = size * torch.linalg.svd(weight, full_matrices=False).Vh[:, :B]  # (K, B, C H W)
+    for n in names:
+        g[n + "weight"] = g[n + "weight"] @ V.mT / size.square()
+    members = []
+    for k in range(len(update)):
+        net = copy.deepcopy(base).double()
+        for t in (*net.parameters(), *net.buffers()) if stacked else ():
+            t.data = t.data[k]
+        for n, _ in firsts:
+            layer = net.get_submodule(n)
+            layer.weight.data, layer.in_features = layer.weight.data @ V[k].mT, B
+        members.append(net)
+    return replace(update, gradients=g, model=models.Ensemble(members), shape=(1, 1, B), mean=None,
+                   std=None), V
 
 
 def gradient_equations(model: nn.Sequential, shape: tuple, batch_size: int = 1) -> list[int]:

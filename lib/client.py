@@ -5,7 +5,7 @@ difference), the public protocol and model, and what the threat model grants; no
 """
 
 import copy
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 
 import torch
 from torch import Tensor, nn
@@ -337,16 +337,14 @@ def share(model, batch, protocol=None, defense=None, threat=None, seed=0) -> Sha
     like = next(iter(params.values()))
     if stacked and ready.size != len(batch.images):
         raise ValueError(f"{len(batch.images)} clients but an ensemble of {ready.size} victims")
-    labels = batch.labels
+    _check_range(batch.labels, classes)
+    mean, std = _moments(batch.mean, batch.std, shape[0], protocol.normalise)
+    steps, rngs = _steps(defense), _rngs(seed, len(batch.images))
+    x, target, labels = _encoded(batch.images, batch.labels, classes, steps, rngs)
     if threat.labels == "equal" and bool((labels != labels[:, :1]).any()):
         raise ValueError("threat.labels is 'equal', but the images of a client differ in label")
     if threat.labels == "unique" and any(len(row.unique()) < len(row) for row in labels):
         raise ValueError("threat.labels is 'unique', but a client has a label twice")
-    _check_range(labels, classes)
-    mean, std = _moments(batch.mean, batch.std, shape[0], protocol.normalise)
-    steps = defense if isinstance(defense, tuple) else () if defense is None else (defense,)
-    rngs = [run.generator("defense", seed, k) for k in range(len(batch.images))]
-    x, target, labels = _encoded(batch.images, labels, classes, steps, rngs)
     x = to_input(x.to(like), False, protocol.normalise, mean, std)
     gradients = _updates(base, params, buffers, stacked, protocol, x, target.to(x), steps)
     for step in steps:
@@ -358,6 +356,33 @@ def share(model, batch, protocol=None, defense=None, threat=None, seed=0) -> Sha
                         classes, x.shape[1], threat, mean, std,
                         labels.to(like.device) if threat.labels == "known" else None,
                         defense if threat.defense_known else None)
+
+
+def drawn(batch, defense, seed=0):
+    """The images that each client uses of its own, after `draw` of the defense: a Batch.
+
+    `share` with the same batch, defense and seed draws the same; for scoring, never for attacking.
+    """
+    rows = [torch.arange(len(y)) for y in batch.labels]
+    for k, rng in enumerate(_rngs(seed, len(rows))):
+        for step in _steps(defense):
+            if hasattr(step, "draw"):
+                rows[k] = rows[k][step.draw(batch.labels[k][rows[k]], rng)]
+            elif hasattr(step, "encode"):  # which may advance the generator
+                raise ValueError("draw comes before encode")
+    rows = torch.stack(rows)
+    images, labels, indices = (
+        None if t is None else torch.stack([one[r] for one, r in zip(t, rows, strict=True)])
+        for t in (batch.images, batch.labels, batch.indices))
+    return replace(batch, images=images, labels=labels, indices=indices)
+
+
+def _steps(defense) -> tuple:
+    return defense if isinstance(defense, tuple) else () if defense is None else (defense,)
+
+
+def _rngs(seed: int, clients: int) -> list[torch.Generator]:
+    return [run.generator("defense", seed, k) for k in range(clients)]
 
 
 def _check_range(labels: Tensor, classes: int) -> None:
@@ -374,9 +399,9 @@ def _fits(model: nn.Module, shape: tuple) -> int:
     except RuntimeError as error:
         raise ValueError(f"images of shape {shape} do not fit the model; shape is (channels, "
                          f"height, width): {error}") from error
-    if not isinstance(out, Tensor) or out.dim() != 2:
+    if not isinstance(out, Tensor) or out.dim() != 2 + isinstance(base, models.Rounds):
         raise ValueError("the model must return logits of shape (batch, classes)")
-    return out.shape[1]
+    return out.shape[-1]
 
 
 def _encoded(images, truth, classes, steps, rngs):

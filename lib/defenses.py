@@ -91,3 +91,22 @@ class GradPrune:
             return g.flatten().index_fill(0, smallest, 0).view_as(g)
 
         return {n: pruned(g) for n, g in grads.items()}
+
+
+@dataclass(frozen=True)
+class EqualLabels:
+    """The client uses `batch_size` of its images that share one label (Eloul et al. 2022, 1).
+
+    Of the labels that occur often enough one is drawn, then images of it. ValueError where no label
+    does: the client then needs more images."""
+
+    batch_size: int
+
+    def draw(self, labels: Tensor, rng: torch.Generator) -> Tensor:
+        values, counts = labels.unique(return_counts=True)
+        often = values[counts >= self.batch_size]
+        if not len(often):
+            raise ValueError(f"no label occurs {self.batch_size} times among {len(labels)} images")
+        label = often[int(torch.randint(len(often), (), generator=rng))]
+        chosen = (labels == label).nonzero()[:, 0]
+        return chosen[torch.randperm(len(chosen), generator=rng)[: self.batch_size]]

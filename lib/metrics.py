@@ -17,6 +17,7 @@ from torchvision.models import AlexNet_Weights, VGG16_Weights
 from lib import run
 
 METRICS = ("mse", "psnr", "ssim", "lpips", "avd")
+VARIANTS = ("paper", "distance_info", "ecir2024")  # of AVD
 BACKBONES = {"alex": AlexNet_Weights.IMAGENET1K_V1, "vgg": VGG16_Weights.IMAGENET1K_V1}
 
 
@@ -71,24 +72,31 @@ def lpips_available(root=None, net="alex"):
     return False, f"LPIPS not computed: no {file.parent.name}/{file.name}; `make weights` gets it"
 
 
-def avd(guess, truth, variant="2022", quantise=False):
-    """Absolute variational distance (Eloul et al. 2022); 0 where equal, about 1 for noise.
+def avd(guess, truth, variant="distance_info", quantise=False):
+    """Absolute variational distance (Eloul et al. 2022); 0 where equal, near 1 for uniform noise.
 
-    Differences per channel, D1[i, j] = |(v[i, j-1] - v[i, j]) + (v[i-1, j] - v[i, j])|:
-    "2022": sqrt(mean((D1(guess) / 2 - D1(truth) / 2)^2) / 0.1), fl_eval_kit's `distance_info`;
-    "ecir2024": sqrt(mean((D1 - D1)^2) + 0.5 mean((D2 - D2)^2)), D2 the second differences.
-    quantise: as the published code, both images go through 8 bits first, where values above 1
-    wrap modulo 256, and the reconstruction's absolute value is taken. Otherwise nothing is clipped.
-    """
+    "paper": || |grad guess| - |grad truth| ||, with |grad v| the absolute differences to the left
+    and the upper neighbour, and || || their root mean square: the paper prints a bare norm, which
+    would grow with the image (Eloul et al. 2022, poster). The published code (fl_eval_kit) has
+    two others, of D1[i, j] = |(v[i, j-1] - v[i, j]) + (v[i-1, j] - v[i, j])|, per channel:
+    "distance_info": sqrt(mean((D1(guess) / 2 - D1(truth) / 2)^2) / 0.1);
+    "ecir2024" (`AVD` there): sqrt(mean((D1 - D1)^2) + 0.5 mean((D2 - D2)^2)), D2 the second
+    differences. A constant shift of the pixels changes none of the three.
+    quantise: as that code, both images go through 8 bits first, where values above 1 wrap modulo
+    256, and the reconstruction's absolute value is taken. Otherwise nothing is clipped."""
     _check_pair(guess, truth)
-    if variant not in ("2022", "ecir2024"):
-        raise ValueError(f"unknown variant {variant!r}: it is '2022' or 'ecir2024'")
+    if variant not in VARIANTS:
+        raise ValueError(f"unknown variant {variant!r}: one of {', '.join(VARIANTS)}")
     if quantise:
         pair = guess.abs(), truth
         guess, truth = ((255 * image).trunc().remainder(256) / 255 for image in pair)
+    if variant == "paper":
+        squares = [(guess.diff(dim=d).abs() - truth.diff(dim=d).abs()).square() for d in (-1, -2)]
+        return torch.cat([s.flatten(-3) for s in squares], -1).mean(-1).sqrt()
     first, second = ((_variation(guess, order) - _variation(truth, order)).square()
                      .mean(dim=(-3, -2, -1)) for order in (1, 2))
-    return (first / 4 / 0.1).sqrt() if variant == "2022" else (first + 0.5 * second).sqrt()
+    return (first / 4 / 0.1).sqrt() if variant == "distance_info" \
+        else (first + 0.5 * second).sqrt()
 
 
 def score(guess, truth, match=True, root=None):

@@ -214,7 +214,8 @@ def _seeded(build: Callable[[], nn.Module], seed: int, init: str, scale: float) 
 # --- training ------------------------------------------------------------------------------------
 
 def train(model, images, epochs=10, batch_size=64, lr=0.1, momentum=0.9, seed=0, change=None,
-          weight_decay=0.0, augment=False, normalise=False, watch=None, cache=None) -> nn.Module:
+          weight_decay=0.0, augment=False, normalise=False, watch=None, cache=None, loss=None,
+          same_label=1) -> nn.Module:
     """Train `model` in place on an `ImageSet`; returns it in eval mode.
 
     SGD with Nesterov momentum and one cosine from `lr` to 0, batches reshuffled each epoch from
@@ -222,12 +223,17 @@ def train(model, images, epochs=10, batch_size=64, lr=0.1, momentum=0.9, seed=0,
     eighth of the side, and mirror image. normalise: feed (x - mean) / std instead of [0, 1].
     `change(gradients: name -> tensor, rng) -> the same`, such as the `update` of a defense, is
     applied to the gradient of every step before the optimiser sees it. `watch(epoch, model)` is
-    called before the first epoch and after each, with the model in eval mode. cache: a folder; the
-    weights are read there, or written, under a name made of the initial weights, the images and all
-    settings. A training that diverges is not an error: what a defense does to it is a result."""
+    called before the first epoch and after each, with the model in eval mode. loss(logits, one-hot
+    targets): None is the cross-entropy. same_label: a batch is that of several clients, each with
+    so many images of one label (Eloul et al. 2022); what is left over is left out. cache: a folder;
+    the weights are read there, or written, under a name made of the initial weights, the images and
+    all settings (not where change, watch, loss or same_label are given). A training that diverges
+    is not an error: what a defense does to it is a result."""
     settings = [epochs, batch_size, lr, momentum, seed, weight_decay, augment, normalise]
+    if same_label < 1 or batch_size % same_label:
+        raise ValueError(f"batch_size {batch_size} is no multiple of same_label {same_label}")
     device = next(model.parameters()).device
-    file = None if cache is None or change or watch else _weights_file(
+    file = None if cache is None or change or watch or loss or same_label > 1 else _weights_file(
         Path(cache), model, images, [*settings, device.type])
     if file is not None and file.is_file():
         model.load_state_dict(torch.load(file, weights_only=True, map_location=device))
@@ -236,18 +242,22 @@ def train(model, images, epochs=10, batch_size=64, lr=0.1, momentum=0.9, seed=0,
     named = {n: p for n, p in model.named_parameters() if p.requires_grad}
     optimizer = torch.optim.SGD(
         named.values(), lr, momentum, weight_decay=weight_decay, nesterov=momentum > 0)
-    steps = epochs * math.ceil(len(x) / batch_size)
+    if same_label > 1:
+        kept = sum(int(n) // same_label for n in torch.bincount(y)) * same_label
+    steps = epochs * math.ceil((kept if same_label > 1 else len(x)) / batch_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     rng = run.generator("train", seed)
     watch = watch or (lambda epoch, model: None)
     watch(0, model.eval())
     for epoch in run.progress(range(1, epochs + 1), desc="train"):
         model.train()
-        for rows in torch.randperm(len(x), generator=rng).to(device).split(batch_size):
+        for rows in _dealt(y.cpu(), same_label, rng).to(device).split(batch_size):
             fed = _moved(x[rows], rng) if augment else x[rows]
             with torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda"):
-                loss = nn.functional.cross_entropy(model(_fed(fed, images, normalise)), y[rows])
-            g = dict(zip(named, torch.autograd.grad(loss, named.values()), strict=True))
+                logits = model(_fed(fed, images, normalise))
+                value = nn.functional.cross_entropy(logits, y[rows]) if loss is None else \
+                    loss(logits, nn.functional.one_hot(y[rows], logits.shape[1]).to(logits))
+            g = dict(zip(named, torch.autograd.grad(value, named.values()), strict=True))
             for n, t in (change(g, rng) if change else g).items():
                 named[n].grad = t
             optimizer.step()
@@ -259,6 +269,16 @@ def train(model, images, epochs=10, batch_size=64, lr=0.1, momentum=0.9, seed=0,
         torch.save(model.state_dict(), partial)
         os.replace(partial, file)
     return model.eval()
+
+
+def _dealt(labels: Tensor, same_label: int, rng: torch.Generator) -> Tensor:
+    """An epoch's order of the images: shuffled, where each group of `same_label` has one label."""
+    order = torch.randperm(len(labels), generator=rng)
+    if same_label == 1:
+        return order
+    each = [order[labels[order] == c] for c in labels.unique()]
+    groups = torch.cat([o[: len(o) // same_label * same_label].view(-1, same_label) for o in each])
+    return groups[torch.randperm(len(groups), generator=rng)].flatten()
 
 
 def _weights_file(folder: Path, model: nn.Module, images, settings: list) -> Path:
@@ -311,6 +331,21 @@ def permute_classes(model: nn.Module) -> nn.Module:
         if last.bias is not None:
             last.bias.copy_(last.bias.roll(1, -1))
     return out
+
+
+class Rounds(nn.Module):
+    """The same batch in several rounds, as one victim: logits (T, B, classes) of T networks.
+
+    Every loss of `client.LOSSES` is then the mean over the rounds, so the gradient of each round's
+    network is 1/T of what the client shares in that round: to attack this module's gradient is to
+    attack all rounds at once. Labels must be granted; no rule reads them off several rounds."""
+
+    def __init__(self, members: list[nn.Module]):
+        super().__init__()
+        self.rounds = nn.ModuleList(members)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.stack([member(x) for member in self.rounds])
 
 
 # --- many victims as one module ------------------------------------------------------------------

@@ -4,6 +4,7 @@ A prior is any callable (x (B, C, H, W)) -> scalar, in the space the attack opti
 attribute `reads_moments` is given `models.moments` of the dummy batch instead.
 """
 
+import torch
 from torch import Tensor
 from torch.linalg import vector_norm
 
@@ -12,6 +13,16 @@ def tv(x: Tensor) -> Tensor:
     """Anisotropic total variation: mean |dx| + mean |dy| (Geiping et al. 2020, code means)."""
     across, down = x[..., :, 1:] - x[..., :, :-1], x[..., 1:, :] - x[..., :-1, :]
     return across.abs().mean() + down.abs().mean()
+
+
+def orthogonality(x: Tensor) -> Tensor:
+    """Mean squared cosine between the images of a batch, 0 for one image (a prior of Eloul et al.
+    2022, poster: "orthogonality of images in a batch"; its formula is not printed, this is ours).
+    """
+    flat = x.flatten(1)
+    unit = flat / flat.square().sum(1, keepdim=True).clamp_min(1e-12).sqrt()
+    squares = (unit @ unit.mT).square()
+    return (squares * (1 - torch.eye(len(x)).to(x))).sum() / max(1, len(x) * (len(x) - 1))
 
 
 def batch_norm(moments: list[tuple[Tensor, ...]]) -> Tensor:

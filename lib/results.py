@@ -34,6 +34,7 @@ from scipy import stats
 
 from lib import run as runs
 
+LONG = 2000  # rows; longer tables keep their numbers in the npz
 CERTAINTIES = ("read", "quoted", "digitised", "recalled")
 _session = None
 
@@ -136,7 +137,8 @@ def _read(asked) -> Cell | None:
                 arrays = dict(npz)
     except Exception:            # whatever the reader of a damaged file stumbles over
         return None
-    columns = {name: [float(value) for value in values]       # float() reads "NaN" and "-Infinity"
+    columns = {name: arrays.pop(f"column {name}") if values is None else
+               [float(value) for value in values]             # float() reads "NaN" and "-Infinity"
                if found["dtypes"].get(name, "").startswith("float") else values
                for name, values in found["table"].items()}
     return Cell(pd.DataFrame(columns).astype(found["dtypes"]), arrays, *(found[key] for key in (
@@ -145,6 +147,10 @@ def _read(asked) -> Cell | None:
 
 def _write(asked, table, arrays, seconds, comparable) -> None:
     asked.path.unlink(missing_ok=True)           # an old table never stands beside new arrays
+    columns = {}
+    if len(table) > LONG:                        # a long table is smaller as arrays
+        columns = {c: table[c].to_numpy() for c in table if table[c].dtype.kind in "iufb"}
+        arrays = arrays | {f"column {c}": values for c, values in columns.items()}
     if arrays:
         with _atomic(asked.path.with_suffix(".npz")) as file:
             np.savez_compressed(file, **arrays)
@@ -157,7 +163,8 @@ def _write(asked, table, arrays, seconds, comparable) -> None:
         "device": where["device"], "torch": where["torch"], "commit": where["commit"],
         "seconds": round(seconds, 3), "arrays": sorted(arrays),
         "dtypes": {key: str(kind) for key, kind in table.dtypes.items() if kind.kind in "iufb"},
-        "table": {key: list(_strict(table[key]).values()) for key in table.columns}})
+        "table": {key: None if key in columns else list(_strict(table[key]).values())
+                  for key in table.columns}})
 
 
 def _joined(parts) -> Cell:
