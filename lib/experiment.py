@@ -135,6 +135,9 @@ def mixing(images: dict, victim: dict, loss: str, draw: str, batch_size: int, at
     images of one label never part. Labels that are not granted are read by the rule "analytic"
     behind cross-entropy, and optimised behind other losses.
 
+    Arrays of the images of the first `shown` clients, where they may be shown: `truth` (images, C,
+    H, W) and `guesses` (images, attacks, C, H, W), uint8, clipped.
+
     The scores are of the last iterate of the restart with the smallest objective. avd_8bit is
     `metrics.avd` through 8 bits, as published; distance the squared distance of the gradients over
     the shared one's, the same measure for all attacks; label_right of a batch as a whole.
@@ -176,8 +179,8 @@ def mixing(images: dict, victim: dict, loss: str, draw: str, batch_size: int, at
         pictured.append(_bytes(x[:shown] if data.shareable(pictures.name) else x[:0]))
     table = pd.concat(tables, ignore_index=True)
     table = table.assign(victim_accuracy=reached) if train else table
-    arrays = {"truth": _bytes(truth.images[: len(pictured[0])]),
-              "guesses": np.stack(pictured, 1)} if len(pictured[0]) else {}
+    arrays = {"truth": _bytes(truth.images[: len(pictured[0])]), "guesses": np.stack(pictured, 2)}
+    arrays = {n: a.reshape(-1, *a.shape[2:]) for n, a in arrays.items() if len(pictured[0])}
     return table, arrays
 
 
@@ -267,9 +270,10 @@ def demixing(images: dict, init: str, scales: list, batch_sizes: list, draws: li
             rows += [pd.DataFrame({
                 "draw": draw, "B": B, "scale": scale, "loss": loss,
                 "client": torch.arange(clients).repeat_interleave(B), "error": error.flatten(),
-                "predicted": told.detach().flatten(), "neglected": others.detach().flatten(),
-                "top": p.detach().amax(-1).flatten()})]
-    return pd.concat(rows, ignore_index=True).astype({"scale": float}), {}
+                "predicted": told.detach().flatten(), "neglected": others.detach().flatten()})]
+    table = pd.concat(rows, ignore_index=True).astype({"scale": float})
+    floats = ["error", "predicted", "neglected"]  # 1e-30 is a float32 too
+    return table.astype(dict.fromkeys(floats, "float32")), {}
 
 
 def trained(model, images: dict, seed: int, normalise: bool, first: int | None = None, **how):
