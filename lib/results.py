@@ -34,7 +34,7 @@ from scipy import stats
 
 from lib import run as runs
 
-LONG = 2000  # rows; longer tables keep their numbers in the npz
+LONG = 200  # rows; longer tables keep their numbers in the npz
 CERTAINTIES = ("read", "quoted", "digitised", "recalled")
 _session = None
 

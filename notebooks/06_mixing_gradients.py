@@ -87,7 +87,7 @@ r2 = sweep("r2", experiment.demixing, *[[closed(of, scales=[0.3, 5.0], batch_siz
            "the published batch size, data and initialisation are not known", 0.1)
 
 # R3: reconstructions from hopeless to exact
-STAGES = {"quick": [5, 20, 60, 200], "paper": [10, 40, 100, 200, 600]}
+STAGES = {"quick": [5, 30, 200], "paper": [10, 40, 100, 200, 600]}
 sheets = {
     which: sweep(f"r3_{which}", experiment.mixing, *[[mixed(of, {"name": "lenet", "channels": 12}, "random", "cross_entropy", 2, [matching(of, iterations=n, **w) for w in (TV, {}) for n in STAGES[of]], [0, 6], shown=6)
                  | {"images": {"digits": PICTURES[of], "faces": FACES}[which]}] for of in ("quick", "paper")], "scikit-image's grey faces instead of LFW" if which == "faces" else True, 2)
@@ -155,12 +155,15 @@ R7 = ("MSE of softmax, random labels", "CE, equal labels", "CE, random labels")
 r7 = {
     (which, name): sweep(
         f"r7_{which}_{SHORT[name]}".lower(), experiment.mixing,
-        *[[mixed(of, {"name": "lenet", "channels": ch}, *STRATEGIES[name], B, [matching(of, **w) for w in LENET_ATTACKS.values()], [0, 8], pool={"digits": 80, "LFW": 200}[which]) | {"images": PICTURES[of] if which == "digits" else LFW}
+        *[[mixed(of, {"name": "lenet", "channels": ch}, *STRATEGIES[name], B, [matching(of, **TV)], [0, 8], pool={"digits": 80, "LFW": 200}[which]) | {"images": PICTURES[of] if which == "digits" else LFW}
            for ch in GRID[which][of][0] for B in GRID[which][of][1]] for of in ("quick", "paper")], "n = 8 clients; LeNet's details and the attacks are not known", 14 if which == "digits" else 10)
     for which in GRID for name in R7
 }
-r6_logits = sweep("r6_mse_random", experiment.mixing, *[[mixed(of, {"name": "lenet", "channels": ch}, "random", "mse", B, [matching(of, **w) for w in LENET_ATTACKS.values()], [0, 8]) for B, ch in POINTS[of] if of == "paper"] for of in ("quick", "paper")],
-                  "n = 8 clients; LeNet's details and the attacks are not known", 4)
+r6 = {
+    name: sweep(f"r6_{SHORT[TAUGHT[name][0]]}", experiment.mixing, *[[mixed(of, {"name": "lenet", "channels": ch}, *STRATEGIES[TAUGHT[name][0]], B, [matching(of, **w) for w in LENET_ATTACKS.values()], [0, 8])
+                                                                      for B, ch in POINTS[of][: 1 if of == "quick" else None]] for of in ("quick", "paper")], "n = 8 clients; LeNet's details and the attacks are not known", 4)
+    for name in TAUGHT
+}
 
 # ours: noise against mixing
 VARIANCES = [1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2]
