@@ -172,7 +172,7 @@ def mixing(images: dict, victim: dict, loss: str, draw: str, batch_size: int, at
                                   update.gradients))
         each = {"objective": objective, "distance": far / size_of, "label_right": right}
         table = table.drop(columns="guess").assign(
-            attack=number, avd_8bit=metrics.avd(x, truth.images, quantise=True).flatten(),
+            attack=number, avd_8bit=metrics.avd(x, truth.images, quantise=True).flatten().numpy(),
             **{k: v.repeat_interleave(batch_size).numpy() for k, v in each.items()})
         table["client"] += first
         tables.append(table.astype(dict.fromkeys(table.select_dtypes("float"), "float32")))

@@ -87,3 +87,27 @@ def test_a_clients_noise_is_its_own_and_composes():
     assert int((g == 0).sum()) == g.numel() // 2
     kept = g != 0
     torch.testing.assert_close(g[kept], three["0.weight"][0][kept], rtol=1e-5, atol=1e-6)
+
+
+def test_equal_labels_are_drawn_from_those_that_occur_often_enough():
+    labels = torch.tensor([0, 1, 1, 2, 2, 2, 3, 1])
+    drawn = [defenses.EqualLabels(3).draw(labels, torch.Generator().manual_seed(i))
+             for i in range(20)]
+    seen = {int(labels[rows][0]) for rows in drawn if len(labels[rows].unique()) == 1}
+    assert seen == {1, 2} and all(len(rows.unique()) == 3 for rows in drawn)
+    with pytest.raises(ValueError, match="no label occurs 4 times among 8 images"):
+        defenses.EqualLabels(4).draw(labels, rng())
+
+
+def test_a_client_shares_the_gradient_of_what_it_draws():
+    b = batch(K=3, B=12, classes=3)
+    defense = (defenses.EqualLabels(4), defenses.GaussianNoise(0.0))
+    own, model = client.drawn(b, defense, seed=5), models.dense(Shape(num_classes=3))
+    assert own.images.shape == (3, 4, 1, 8, 8) and (own.labels == own.labels[:, :1]).all()
+    granted = client.ThreatModel(labels="equal")
+    update, plain = client.share(model, b, None, defense, granted, 5), client.share(model, own)
+    assert update.batch_size == 4
+    for n, g in plain.gradients.items():
+        assert torch.equal(update.gradients[n], g)
+    with pytest.raises(ValueError, match="differ in label"):
+        client.share(model, b, threat=granted)

@@ -210,3 +210,61 @@ def test_a_cell_is_none_where_it_cannot_be_had(monkeypatch):
     pretrained = sweep()
     pretrained.configs["quick"][0]["victim"] = {"depth": 18, "pretrained": True}
     assert experiment.cell(pretrained) is None
+
+
+def mixing(attacks, **changes):
+    settings = {"images": DIGITS, "victim": {"name": "dense"}, "loss": "cross_entropy",
+                "draw": "random", "batch_size": 2, "clients": [1, 4], "seed": 0}
+    return experiment.mixing(**settings | changes, attacks=attacks)
+
+
+SEARCH = {"name": "in_span", "iterations": 15, "line_search": True, "relative": True,
+          "labels": "idlg", "restarts": 2}
+
+
+def test_mixed_gradients_have_a_row_an_attack_and_image():
+    angle = {"name": "mixing_gradients", "iterations": 3}
+    table, arrays = mixing([{"name": "demix"}, angle, angle | {"start": "demix"}, SEARCH],
+                           draw="unique", shown=2)
+    assert table.groupby("attack").client.apply(list).tolist() == [[1, 1, 2, 2, 3, 3]] * 4
+    assert arrays["guesses"].shape == (4, 4, 1, 8, 8) and arrays["truth"].shape == (4, 1, 8, 8)
+    each = table.groupby("attack")[["mse", "distance"]].median()
+    assert each.mse[3] < 1e-6 and each.distance[3] < 1e-6 < each.distance[1]
+    assert each.distance[2] < each.distance[1]  # three steps from near the images
+    assert table.label_right.all()
+
+
+def test_mixed_gradients_of_equal_labels_that_the_attacker_is_not_told():
+    grants = [SEARCH | {"labels": "idlg_bias", "grant": "equal"}, {"name": "demix"},
+              {"name": "mixing_gradients", "iterations": 2, "grant": "unknown"}]
+    table, _ = mixing(grants, draw="equal", defense=NOISE | {"variance": 0.0})
+    told = table[table.attack == 0]
+    assert told.label_right.all() and told.mse.median() < 1e-6
+    blend = table[table.attack == 1].mse  # half of the other image is left
+    assert blend.min() > 1e-3
+
+
+def test_other_losses_and_several_rounds():
+    angle = {"name": "mixing_gradients", "iterations": 2, "grant": "unknown"}
+    table, _ = mixing([angle], loss="mse_softmax")
+    assert table.mse.notna().all()  # labels are optimised
+    table, _ = mixing([SEARCH], draw="equal", rounds=2, round_lr=0.01)
+    assert table.mse.median() < 1e-6
+    with pytest.raises(ValueError, match="one dense layer"):
+        mixing([{"name": "demix"}], victim=LENET)
+
+
+def test_the_error_of_demixing_is_what_the_formula_predicts():
+    table, _ = experiment.demixing(DIGITS, "normal", [0.1, 1.0], [2], ["unique", "equal"],
+                                   ["cross_entropy"], 5, 0, precision="float64")
+    np.testing.assert_allclose(table.error, table.predicted, rtol=1e-3, atol=1e-9)
+    assert len(table) == 2 * 2 * 5 * 2
+    single = table[table.draw == "unique"].groupby("scale").neglected.median()
+    assert single[1.0] < single[0.1]  # a surer softmax mixes less
+
+
+def test_accuracy_with_images_held_out():
+    table, _ = experiment.accuracy(DIGITS, {"name": "dense"}, [0], [None], 2, 0.02, 8, 0.0,
+                                   "mse_softmax", 2, 200)
+    assert set(table) == {"defense", "seed", "accuracy", "validation"}
+    assert table.validation.between(0.2, 1).all()

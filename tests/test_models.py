@@ -1,10 +1,10 @@
 import pytest
 import torch
 import torchvision
-from tiny import Shape
+from tiny import Shape, batch
 from torch import nn
 
-from lib import data, models, run
+from lib import client, data, models, run
 
 RGB = Shape((3, 32, 32), 10)
 
@@ -223,3 +223,30 @@ def test_moments_are_those_of_every_batchnorms_input(mode):
             assert stored_mean is not None and stored_var.shape == var.shape
         hidden = layer(hidden)
     assert next(of, None) is None
+
+
+def test_rounds_share_the_mean_over_the_rounds():
+    b, nets = batch(K=2, B=2), [models.dense(Shape(), seed=s) for s in (0, 1, 2)]
+    together = client.share(models.Rounds(nets), b).gradients
+    for t, net in enumerate(nets):
+        for n, g in client.share(net, b).gradients.items():
+            torch.testing.assert_close(together[f"rounds.{t}.{n}"], g / 3)
+
+
+def test_batches_of_one_label_each():
+    labels = torch.tensor([0, 1, 2] * 7)
+    order = models._dealt(labels, 2, torch.Generator().manual_seed(0))
+    assert len(order.unique()) == len(order) == 18  # one image of each label is left over
+    assert (labels[order].view(-1, 2).diff(dim=1) == 0).all()
+    assert labels[order].view(-1, 2)[:, 0].tolist() != sorted(labels[order].view(-1, 2)[:, 0])
+
+
+@pytest.mark.parametrize("loss, same_label", [("mse", 1), ("mse_softmax", 1), (None, 4)])
+def test_training_under_another_loss_or_on_equal_labels_learns(loss, same_label):
+    digits = data.load("digits", split="train").subset(range(400))
+    model = models.dense(digits, seed=0)
+    criterion = loss and client.LOSSES[loss]
+    models.train(model, digits, 8, 16, 0.05, loss=criterion, same_label=same_label)
+    assert models.accuracy(model, digits) > 0.7
+    with pytest.raises(ValueError, match="no multiple"):
+        models.train(model, digits, 1, 10, same_label=4)

@@ -79,3 +79,13 @@ def test_the_batchnorm_prior_pulls_the_dummy_to_the_stored_statistics(mode):
         return float(priors.batch_norm(models.moments(u.model, params | buffers, x)))
 
     assert distance(10.0) < 0.9 * distance(0)
+
+
+def test_the_orthogonality_of_a_batch():
+    across, down = torch.zeros(2, 1, 2, 2)
+    across[0, 0], down[0, 1] = 3.0, 0.5
+    assert priors.orthogonality(torch.stack([across, down])) == 0
+    one = torch.rand(1, 1, 4, 4)
+    assert priors.orthogonality(torch.cat([one, 2 * one])).item() == pytest.approx(1, abs=1e-5)
+    alone = torch.func.grad(priors.orthogonality)(one)
+    assert torch.equal(alone, torch.zeros_like(alone))

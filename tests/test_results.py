@@ -332,3 +332,14 @@ def test_means_are_told_apart_only_where_they_differ():
     assert results.decide_greater(b, a)[0] is True and results.decide_greater(a, b)[0] is False
     assert results.decide_greater(a, [0.5, 1.0, 1.6])[0] is None
     assert results.decide_greater([1.0], b)[0] is None
+
+
+def test_a_long_table_keeps_its_numbers_in_the_npz(place):
+    n = results.LONG + 1
+    first, again = cell("long", draw, {"n": n}), cell("long", draw, {"n": n})
+    pd.testing.assert_frame_equal(first.table, again.table)
+    made, _ = draw(n)
+    pd.testing.assert_frame_equal(again.table.drop(columns="part", errors="ignore"), made)
+    document = json.loads(files(place)[0].read_text())
+    assert document["table"]["value"] is None and document["table"]["name"][:1] == ["row 0"]
+    assert set(again.arrays) == {"square"} and len(calls) == 2
