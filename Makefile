@@ -84,12 +84,15 @@ $(addprefix figures-of-,$(ALL)): figures-of-%: $(READY)
 notebooks: figures  ## copy the executed quick run to notebooks/*.ipynb, as it is committed
 	@for name in $(NAMES); do $(PYTHON) tools/run_notebook.py publish $$name || exit 1; done
 
+# Two processes of one thread each take half the time of one with two.
+PYTEST = OMP_NUM_THREADS=1 $(PYTHON) -m pytest -q -n 2 --dist worksteal
+
 .PHONY: test test-all nbval
 test: $(READY)  ## the tests, then the committed notebooks run again (nbval)
-	@$(PYTHON) -m pytest -q -m "not slow" tests
+	@$(PYTEST) -m "not slow" tests
 	@$(MAKE) nbval
 test-all: $(READY)  ## the same with the slow tests
-	@$(PYTHON) -m pytest -q tests
+	@$(PYTEST) tests
 	@$(MAKE) nbval
 nbval: $(READY)
 ifeq ($(wildcard notebooks/*.ipynb),)

@@ -581,11 +581,12 @@ for angle in (0, 20, 40, 60, 120):
     x = (Q @ three.images[0].double().flatten(1)).view_as(three.images[0])[None]
     turned.append(x[0].float())
     certain = 1e4 * torch.nn.functional.one_hot(three.labels, 10).double()
-    both_losses = [client.share(model, runs_batch, client.Protocol(loss=loss)) for loss in ("mse", "cross_entropy") for runs_batch in (data.Batch(three.images.double(), three.labels, 10),)]
+    private = data.Batch(three.images.double(), three.labels, 10)
+    both_losses = [client.share(model, private, client.Protocol(loss=loss)) for loss in ("mse", "cross_entropy")]
     distance.append([float(sum(((attacks.dummy_gradients(u, x, certain)[n] - g) ** 2).sum() for n, g in u.gradients.items()) / sum((g**2).sum() for g in u.gradients.values())) for u in both_losses])
-notes = [[""] * 5, [""] * 5, [f"MSE loss: {max(a, 1e-33):.0e}\nCE: {max(b, 1e-33):.0e}" for a, b in distance]]
+notes = [[], [], [f"MSE {a:.0e}\nCE {b:.0e}" for a, b in distance]]
 results.save_figure(plots.sheet(torch.stack(turned, 1), column_labels=[f"turned by {a}°" for a in (0, 20, 40, 60, 120)], notes=notes, width=0.75), "span_rotations")
-display(Markdown("*Each column is a batch of three. Below: squared distance of its gradient to the first column's, over the latter's size. Under the squared error all five batches have one gradient, to rounding; 120° is the same batch in another order.*"))
+display(Markdown("*Each column is a batch of three. Below: squared distance of its gradient to the first column's, over the latter's size, behind either loss. Under the squared error all five batches have one gradient, to rounding; 120° is the same batch in another order.*"))
 
 # %% [markdown]
 # How far does this carry? Larger batches, labels that the attacker has to read off the gradient, three rounds of the same batch (the network moves on by a step of 0.01 in between), and a trained victim:
@@ -608,12 +609,14 @@ adaptive_rates = adaptive_table()
 results.save_table(adaptive_rates, "span_adaptive")
 fig, axes = plots.axes(3, height=0.42, sharey=True)
 for ax, name in zip(axes, ("CE, random labels", "CE, equal labels", "MSE of logits, equal labels"), strict=True):
-    for i, ((labels_, sees), t) in enumerate(adaptive_rates[adaptive_rates.strategy == name].groupby(["labels", "rounds"], sort=False)):
-        ax.plot(t.B, 100 * t.recovered, "-" if sees == "one round" else "--", marker="osD^"[i], ms=3, label=f"{'labels inferred' if labels_ != 'labels known' else labels_}, {sees}")
-    ax.set(title=name, xlabel="B", ylim=(-4, 104))
+    for (labels_, sees), t in adaptive_rates[adaptive_rates.strategy == name].groupby(["labels", "rounds"], sort=False):
+        inferred = labels_ != "labels known"
+        ax.plot(t.B, 100 * t.recovered, "-" if sees == "one round" else "--", marker="s" if inferred else "o" if sees == "one round" else "D", color="C1" if inferred else "C0" if sees == "one round" else "C2", ms=3.5, label=f"{'labels inferred' if inferred else labels_}, {sees}")
+    ax.set(title=name, xlabel="B", ylim=(-4, 104), xticks=sorted(adaptive_rates.B.unique()))
     ax.title.set_fontsize(7)
-    ax.legend(fontsize=6, loc="center left" if "MSE" not in name else "center right")
 axes[0].set_ylabel("images with MSE < 0.01, %")
+lines = {line.get_label(): line for ax in axes for line in ax.get_lines()}
+fig.legend(lines.values(), lines.keys(), loc="outside lower center", ncol=3)
 results.save_figure(fig, "span_adaptive")
 caption("The attack in the span, 8 restarts (quick profile: 4). Behind the squared error with equal labels the gradient is matched (see the table's distance) and the images are wrong.", next(iter(adaptive.values())))
 hidden = adaptive_rates[(adaptive_rates.strategy == "MSE of logits, equal labels") & (adaptive_rates.rounds == "one round")]
@@ -738,17 +741,17 @@ pd.DataFrame(wide).T.fillna("not computed").rename_axis(["strategy", "(B, channe
 def heat_maps(column, name):
     maps = {key: (c, lenet_rates(c)) for key, s in r7.items() if s.files or s.stored() for c in [found(s)[0]] if c is not None}
     kinds = [w for w in GRID if any(k[0] == w for k in maps)]
-    fig, axes = plots.axes(3, len(kinds), height=0.26 * len(kinds) + 0.06, squeeze=False)
-    for row, which in zip(axes, kinds, strict=True):
+    fig, axes = plots.axes(3, len(kinds), height=0.28 * len(kinds) + 0.06, squeeze=False)
+    for k, (row, which) in enumerate(zip(axes, kinds, strict=True)):
         for ax, strategy in zip(row, R7, strict=True):
             t = maps[which, strategy][1].pivot(index="B", columns="channels", values=column)
             shown = ax.imshow(t, cmap="viridis", vmin=0, vmax=100, origin="lower", aspect="auto")
             for i, j in np.ndindex(t.shape):
                 ax.text(j, i, f"{t.iloc[i, j]:.0f}", ha="center", va="center", fontsize=6, color="w" if t.iloc[i, j] < 60 else "k")
             ax.set(xticks=range(t.shape[1]), xticklabels=t.columns, yticks=range(t.shape[0]), yticklabels=t.index)
-            if row is axes[0]:
+            if k == 0:
                 ax.set_title(strategy.replace(", ", "\n"), fontsize=7)
-            if row is axes[-1]:
+            if k == len(kinds) - 1:
                 ax.set_xlabel("channels")
         row[0].set_ylabel(f"{'LFW' if which == 'LFW' else maps[which, R7[0]][0].config[0]['images']['name']}\nB")
     fig.colorbar(shown, ax=axes, label=f"{column}, %", fraction=0.03)
