@@ -55,12 +55,13 @@ def in_span(update: SharedUpdate) -> tuple[SharedUpdate, Tensor]:
     """The same attack in B^2 unknowns: (an update of "images" (1, 1, B), basis (K, B, C H W)).
 
     Ours. The gradient of a first dense layer is a sum of B outer products, dl/dW = sum_m d_m x_m^T,
-    so its first B right singular vectors V span the images: x = M V. A network that is fed M, with
+    so its first B right singular vectors V span the images (if the d_m are independent; behind a
+    cross-entropy those of C outputs sum to 0, hence B < C): x = M V. A network that is fed M, with
     W V^T for W, is the same network; attack that one, and the images are M V. In float64, since
     small differences decide; V is scaled so that M ~ N(0, 1) is a fair start. All rounds of
     `models.Rounds` share one span. ValueError where the first layer with weights is not dense, on
-    the whole image and with a bias, for a batch of more images than it has outputs, and for a
-    protocol other than one gradient of images in [0, 1]."""
+    the whole image and with a bias, for a batch of as many images as it has outputs or more, and
+    for a protocol other than one gradient of images in [0, 1]."""
     B, pixels = update.batch_size, torch.Size(update.shape).numel()
     base, stacked = models.architecture(update.model)
     each = [(f"rounds.{t}.", m) for t, m in enumerate(base.rounds)] \
@@ -68,9 +69,9 @@ def in_span(update: SharedUpdate) -> tuple[SharedUpdate, Tensor]:
     firsts = [next((p + n, m) for n, m in net.named_modules() if [*m.parameters(recurse=False)])
               for p, net in each]
     if not all(isinstance(m, nn.Linear) and m.bias is not None and m.in_features == pixels
-               and m.out_features >= B for _, m in firsts):
+               and m.out_features > B for _, m in firsts):
         raise ValueError("the first layer with weights must be dense, on the whole image, with a "
-                         "bias and as many outputs as the batch has images")
+                         "bias and more outputs than the batch has images")
     if update.protocol.normalise or update.protocol.local_lr is not None:
         raise ValueError("one gradient of images in [0, 1] is needed")
     g = {n: t.double() for n, t in update.gradients.items()}

@@ -300,6 +300,9 @@ class SharedUpdate:
         steps = "one gradient" if p.local_lr is None else (
             f"weight difference after {p.epochs} epoch(s) of SGD, learning rate {p.local_lr}, "
             f"{p.local_batch or self.batch_size} images a step")
+        base, _ = models.architecture(self.model)
+        if isinstance(base, models.Rounds):
+            steps = f"{len(base.rounds)} rounds of the same batch, each {steps}"
         return {"clients x images": f"{len(self)} x {self.batch_size}",
                 "shared": f"{steps} of the mean {p.loss.replace('_', ' ')}, all parameters",
                 "model mode": f"{p.mode} ({dropout})",

@@ -159,14 +159,15 @@ def mixing(images: dict, victim: dict, loss: str, draw: str, batch_size: int, at
     for number, described in enumerate(attacks):
         how = {"grant": "known", "restarts": 1, "start": "noise"} | described
         name, grant, restarts, start = (how.pop(k) for k in ("name", "grant", "restarts", "start"))
-        update = client.share(model, held, protocol, own, client.ThreatModel(labels=grant), seed)
+        granted = client.ThreatModel(labels=grant)
+        update = client.share(model, held, protocol, own, granted, seed)
         x, labels, objective = _recovered(update, name, how, restarts, start, seed, first)
         table = metrics.score(x, truth.images, root=run.current().data_root)
         order = torch.tensor(table.guess.array).view(K, -1)
-        x = x.gather(1, order[..., None, None, None].expand_as(x)).nan_to_num(0)
         right = (labels.sort(1).values == truth.labels.sort(1).values).all(1)
         certain = 1e4 * one_hot(labels, update.num_classes).to(x)
-        dummy = attack_presets.dummy_gradients(update, x, certain)
+        dummy = attack_presets.dummy_gradients(update, x, certain)  # images beside their own labels
+        x = x.gather(1, order[..., None, None, None].expand_as(x))  # now in the order of the truth
         far, size_of = (torch.stack([t.flatten(1).square().sum(1) for t in g.values()]).sum(0)
                         for g in ({n: dummy[n] - t for n, t in update.gradients.items()},
                                   update.gradients))
@@ -270,6 +271,7 @@ def demixing(images: dict, init: str, scales: list, batch_sizes: list, draws: li
             rows += [pd.DataFrame({
                 "draw": draw, "B": B, "scale": scale, "loss": loss,
                 "client": torch.arange(clients).repeat_interleave(B), "error": error.flatten(),
+                "repeated": ((y[:, :, None] == y[:, None]).sum(-1) > 1).flatten(),
                 "predicted": told.detach().flatten(), "neglected": others.detach().flatten()})]
     table = pd.concat(rows, ignore_index=True).astype({"scale": float})
     floats = ["error", "predicted", "neglected"]  # 1e-30 is a float32 too

@@ -93,7 +93,8 @@ def test_equal_labels_are_drawn_from_those_that_occur_often_enough():
     labels = torch.tensor([0, 1, 1, 2, 2, 2, 3, 1])
     drawn = [defenses.EqualLabels(3).draw(labels, torch.Generator().manual_seed(i))
              for i in range(20)]
-    seen = {int(labels[rows][0]) for rows in drawn if len(labels[rows].unique()) == 1}
+    assert all(len(labels[rows].unique()) == 1 for rows in drawn)
+    seen = {int(labels[rows][0]) for rows in drawn}
     assert seen == {1, 2} and all(len(rows.unique()) == 3 for rows in drawn)
     with pytest.raises(ValueError, match="no label occurs 4 times among 8 images"):
         defenses.EqualLabels(4).draw(labels, rng())

@@ -234,6 +234,13 @@ def test_mixed_gradients_have_a_row_an_attack_and_image():
     assert table.label_right.all()
 
 
+def test_the_distance_is_of_the_images_beside_their_own_labels():
+    found = SEARCH | {"labels": "analytic", "grant": "unknown"}
+    table, _ = mixing([found], draw="unique", batch_size=3, clients=[0, 8])
+    good = table[table.groupby("client").mse.transform("max") < 1e-6]
+    assert good.client.nunique() > 3 and good.distance.max() < 1e-6
+
+
 def test_mixed_gradients_of_equal_labels_that_the_attacker_is_not_told():
     grants = [SEARCH | {"labels": "idlg_bias", "grant": "equal"}, {"name": "demix"},
               {"name": "mixing_gradients", "iterations": 2, "grant": "unknown"}]

@@ -227,7 +227,9 @@ def test_moments_are_those_of_every_batchnorms_input(mode):
 
 def test_rounds_share_the_mean_over_the_rounds():
     b, nets = batch(K=2, B=2), [models.dense(Shape(), seed=s) for s in (0, 1, 2)]
-    together = client.share(models.Rounds(nets), b).gradients
+    update = client.share(models.Rounds(nets), b)
+    together = update.gradients
+    assert update.card()["shared"].startswith("3 rounds of the same batch, each one gradient")
     for t, net in enumerate(nets):
         for n, g in client.share(net, b).gradients.items():
             torch.testing.assert_close(together[f"rounds.{t}.{n}"], g / 3)
