@@ -11,7 +11,7 @@
 #
 # | | |
 # |---|---|
-# | **Paper** | Haim Eloul, Fran Silavong, Sanket Kamthe, Antonios Georgiadis, Sean Moran: *Mixing Gradients in Neural Networks as a Strategy To Enhance Privacy in Federated Learning* |
+# | **Paper** | Eloul, Silavong, Kamthe, Georgiadis, Moran: *Mixing Gradients in Neural Networks as a Strategy To Enhance Privacy in Federated Learning* |
 # | **Published** | WACV 2024, pp. 3956-3965; as *Enhancing Privacy against Inversion Attacks in Federated Learning by using Mixing Gradients Strategies*: [arXiv 2204.12495](https://arxiv.org/abs/2204.12495), April 2022 |
 # | **Official code** | none found for the attack or the defense; for the measure AVD, `fl_eval_kit` of a later paper, read; none of it is used here |
 #
@@ -22,20 +22,22 @@
 # ```bibtex
 # @inproceedings{eloul2024mixing,
 #   title     = {Mixing Gradients in Neural Networks as a Strategy To Enhance Privacy in Federated Learning},
-#   author    = {Eloul, Shaltiel and Silavong, Fran and Kamthe, Sanket and Georgiadis, Antonios and Moran, Sean J.},
+#   author    = {Eloul and Silavong and Kamthe and Georgiadis and Moran},
 #   booktitle = {Winter Conference on Applications of Computer Vision (WACV)},
 #   pages     = {3956--3965},
 #   year      = {2024}
 # }
 # ```
 #
-# **Marks.** The abstracts and the authors' conference poster were read *[read]*; the paper's text was not at hand. The figures are therefore named R1 to R7 by their content. All values of R1 to R7 are *[digitised]* off the poster, and how its experiments were set up is mostly
+# **Marks.** The abstracts and the authors' conference poster were read *[read]*; the paper's text was not at hand. The figures are therefore named R1 to R7 by their content. The values of R3 and the threshold 0.8 are printed on the poster *[read]*; those of R1, R2 and R4 to R7 are *[digitised]* off it, and how its experiments were set up is mostly
 # not known. *[inferred]* is our conclusion. Digitised values decide nothing below.
 #
-# **What is here.** The closed form and its exact error (R1, R2). What AVD measures, and what its threshold lets through (R3). Recovery and accuracy on a dense layer (R4, R5) and on LeNet (R6, R7). Then ours: an attack in which mixing helps a client little,
+# **What is here.** The closed form and its exact error (R1, R2). What AVD measures, and what its threshold lets through (R3). Recovery and accuracy on a dense layer (R4, R5) and on LeNet (R6, R7). Then ours: an attack in which mixing by labels helps a client little up to a batch of four,
 # a proof of what one of the mixtures does hide, and noise beside mixing.
 #
-# **Words.** *Row c*: what the gradient of a dense layer's weights holds for class c. *Saturated softmax*: one that is sure of a class. *Recovery rate*: the share of images that an attack brings back, by a criterion that has to be named.
+# **Words.** *Row c*: what the gradient of a dense layer's weights holds for class c. *Saturated softmax*: one that is sure of a class, right or wrong. *CE*: the cross-entropy (CEL on the poster). *Squared-error loss*: what a client trains with; *MSE* alone is the error of a picture's pixels.
+# *Matching*: searching for images whose gradient is like the shared one, by its squared distance (*L2*) or by the *angle* between the two (the cosine of the third notebook). *TV*: total variation, the mean size of the differences between neighbouring pixels. *Recovery rate*: the share of
+# images that an attack brings back, by a criterion that has to be named. *Restart*: another random start of the same search. *Interval*: of 95 %, by Wilson for a share and by Newcombe for a difference of two.
 
 # %% tags=["parameters"]
 profile = None  # None: the environment variable PROFILE, else "quick"; or "paper"
@@ -115,6 +117,8 @@ def closed(of, **more):
 
 
 formula = sweep("formula", experiment.demixing, *[[closed(of, scales=SCALES, batch_sizes=[2, 4, 8], draws=["unique", "equal"], losses=["cross_entropy"], clients=30, precision="float64")] for of in ("quick", "paper")], "ours", 0.1)
+many_classes = sweep("classes", experiment.demixing, *[[closed(of, scales=[0.01, 0.3], batch_sizes=[4], draws=["unique"], losses=["cross_entropy"], clients=30) | {"images": PICTURES[of] | {"classes": C}} for C in (10, 30, 100, 1000)]
+                                                       for of in ("quick", "paper")], "ours; random labels", 0.1)
 r1 = {precision: sweep(f"r1_{precision}", experiment.demixing, *[[closed(of, scales=[5.0], batch_sizes=[5], draws=["unique", "equal"], losses=["cross_entropy"], clients=20, precision=precision)] for of in ("quick", "paper")],
                        "the published batch size, data and initialisation are not known", 0.1) for precision in ("float32", "float64")}
 r2 = sweep("r2", experiment.demixing, *[[closed(of, scales=[0.3, 5.0], batch_sizes=[4], draws=["random"], losses=["cross_entropy", "mse"], clients=250)] for of in ("quick", "paper")],
@@ -180,7 +184,6 @@ r6_accuracy = {
 }
 
 # R6, R7: LeNet, recovery by batch size and channels
-LENET_ATTACKS = {"angle": {}, "angle + TV": TV}
 GRID = {
     "digits": {"quick": ([4, 12], [2]), "paper": ([4, 6, 8, 10, 12, 14], [1, 2, 4, 6, 8])},
     "LFW": {"quick": ([], []), "paper": ([10, 24], [1, 2, 4])},
@@ -193,11 +196,8 @@ r7 = {
            for ch in GRID[which][of][0] for B in GRID[which][of][1]] for of in ("quick", "paper")], "n = 8 clients; LeNet's details and the attacks are not known", 14 if which == "digits" else 10)
     for which in GRID for name in R7
 }
-r6 = {
-    name: sweep(f"r6_{SHORT[TAUGHT[name][0]]}", experiment.mixing, *[[mixed(of, {"name": "lenet", "channels": ch}, *STRATEGIES[TAUGHT[name][0]], B, [matching(of, **w) for w in LENET_ATTACKS.values()], [0, 8])
-                                                                      for B, ch in POINTS[of]] for of in ("quick", "paper")], "n = 8 clients; LeNet's details and the attacks are not known", 4)
-    for name in TAUGHT
-}
+r6_logits = sweep("r6_mse_random", experiment.mixing, *[[mixed(of, {"name": "lenet", "channels": ch}, "random", "mse", B, [matching(of, **TV)], [0, 8]) for B, ch in POINTS[of]] for of in ("quick", "paper")],
+                  "n = 8 clients; LeNet's details and the attacks are not known", 4)
 
 # ours: noise against mixing
 VARIANCES = [1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2]
@@ -218,7 +218,8 @@ def found(s):
 
 def both(s):
     """{"paper profile, stored": cell, "this run, quick": cell}, of those that there are."""
-    cells = {"paper profile, stored": s.stored(), f"this run, {run.profile}": experiment.cell(s)}
+    cells = {f"this run, {run.profile}": experiment.cell(s)} if run.quick else {}
+    cells = {"paper profile, stored": s.stored()} | cells
     return {k: c for k, c in cells.items() if c is not None}
 
 
@@ -236,13 +237,13 @@ pd.DataFrame({
     "images": {"quick": "digits (8x8), faces (25x25)", "paper": "MNIST (28x28), LFW (32x32, 62 people), scikit-image's faces"},
     "dense layer": {"quick": "8 clients, B = 1, 4; 6 attacks of 200 iterations", "paper": "30 clients, B = 1, 2, 4, 6; 17 attacks of 600 iterations"},
     "LeNet": {"quick": "8 clients, 4 and 12 channels, B = 2", "paper": "8 clients, 4 to 14 channels, B = 1 to 8; LFW: 10 and 24 channels, B = 1, 2, 4"},
-    "trained victims": {"quick": "1,200 digits, three epochs, one seed, dense only", "paper": "50,000 images of MNIST, one epoch, two seeds (dense) or one (LeNet); two learning rates (dense), 0.1 (LeNet)"},
+    "trained victims": {"quick": "1,200 digits, three epochs, one seed, dense only", "paper": "50,000 images of MNIST, one epoch, two seeds (dense) or one (LeNet); three learning rates (dense; two under noise), 0.1 (LeNet)"},
 })
 
 # %% [markdown]
 # ## What the attacker is given
 #
-# The server, honest but curious, holds the weights, **one gradient of one batch**, and the batch's labels, unless a row says "inferred".
+# The server, honest but curious, holds the weights, **one gradient of one batch**, and the batch's labels. Where a row says "inferred" it has no labels, where it says "three rounds" it has three gradients of the same batch.
 
 # %%
 digits = data.load("digits")
@@ -283,7 +284,7 @@ names = ["truth", "N(0, 0.01²)", "N(0, 0.3²)", "N(0, 2²)", "equal labels:\ntr
 notes = [[f"label {int(c)}" for c in batch.labels[0]], *([f"MSE {float(e):.0e}" for e in (x - batch.images[0]).square().mean((1, 2, 3))] for x in sheet[1:4]),
          [f"label {int(c)}" for c in same.labels[0]], [f"MSE {float(e):.2f}" for e in (sheet[5] - same.images[0]).square().mean((1, 2, 3))]]
 results.save_figure(plots.sheet(sheet, names, notes=notes, width=0.62), "closely_demixing")
-display(Markdown("*Four digits of four labels, taken out of one gradient by a division. Small weights leave a shadow of the other three, large ones do not. Below: four digits of one label give the same mixture four times.*"))
+display(Markdown("*Four digits of four labels, taken out of one gradient by a division. Small weights leave a shadow of the other three; large ones mostly do not. Below: four digits of one label give the same mixture four times.*"))
 
 # %% [markdown]
 # ## The exact error
@@ -293,29 +294,48 @@ display(Markdown("*Four digits of four labels, taken out of one gradient by a di
 # $$\hat x^{(j)} = \sum_m w_{jm}\, x^{(m)}, \quad w_{jm} = \frac{a_{jm}}{\sum_n a_{jn}}, \qquad
 # \hat x^{(j)} - x^{(j)} = \sum_{m \ne j} w_{jm}\,\big(x^{(m)} - x^{(j)}\big),$$
 #
-# since the weights of a row sum to 1 (`analytic.demix_weights`; the error formula is ours [inferred from the poster's equations]). Three regimes follow:
+# since the weights of a row sum to 1 (`analytic.demix_weights`; the error formula is ours [inferred from the poster's equations]). Four regimes follow:
 #
-# - **Saturated softmax** (large weights, large inputs): $p_c^{(m)} \to 0$ for the others, so $w_{jm} \to 0$. The division is exact.
+# - **Saturated softmax, label not predicted** (large weights, large inputs; no image of the batch is taken for class $c$): $p_c^{(m)} \to 0$, so $w_{jm} \to 0$. The division is exact.
+# - **Saturated softmax, label predicted**: if an image of the batch is taken for class $c$, its weight of nearly $+1$ cancels the $-1$; if it is image $j$ itself, its own weight vanishes. Either way the division returns anything. On a random network with ten classes that leaves
+#   about $(1 - 1/C)^B$ of the images exact: 59 % at $B = 5$.
 # - **Even softmax** ($p \approx 1/C$, a fresh network): $w_{jm} \approx -1/(C - B)$ each and $1 + (B-1)/(C-B)$ for the image itself. With ten classes and four images the others keep a sixth each: **not small**. The argument needs many classes or a saturated softmax.
 # - **Equal labels**: all rows of one label are the same, $w_{jm} \propto 1 - p_c^{(m)}$: a weighted mean of the batch, whatever the weights.
 
 # %%
 c, which = found(formula)
-table = c.table.query("loss == 'cross_entropy'")
-fig, axes = plots.axes(2, height=0.42, sharex=True)
+table = c.table.assign(exact=c.table.error < 1e-4)
+fig, axes = plots.axes(3, height=0.4, sharex=True)
 for i, B in enumerate(sorted(table.B.unique())):
-    for draw, line in (("unique", "-"), ("equal", "--")):
-        g = table[(table.B == B) & (table.draw == draw)].groupby("scale")
-        for ax, column in zip(axes, ("neglected", "error"), strict=True):
-            ax.plot(g[column].median(), line, marker="os^"[i], ms=3.5, color=f"C{i}", label=f"B = {B}, {draw} labels")
+    g = table[(table.B == B) & (table.draw == "unique")].groupby("scale")
+    for ax, value_ in zip(axes, (g.neglected.median(), g.error.median(), 100 * g.exact.mean()), strict=True):
+        ax.plot(value_, "-", marker="os^"[i], ms=3.5, color=f"C{i}", label=f"B = {B}, different labels")
     axes[0].axhline((B - 1) / (10 - B), color=f"C{i}", lw=0.7, ls=":")
-axes[0].set(xscale="log", yscale="log", ylim=(1e-9, 10), xlabel="standard deviation of the weights", ylabel=r"$\sum_{m \neq j} |w_{jm}|$, median", title="weight of the other images")
-axes[1].set(yscale="log", ylim=(1e-20, 1), xlabel="standard deviation of the weights", ylabel="MSE of $\\hat x$, median", title="error of the closed form")
-fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncol=3)
+    axes[2].axhline(100 * 0.9**B, color=f"C{i}", lw=0.7, ls=":")
+same_label = table[table.draw == "equal"].groupby("scale")
+for ax, value_ in zip(axes, (same_label.neglected.median(), same_label.error.median(), 100 * same_label.exact.mean()), strict=True):
+    ax.plot(value_, "--", color="0.4", lw=1, label="equal labels, all B")
+for ax, title in zip(axes, ("weight of the others,\n$\\sum_{m \\neq j} |w_{jm}|$, median", "MSE of $\\hat x$, median", "images with MSE < 1e-4, %"), strict=True):
+    ax.set(xscale="log", xlabel="std of the weights", title=title)
+axes[0].set(yscale="log", ylim=(1e-9, 20))
+axes[1].set(yscale="log", ylim=(1e-22, 20))
+fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncol=4)
 results.save_figure(fig, "closely_error")
-off = (table.error - table.predicted).abs() / table.predicted.clip(1e-12)
-worst = float(off[table.predicted > 1e-9].quantile(0.95))
-caption(f"Dotted: (B - 1) / (C - B), an even softmax. Formula and measured error differ by less than {worst:.1g} (relative, 95 % of the images with an error above 1e-9).", formula)
+off = (table.error - table.predicted).abs() / table.predicted
+worst = float(off[(table.predicted > 1e-12) & (table.predicted < 1e6)].max())
+caption(f"float64. Dotted: (B - 1) / (C - B), an even softmax (left); $0.9^B$ (right). Formula and measured error, stored in float32, differ by at most {worst:.0e} of the error (errors of 1e-12 to 1e6; 0 means equal in all stored digits).", formula)
+
+# %% [markdown]
+# More classes make the even softmax smaller. The same images under random labels of so many classes:
+
+# %%
+c, _ = found(many_classes)
+each = c.table.assign(C=[c.config[p]["images"]["classes"] for p in c.table.part]).groupby(["C", "scale"])
+classes = pd.DataFrame({"weight of the others, median": each.neglected.median(), "MSE, median": each.error.median()}).unstack()
+classes["(B - 1) / (C - B)", ""] = [3 / (C - 4) for C in classes.index]
+results.save_table(classes, "closely_classes")
+caption("B = 4, different labels; columns: standard deviation of the weights.", many_classes)
+classes.style.format("{:.1e}")
 
 # %% [markdown]
 # ## R1 and R2: direct inversion
@@ -332,7 +352,7 @@ fig, axes = plots.axes(2, height=0.4, sharex=True)
 for ax, precision in zip(axes, r1, strict=True):
     table = found(r1[precision])[0].table
     for draw, label in (("unique", "different labels"), ("equal", "the same label")):
-        ax.hist(log_error(table[table.draw == draw]), bins=np.arange(-88, 5, 2), alpha=0.75, label=label, color={"unique": "C0", "equal": "C1"}[draw], hatch="//" if draw == "equal" else None)
+        ax.hist(log_error(table[table.draw == draw]).fillna(4).clip(upper=4), bins=np.arange(-88, 5, 2), alpha=0.75, label=label, color={"unique": "C0", "equal": "C1"}[draw], hatch="//" if draw == "equal" else None)
     ax.set(title=f"the client computes in {precision}", xlabel="ln MSE of a pixel")
 axes[0].set_ylabel("images")
 axes[0].legend(loc="upper left")
@@ -340,23 +360,25 @@ results.save_figure(fig, "r1_labels")
 r1_table = pd.concat([found(r1[p])[0].table.assign(precision=p) for p in r1])
 summary = r1_table.assign(log_error=log_error(r1_table)).groupby(["precision", "draw"]).log_error.describe()[["count", "min", "25%", "50%", "75%", "max"]]
 results.save_table(summary.reset_index(), "r1_labels")
-caption("Published [digitised]: different labels -30 to -20, peak near -28.5; the same label -2 to 1. Five images to a batch. Where the softmax is saturated only rounding is left, and the floor tells the precision: a published peak near -28.5 fits float32, the natural logarithm, and a sum over the 784 pixels of MNIST, which adds 6.7 [inferred].", r1["float32"])
+caption("Published [digitised]: different labels -30 to -20 with a tail to about -11, peak near -28.5; the same label -2 to 1. Five images to a batch. What lies right of -10 among the different labels is the second regime, labels that the network predicts for somebody in the batch: the published histogram has none of it. Where nothing is neglected the floor tells the precision; the published peak is within a few units of float32, the natural logarithm and a sum over 784 pixels, which adds 6.7 [inferred; batch size and data are not known]; the equal labels would then lie somewhat right of the published ones. Undefined results and errors above e^4 are at the right edge.", r1["float32"])
 
 # %%
-fig, axes = plots.axes(2, height=0.4, sharex=True, sharey=True)
+fig, axes = plots.axes(2, height=0.42, sharex=True, sharey=True)
 table = found(r2)[0].table
 bins = np.arange(-40, 9, 1.5)
 for ax, scale in zip(axes, sorted(table.scale.unique()), strict=True):
-    for loss, color, label in (("cross_entropy", "C0", "cross-entropy"), ("mse", "C1", "mean squared error")):
-        some = table[(table.scale == scale) & (table.loss == loss)]
-        ax.hist(log_error(some).clip(bins[0], bins[-1]), bins=bins, alpha=0.7, color=color, label=label, hatch="//" if loss == "mse" else None)
+    some = table[table.scale == scale].assign(log_error=lambda x: log_error(x).fillna(bins[-1]).clip(bins[0], bins[-1]))
+    ce = some[some.loss == "cross_entropy"]
+    parts = [some[some.loss == "mse"], ce[~ce.repeated], ce[ce.repeated]]
+    for part, color, hatch, label in zip(parts, ("C1", "C0", "C0"), ("//", None, "xx"), ("squared error of the logits", "CE, label occurs once", "CE, label repeated"), strict=True):
+        ax.hist(part.log_error, bins=bins, alpha=0.6, color=color, hatch=hatch, label=label)
     ax.set(title=f"weights N(0, {scale:g}²)", xlabel="ln MSE of a pixel")
 axes[0].set_ylabel("images")
-axes[0].legend(loc="upper left")
+fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncol=3)
 results.save_figure(fig, "r2_losses")
-r2_summary = table.assign(log_error=log_error(table)).groupby(["scale", "loss"]).log_error.describe()[["count", "25%", "50%", "75%"]]
+r2_summary = table.assign(log_error=log_error(table), exact=table.error < 1e-4).groupby(["scale", "loss", "repeated"]).agg(n=("error", "size"), failed=("error", lambda x: int(x.isna().sum())), exact=("exact", "mean"), median=("log_error", "median"))
 results.save_table(r2_summary.reset_index(), "r2_losses")
-caption("B = 4, labels as they come. Published [digitised]: cross-entropy from -27 to 2 in clusters, with a large part at -5 to 2; MSE from -6 to 3. The clusters are the batches in which labels differ; those with a repeated label make the part at the right.", r2)
+caption("B = 4, labels as they come; errors outside, and undefined ones, are shown at the edges. Published [digitised]: cross-entropy from -27 to 2 in clusters, with a large part at -5 to 2; squared error from -6 to 3.", r2)
 
 # %% [markdown]
 # ## AVD: what counts as a success?
@@ -370,7 +392,7 @@ caption("B = 4, labels as they come. Published [digitised]: cross-entropy from -
 # | `"distance_info"` | $\sqrt{\overline{(D(v)/2 - D(u)/2)^2}\, /\, 0.1}$ with $D = \lvert\partial_x v + \partial_y v\rvert$: the absolute value of the *sum*. The default here |
 # | `"ecir2024"` | the same without the scaling, plus half the squared second differences |
 #
-# With the printed values (noise at an MSE of 3 to 8 has an AVD of 1.0 to 1.1) only the 8-bit forms agree [inferred]: unquantised, such noise is far above. So R3 and every rate below named "AVD < 0.8" is `distance_info` through 8 bits.
+# With the printed values (noise at an MSE of 3 to 8 has an AVD of about 1.0 to 1.1 [read]) only 8-bit forms agree [inferred]: unquantised, such noise is far above. They do not decide between `distance_info` and the later `ecir2024`; we take the former: R3 and every rate below named "AVD < 0.8" is `distance_info` through 8 bits.
 
 # %%
 def by_avd(s, columns=8):
@@ -381,14 +403,18 @@ def by_avd(s, columns=8):
     t = t.iloc[np.unique([(t.avd_8bit - q).abs().argmin() for q in np.linspace(t.avd_8bit.min(), t.avd_8bit.max(), columns)])]
     x = np.stack([np.stack([c.arrays["guesses"][int(r.row), int(r.attack)], c.arrays["truth"][int(r.row)]]) for r in t.itertuples()], 1) / 255
     below = [f"AVD {r.avd_8bit:.2f}\nMSE {r.mse:.2g}\nPSNR {r.psnr:.0f}\nSSIM {r.ssim:.2f}" + ("" if np.isnan(r.lpips) else f"\nLPIPS {r.lpips:.2f}") for r in t.itertuples()]
-    return x, below
+    return x, below, int((t.avd_8bit < 0.8).sum())
 
 
 for which, s in sheets.items():
-    x, below = by_avd(s)
-    results.save_figure(plots.sheet(x, ["guess", "truth"], notes=[below, []]), "r3_avd_sheets" if which == "digits" else f"r3_avd_{which}")
+    x, below, first = by_avd(s)
+    fig = plots.sheet(x, ["guess", "truth"], notes=[below, []])
+    if 0 < first < x.shape[1]:  # the threshold, between two columns
+        edge = (fig.axes[first - 1].get_position().x1 + fig.axes[first].get_position().x0) / 2
+        fig.add_artist(plots.plt.Line2D([edge, edge], [0.02, 0.98], color="C3", ls="--", lw=1.2))
+    results.save_figure(fig, "r3_avd_sheets" if which == "digits" else f"r3_avd_{which}")
 ok, why = metrics.lpips_available()
-caption(f"LeNet of 12 channels, batches of two, by rising AVD; pixels are clipped for display, errors are not. Success, in the paper, is an AVD below 0.8. {'' if ok else 'LPIPS needs weights that are not here, and images of 31 pixels or more.'}", sheets["digits"])
+caption(f"LeNet of 12 channels, batches of two, by rising AVD, at several stages of two attacks. Dashed: an AVD of 0.8, below which an attack counts as a success. MSE and AVD are of unclipped pixels (AVD through 8 bits), PSNR, SSIM and LPIPS of clipped ones. {'' if ok else 'LPIPS needs weights that are not here, and images of 31 pixels or more.'}", sheets["digits"])
 
 # %% [markdown]
 # ### The threshold lets blanks through
@@ -398,7 +424,7 @@ caption(f"LeNet of 12 channels, batches of two, by rising AVD; pixels are clippe
 # %%
 SETS = {"digits": {}, "faces": {}} | {name: {} for name in ("mnist",) if data.present(name, root=run.data_root)}
 FLOORS = {
-    "the set's mean colour": lambda x, mean: mean.view(-1, 1, 1).expand_as(x), "mean of 64 other images": lambda x, mean: x.mean(0, keepdim=True).expand_as(x), "another client's image": lambda x, mean: x.roll(1, 0),
+    "the set's mean colour": lambda x, mean: mean.view(-1, 1, 1).expand_as(x), "mean of 63 other images": lambda x, mean: (x.sum(0, keepdim=True) - x) / (len(x) - 1), "another client's image": lambda x, mean: x.roll(1, 0),
     "uniform noise": lambda x, mean: torch.rand(x.shape, generator=runs.generator("floor")), "normal noise": lambda x, mean: torch.randn(x.shape, generator=runs.generator("floor")),
     "mean of own and another": lambda x, mean: (x + x.roll(1, 0)) / 2, "mean of own and three others": lambda x, mean: sum(x.roll(i, 0) for i in range(4)) / 4,
 }
@@ -413,10 +439,15 @@ blanks = pd.DataFrame(blanks).T.rename_axis(["set", "answer"])
 results.save_table(blanks.reset_index(), "avd_blanks")
 blanks.style.format({"AVD < 0.8": "{:.0%}", "MSE < 0.01": "{:.0%}", "median AVD": "{:.2f}", "median MSE": "{:.3f}"})
 
+# %%
+smooth = blanks[blanks.index.get_level_values("answer").isin(list(FLOORS)[:3])]["AVD < 0.8"].unstack("answer").min(axis=1)
+mixtures = blanks[blanks.index.get_level_values("answer").str.startswith("mean of own")]["MSE < 0.01"]
+display(Markdown(f"Share of the three answers that know nothing of the gradient (flat colour, mean of others, a stranger) which pass an AVD of 0.8, at least: {', '.join(f'**{name} {share:.0%}**' for name, share in smooth.items())}. "
+                 f"By MSE < 0.01 none of the three passes often ({blanks[blanks.index.get_level_values('answer').isin(list(FLOORS)[:3])]['MSE < 0.01'].max():.0%} at most), and mixtures of two or four do in {mixtures.min():.0%} to {mixtures.max():.0%}."))
+
 # %% [markdown]
-# On all but the tiny digits **every smooth answer passes**: a flat colour, a stranger's face. An AVD of 0.8 separates *noise* from *anything that is not noise*. That works as a measure of success only while failed attacks end in noise, as those of the
-# paper do; a prior that smooths (TV), or a de-mixed mean of four faces, passes without having found anything. Below, rates are therefore given by two criteria: **AVD < 0.8**, the paper's, and **MSE < 0.01** (PSNR above 20 dB), ours, which none of
-# these answers meets (but for a few mixtures of faces that resemble each other).
+# On faces and MNIST an AVD of 0.8 separates *noise* from *anything that is not noise*; on the 8x8 digits not even that. It works as a measure of success only while failed attacks end in noise, as those on the poster do. A blend of four faces passes without anything having been found. Rates below are therefore given by
+# two criteria: **AVD < 0.8**, the paper's, and **MSE < 0.01** (a PSNR above 20 dB), ours, stricter but not free of luck where images of one class resemble each other.
 #
 # ### How the measures rank
 #
@@ -448,8 +479,8 @@ steps = curves.groupby(["measure", "move"], sort=False).value
 ranking = pd.DataFrame({"monotone": steps.apply(lambda v: bool((np.diff(v) >= -1e-3 * v.max()).all()) if v.max() > 1e-6 else None), "largest step, share of the range": steps.apply(lambda v: np.abs(np.diff(v)).max() / v.max() if v.max() > 1e-6 else np.nan)}).unstack()
 ranking.columns = [f"{b}: {a}" for a, b in ranking.columns]
 results.save_table(ranking.reset_index(), "avd_rankings")
-display(Markdown("*64 faces (25x25). A constant added to all pixels: AVD without 8 bits is blind to it, by definition, while 8 bits wrap the bright pixels. Through 8 bits AVD levels off with noise, since wrapped noise is uniform.*"))
-ranking.iloc[:, :4]
+display(Markdown("*64 faces (25x25). A constant added to all pixels: AVD without 8 bits is blind to it, by definition, while 8 bits wrap the bright pixels; at +1 every pixel has wrapped once around, and AVD is back at nearly 0. Through 8 bits AVD levels off with noise, since wrapped noise is uniform. LPIPS is not here: 25 pixels are too few. MSE, PSNR and SSIM are monotone in all four moves. No AVD is monotone under shifts, where one pixel makes most of its range, and none through 8 bits is under brightness. All are monotone in blends.*"))
+ranking
 
 # %% [markdown]
 # ## The defenses, and the attacks they are held against
@@ -458,8 +489,9 @@ ranking.iloc[:, :4]
 # 2. **Squared error instead of cross-entropy**: `client.Protocol(loss="mse_softmax")`, or `"mse"` without the softmax. Behind it, every output has a residue of every image, so rows mix whatever the labels.
 #
 # Against them the paper runs gradient matching: the distance $\lVert \Delta W' - \Delta W \rVert$ or the angle, with total variation and the orthogonality of a batch's images as priors, labels known or taken from the gradient [read]. `attacks.mixing_gradients` is this family.
-# How "several attacks" become one rate is not stated. We show two ways: **best by truth** counts an image as recovered if *any* attack recovers it, an upper bound no attacker reaches, since it needs the image to choose; **chosen by the objective** takes, for each
-# client, the attack whose result has the nearest gradient (relative squared distance), which an attacker can do.
+# Beside them stand two that are not on the poster's list: L-BFGS on L2, and the closed form above with matching that starts from it (cross-entropy only: no other loss has a row for each class; at B = 1, any row gives the image whatever the loss).
+# How "several attacks" become one rate is not stated. We show two ways: **best by truth** counts an image as recovered if *any* attack recovers it, an upper bound no attacker reaches, since it needs the image to choose; **nearest gradient** takes, for each
+# client, the attack with known labels whose result has the nearest gradient (squared distance over the shared gradient's size), which an attacker can do.
 
 # %%
 GROUPS = {  # which attacks compete
@@ -474,10 +506,11 @@ def rates(c, names, group):
         t = t.assign(name=np.array(names)[t.attack])
         t = t[GROUPS[group](t.name)]
         B, n = c.config[part]["batch_size"], t.groupby(["client", "image"]).ngroups
-        chosen = t.loc[t.groupby(["client", "name"]).distance.transform("first") == t.groupby("client").distance.transform("min")].drop_duplicates(["client", "image"])
+        able = t[~t.name.str.contains("inferred")]  # an attacker who has the labels uses them
+        chosen = able[able.distance == able.groupby("client").distance.transform("min")].drop_duplicates(["client", "image"])
         for criterion, good in (("AVD < 0.8", lambda x: x.avd_8bit < 0.8), ("MSE < 0.01", lambda x: x.mse < 0.01)):
             by_truth = t.assign(good=good(t)).groupby(["client", "image"]).good.any()
-            out += [{"B": B, "criterion": criterion, "best": "by truth", "good": int(by_truth.sum()), "n": n}, {"B": B, "criterion": criterion, "best": "by the objective", "good": int(good(chosen).sum()), "n": n}]
+            out += [{"B": B, "criterion": criterion, "best": "by truth", "good": int(by_truth.sum()), "n": n}, {"B": B, "criterion": criterion, "best": "nearest gradient", "good": int(good(chosen).sum()), "n": n}]
     return pd.DataFrame(out).assign(rate=lambda x: 100 * x.good / x.n)
 
 
@@ -499,8 +532,8 @@ def value(of, row, column):
     return numbers[(numbers.float == of) & (numbers.row == row) & (numbers.column == column)].iloc[0]
 
 
-PANELS = [("published (digitised)\nAVD < 0.8", None), ("AVD < 0.8, matching\nbest by truth", ("AVD < 0.8", "by truth", "matching")),
-          ("AVD < 0.8, closed form\ntoo, best by truth", ("AVD < 0.8", "by truth", "matching or closed form")), ("MSE < 0.01, closed form\ntoo, best by truth", ("MSE < 0.01", "by truth", "matching or closed form")), ("MSE < 0.01\nin the span (ours)", ("MSE < 0.01", "by the objective", "in the span (ours)"))]
+PANELS = [("published (digitised)\nAVD < 0.8", None), ("AVD < 0.8\nmatching", ("AVD < 0.8", "by truth", "matching")),
+          ("AVD < 0.8\n+ closed form", ("AVD < 0.8", "by truth", "matching or closed form")), ("MSE < 0.01\n+ closed form", ("MSE < 0.01", "by truth", "matching or closed form")), ("MSE < 0.01\nin the span (ours)", ("MSE < 0.01", "nearest gradient", "in the span (ours)"))]
 fig, axes = plots.axes(5, height=0.42, sharey=True)
 for ax, (title, which) in zip(axes, PANELS, strict=True):
     for name, (color, line, mark) in LOOK.items():
@@ -511,11 +544,11 @@ for ax, (title, which) in zip(axes, PANELS, strict=True):
         some = r4_rates[(r4_rates.run == shown_run) & (r4_rates.strategy == name) & (r4_rates[["criterion", "best", "attacks"]] == list(which)).all(axis=1)]
         ax.plot(some.B, some.rate, line, marker=mark, ms=3, color=color, label=name)
     ax.set(title=title, xlabel="B", xticks=[1, 2, 4, 6], ylim=(-4, 104))
-    ax.title.set_fontsize(6)
+    ax.title.set_fontsize(7)
 axes[0].set_ylabel("images recovered, %")
 fig.legend(*axes[1].get_legend_handles_labels(), loc="outside lower center", ncol=3)
 results.save_figure(fig, "r4_dense")
-caption(f"One dense layer, {int(r4_rates[(r4_rates.run == shown_run) & (r4_rates.B == 1)].n.max())} clients at each point. Which of two squared errors the published \"MSE\" is, is not certain; here the softmax comes first [inferred].", r4["CE, random labels"])
+caption(f"One dense layer, {int(r4_rates[(r4_rates.run == shown_run) & (r4_rates.B == 1)].n.max())} clients at each point; the best attack is chosen by the truth, in the last panel there is only one. Which of two squared errors the published \"MSE\" is, is not certain; here the softmax comes first [inferred].", r4["CE, random labels"])
 
 # %% [markdown]
 # ### R4 in numbers
@@ -523,21 +556,22 @@ caption(f"One dense layer, {int(r4_rates[(r4_rates.run == shown_run) & (r4_rates
 # %%
 def cell_text(t):
     each = (("matching", "AVD < 0.8"), ("matching or closed form", "AVD < 0.8"), ("matching or closed form", "MSE < 0.01"), ("in the span (ours)", "MSE < 0.01"))
-    return ", ".join("/".join(f"{t[(t.attacks == group) & (t.criterion == criterion) & (t.best == best)].rate.iloc[0]:.0f}" for best in ("by truth", "by the objective")) for group, criterion in each)
+    return ", ".join("/".join(f"{t[(t.attacks == group) & (t.criterion == criterion) & (t.best == best)].rate.iloc[0]:.0f}" for best in ("by truth", "nearest gradient")) for group, criterion in each)
 
 
+CRITERIA = {"AVD < 0.8, matching": ("matching", "AVD < 0.8"), "AVD < 0.8, closed form too": ("matching or closed form", "AVD < 0.8"), "MSE < 0.01, closed form too": ("matching or closed form", "MSE < 0.01"), "MSE < 0.01, in the span (ours)": ("in the span (ours)", "MSE < 0.01")}
 wide = {}
-for (name, B), t in r4_rates.groupby(["strategy", "B"], sort=False):
-    wide[name, B] = {"published": f"{results.show(value('r4', PUBLISHED[name], f'B={B}'))} %" if name in PUBLISHED else "–"}
-    for run_name in ("paper profile, stored", f"this run, {run.profile}"):
-        some = t[t.run == run_name]
-        wide[name, B][run_name] = f"{cell_text(some)} %, n = {some.n.iloc[0]}" if len(some) else "not computed"
-pd.DataFrame(wide).T.rename_axis(["strategy", "B"])
+for (name, B, run_name), t in r4_rates.groupby(["strategy", "B", "run"], sort=False):
+    shown_value = results.show(value("r4", PUBLISHED[name], f"B={B}")) if name in PUBLISHED else "–"
+    wide[name, B, run_name] = {"published, AVD < 0.8": shown_value} | {
+        column: " / ".join(f"{t[(t.attacks == group) & (t.criterion == criterion) & (t.best == best)].rate.iloc[0]:.0f}" for best in ("by truth", "nearest gradient")) for column, (group, criterion) in CRITERIA.items()} | {"n": t.n.iloc[0]}
+pd.DataFrame(wide).T.rename_axis(["strategy", "B", "run"])
 
 # %% [markdown]
-# *Four pairs of rates, in per cent, best by truth / chosen by the objective: AVD < 0.8 by gradient matching; AVD < 0.8 with the closed form among the attacks; MSE < 0.01 of the same; MSE < 0.01 in the span (below). A published "equal labels" at B = 1 is no mixture: it shows how far two cells of the same setting lie apart.*
+# *Per cent of images: best by truth / nearest gradient. A published "equal labels" at B = 1 is no mixture: it shows how far two cells of the same setting lie apart. With the closed form among the attacks, equal labels pass the AVD threshold at every batch size: what passes is the mean of the batch. The nearest gradient
+# is a poor guide among these attacks: those on L2 end at images whose gradient is zero, a distance of 1, while the angle's, which do look like something, have gradients of the wrong size and a distance above 1.*
 #
-# Which attack did it? The share of images with MSE < 0.01, attack by attack, at the largest batch:
+# Which attack did it? Attack by attack, at the largest batch:
 
 # %%
 def attack_by_attack(largest=True):
@@ -552,15 +586,15 @@ def attack_by_attack(largest=True):
 
 by_attack = attack_by_attack()
 results.save_table(by_attack.rename_axis("attack").reset_index(), "r4_attacks")
-caption(f"AVD < 0.8 / MSE < 0.01, B = {max(c['batch_size'] for c in found(r4['CE, random labels'])[0].config)}. Attacks with TV pass the AVD threshold in every column, found or not.", r4["CE, random labels"])
+caption(f"AVD < 0.8 / MSE < 0.01, B = {max(c['batch_size'] for c in found(r4['CE, random labels'])[0].config)}.", r4["CE, random labels"])
 by_attack
 
 # %% [markdown]
 # ## What mixing hides, and what it does not (ours)
 #
 # The attacks above search among all pixels. But a dense layer's gradient, $\partial\ell/\partial W = \sum_m \delta_m x_m^\top$, is a sum of $B$ outer products. Its rank is at most $B$, and **its row space is spanned by the images themselves**, mixed or not. So an attacker takes a basis $V$
-# of that space (one singular value decomposition) and looks for $x = MV$: $B^2$ unknown numbers instead of $B \cdot 784$, the same for every loss. And the network that is fed $M$, with $WV^\top$ for $W$, is the same network, so any attack of this library runs
-# on it unchanged: `analytic.in_span`.
+# of that space (one singular value decomposition) and looks for $x = MV$: $B^2$ unknown numbers instead of $B \cdot 784$, the same for every loss. And the network that is fed $M$, with $WV^\top$ for $W$, is the same network, so any attack without a prior on pixels
+# runs on it unchanged: `analytic.in_span`. (With C outputs behind cross-entropy the $\delta_m$ sum to zero, so it needs B < C.)
 
 # %%
 update = client.share(models.dense(digits, init="normal", scale=0.1, seed=seed), same, threat=granted)  # four digits of one label
@@ -574,12 +608,13 @@ results.save_figure(plots.sheet(sheet, ["truth", "divided", "in the span"], note
 display(Markdown(f"*Four digits of one label, cross-entropy, one gradient: a search over {V.shape[1] ** 2} numbers in {guess.seconds:.1f} s. Relative distance of the gradients: {float(guess.loss.min()):.0e}.*"))
 
 # %% [markdown]
-# So equal labels alone do not hide a batch behind a dense layer. **What about the squared error on top?** Behind the squared error of the logits, with one label $c$ for all,
+# So equal labels alone do not hide a small batch behind a dense layer, if the gradient is exact. **What about the squared error on top?** Behind the squared error of the logits, with one label $c$ for all,
 #
 # $$\frac{\partial \ell}{\partial W} = 2\,\big(W S + (b - e_c)\, \bar x^\top\big), \qquad \frac{\partial \ell}{\partial b} = 2\,(W \bar x + b - e_c), \qquad S = \tfrac1B \textstyle\sum_m x_m x_m^\top, \quad \bar x = \tfrac1B \sum_m x_m .$$
 #
 # The gradient is a function of the batch's **mean and second moment only**. Turn the batch by any orthogonal $B \times B$ matrix $Q$ with $Q\mathbf 1 = \mathbf 1$: $QX$ has the same mean and second moment, hence *exactly* the same gradient, under these weights **and under all others**.
-# No number of rounds tells the two apart; only a prior on images could. For $B = 2$ the only such $Q$ is the swap, so nothing is hidden; from $B = 3$ on there is a continuum. Behind cross-entropy no such symmetry is left.
+# No number of rounds tells the two apart; only a prior on images could. For $B = 2$ the only such $Q$ is the swap, so nothing is hidden; from $B = 3$ on there is a continuum, of dimension $(B-1)(B-2)/2$. Behind cross-entropy, and behind the squared error of a *softmax*, the residues are no
+# linear function of the image, and this symmetry is gone: the count below finds no direction in which the batch could move unseen.
 
 # %%
 three = client.drawn(digits.clients(1, 60, seed=0), defenses.EqualLabels(3), seed=4)
@@ -597,6 +632,37 @@ for angle in (0, 20, 40, 60, 120):
 notes = [[], [], [f"MSE {a:.0e}\nCE {b:.0e}" for a, b in distance]]
 results.save_figure(plots.sheet(torch.stack(turned, 1), column_labels=[f"turned by {a}°" for a in (0, 20, 40, 60, 120)], notes=notes, width=0.75), "span_rotations")
 display(Markdown("*Each column is a batch of three. Below: squared distance of its gradient to the first column's, over the latter's size, behind either loss. Under the squared error all five batches have one gradient, to rounding; 120° is the same batch in another order.*"))
+
+# %% [markdown]
+# Which batches could an attacker not tell apart, even in principle? Count the directions in the span along which the gradient does not change, at the private batch (the null space of its Jacobian, float64, singular values below 1e-9 of the largest):
+
+# %%
+def unseen(loss, draw, B, client_=0):
+    """(directions of the batch in the span that leave the gradient unchanged, smallest other singular value over the largest)."""
+    held = digits.clients(1, 60, seed=client_) if draw == "equal" else digits.clients(1, B, seed=client_, unique_labels=True)
+    defense = defenses.EqualLabels(B) if draw == "equal" else None
+    private = client.drawn(held, defense, seed)
+    update = client.share(models.dense(digits, seed=client_).double(), data.Batch(private.images.double(), private.labels, 10), client.Protocol(loss=loss), threat=granted)
+    small, V = analytic.in_span(update)
+    M = private.images.flatten(2).double() @ torch.linalg.pinv(V)
+    target = torch.nn.functional.one_hot(private.labels[0], 10).double()
+    params = {n: p[0] for n, p in client.tensors(small.model)[0].items()}
+    f = client.update_function(models.architecture(small.model)[0], small.protocol)
+    J = torch.func.jacrev(lambda m: torch.cat([g.flatten() for g in f(params, {}, m.view(B, 1, 1, B), target).values()]))(M[0]).flatten(1)
+    sizes = torch.linalg.svdvals(J.detach())
+    seen = sizes > 1e-9 * sizes[0]
+    return int((~seen).sum()) + max(0, B * B - len(sizes)), float(sizes[seen][-1] / sizes[0])
+
+
+directions = pd.DataFrame({
+    (f"{loss.replace('_', ' ')}, {'equal' if draw == 'equal' else 'different'} labels", B): dict(zip(("unseen directions", "weakest seen one"), unseen(loss, draw, B), strict=True))
+    for loss in ("cross_entropy", "mse_softmax", "mse") for draw in ("unique", "equal") for B in (2, 3, 4, 5, 6)
+}).T
+results.save_table(directions.rename_axis(["loss", "B"]).reset_index(), "span_directions")
+weakest = directions["weakest seen one"].unstack().add_prefix("weakest, B = ")
+counts = directions["unseen directions"].astype(int).unstack().add_prefix("unseen, B = ")
+display(Markdown("*One client each, 8x8 digits. \"Weakest\": the smallest response of the gradient to a seen direction, over the largest: below 1e-7 a gradient in float32, or with the least noise, does not hold it.*"))
+counts.join(weakest).style.format("{:.0e}", subset=list(weakest))
 
 # %% [markdown]
 # How far does this carry? Larger batches, labels that the attacker has to read off the gradient, three rounds of the same batch (the network moves on by a step of 0.01 in between), and a trained victim:
@@ -628,9 +694,14 @@ axes[0].set_ylabel("images with MSE < 0.01, %")
 lines = {line.get_label(): line for ax in axes for line in ax.get_lines()}
 fig.legend(lines.values(), lines.keys(), loc="outside lower center", ncol=3)
 results.save_figure(fig, "span_adaptive")
-caption("The attack in the span, 8 restarts (quick profile: 4). Behind the squared error with equal labels the gradient is matched (see the table's distance) and the images are wrong.", next(iter(adaptive.values())))
+caption("The attack in the span, 8 restarts (quick profile: 4). Behind the squared error with equal labels the gradient is matched (see the table's distance) by other images than the private ones.", next(iter(adaptive.values())))
 hidden = adaptive_rates[(adaptive_rates.strategy == "MSE of logits, equal labels") & (adaptive_rates.rounds == "one round")]
 hidden[["B", "recovered", "median MSE", "median distance", "n"]].style.format({"recovered": "{:.0%}", "median MSE": "{:.2g}", "median distance": "{:.1g}"}).hide()
+
+# %% [markdown]
+# What is hidden is who is who, not what: a rotated batch is a blend of digits of one class, and where these look alike a blend passes for the original. The class, the style and the mean are there for all to see.
+#
+# A trained victim, at B = 4:
 
 # %%
 taught_rows = {}
@@ -645,12 +716,12 @@ caption("A dense layer trained for two epochs with cross-entropy, one victim for
 taught_rows.style.format({"AVD < 0.8": "{:.0%}", "MSE < 0.01": "{:.0%}", "median MSE": "{:.2g}", "victim's accuracy": "{:.1%}", "n": "{:.0f}"})
 
 # %% [markdown]
-# On a trained victim an image that is classified with confidence has a gradient near zero and drowns in those that are not.
+# On a trained victim the closed form gains against a fresh one and the attack in the span loses some; searches among pixels stay near zero by MSE. A likely reason [inferred, untested]: softmax outputs are surer, and an image that is classified with confidence has a gradient near zero.
 #
 # ## R5: what does mixing cost in accuracy?
 #
-# "No degradation to classification performance" [read]. We train under each strategy the way the smallest federation would: each step is one client's update, a batch of B, plain SGD. Of two learning rates the one with the better accuracy on held-out training images counts. The same equal-label
-# batches, ten clients averaged a step, stand beside.
+# "No degradation to classification performance" [read]. We train under each strategy the way the smallest federation would: each step is one client's update, a batch of B, plain SGD. Of three learning rates (0.003, 0.03, 0.3) the one with the best accuracy on held-out training images counts. The same equal-label
+# batches, ten clients averaged a step, stand beside. Recovery is that of fresh victims, above.
 
 # %%
 def accuracy_of(c):
@@ -682,17 +753,17 @@ MARKS = dict(zip(NAMES, "osD^", strict=True))
 
 def plane(of, table, columns, keys, size, label):
     """Accuracy against recovery: published beside ours, a point a setting."""
-    fig, axes = plots.axes(1 + len(columns), height=0.42, sharey=False)
+    fig, axes = plots.axes(1 + len(columns), height=0.42, sharey=True)
     for name in NAMES:
         look = {"color": COLORS[name], "marker": MARKS[name], "ms": 4}
         axes[0].plot([value(of, NAMES[name], f"{k}, recovery")["value"] for k in keys], [value(of, NAMES[name], f"{k}, accuracy")["value"] for k in keys], ":", mfc="none", **look)
         mine = table[table.strategy == name]
         for ax, column in zip(axes[1:], columns, strict=True):
             ax.plot(mine[column], mine.accuracy, ":", label=name, **look)
-            for r in mine.itertuples():
+            for r in mine.dropna(subset=["accuracy", column]).itertuples():
                 ax.annotate(label(r), (mine.loc[r.Index, column], r.accuracy), xytext=(2, 2), textcoords="offset points", fontsize=5.5)
-    for ax, title in zip(axes, ("published (digitised)\nAVD < 0.8", *(f"{c}\n{'best by truth' if c != 'in the span' else 'MSE < 0.01 (ours)'}" for c in columns)), strict=True):
-        ax.set(title=title, xlabel="recovered, %", xlim=(-5, 105))
+    for ax, title in zip(axes, ("published (digitised)\nAVD < 0.8", *(f"{c}\n{'MSE < 0.01 (ours)' if c == 'in the span' else 'angle + TV' if of == 'r6' else 'matching' if c == 'AVD < 0.8' else '+ closed form'}" for c in columns)), strict=True):
+        ax.set(title=title, xlabel="recovered, %", xlim=(-8, 112))
         ax.title.set_fontsize(7)
     axes[0].set_ylabel("test accuracy, %")
     fig.legend(*axes[1].get_legend_handles_labels(), loc="outside lower center", ncol=4)
@@ -703,7 +774,7 @@ first_run = r5_table.run.iloc[0]
 plane("r5", r5_table[r5_table.run == first_run], ["AVD < 0.8", "MSE < 0.01", "in the span"], ("B=2", "B=4", "B=6"), "r5_dense_accuracy", lambda r: f"{r.B}")
 mean10 = {run_name: accuracy_of(c) for run_name, c in both(averaged).items()}
 text = "; ".join(f"{run_name}: {100 * a[1].mean():.1f} %" for run_name, d in mean10.items() for a in d.values())
-caption(f"Numbers beside points: B. Down and left is private and useless, up and left is wanted. Equal labels at B = 4, ten clients averaged a step: {text}.", r5["CE"])
+caption(f"Numbers beside points: B. Attacks: matching (AVD < 0.8), matching or closed form (MSE < 0.01), so the second can exceed the first. Down and left is private and useless, up and left is wanted. Equal labels at B = 4, ten clients averaged a step: {text}.", r5["CE"])
 wide = {}
 for r in r5_table.itertuples():
     wide.setdefault((r.strategy, r.B), {"published": f"{results.show(value('r5', NAMES[r.strategy], f'B={r.B}, accuracy'))} %"})[r.run] = f"{r.accuracy:.1f}{'' if np.isnan(r.sd) else f' ± {r.sd:.1f}'} % (lr {r.lr:g}, {r.seeds} seeds)"
@@ -713,39 +784,35 @@ pd.DataFrame(wide).T.fillna("not computed").rename_axis(["accuracy", "B"])
 # ## R6 and R7: LeNet
 #
 # Four settings (batch size, channels) with accuracy, then maps over both. The attacked LeNet is the one of the official DLG code (sigmoid, weights from U(-0.5, 0.5)), as the poster gives no details; it cannot be trained behind the squared error of a softmax, so accuracies are of a LeNet
-# with tanh and PyTorch's initialisation, of the same widths.
+# with tanh and PyTorch's initialisation, of the same widths. That is a weakness: accuracy and recovery are of two networks.
 
 # %%
 def lenet_rates(c):
-    """Rows (batch size, channels): recovered by any of the attacks, by criterion."""
-    out = []
-    for part, config in enumerate(c.config):
-        t = c.table[c.table.part == part]
-        best = t.assign(avd_ok=t.avd_8bit < 0.8, mse_ok=t.mse < 0.01).groupby(["client", "image"])[["avd_ok", "mse_ok"]].any()
-        plain = t[t.attack == 0]
-        out.append({"B": config["batch_size"], "channels": config["victim"]["channels"], "AVD < 0.8": 100 * best.avd_ok.mean(), "MSE < 0.01": 100 * best.mse_ok.mean(), "AVD < 0.8, angle alone": 100 * (plain.avd_8bit < 0.8).mean(), "n": len(best)})
-    return pd.DataFrame(out)
+    """A row (batch size, channels): images recovered, by criterion."""
+    each = c.table.assign(**{"AVD < 0.8": 100.0 * (c.table.avd_8bit < 0.8), "MSE < 0.01": 100.0 * (c.table.mse < 0.01)}).groupby("part")
+    settings = pd.DataFrame({"B": [x["batch_size"] for x in c.config], "channels": [x["victim"]["channels"] for x in c.config]})
+    return settings.join(each[["AVD < 0.8", "MSE < 0.01"]].mean()).join(each.size().rename("n"))
 
 
 r6_rows = []
-for name, s in r6.items():
-    for run_name, c in both(s).items():
-        reached = {k: (a.mean(), len(a)) for run2, c2 in both(r6_accuracy[name]).items() if run2 == run_name for k, (_, a, _) in accuracy_of(c2).items()}
-        for r in lenet_rates(c).to_dict("records"):
-            acc, seeds = reached.get((r["B"], r["channels"]), (np.nan, 0))
-            r6_rows.append({"run": run_name, "strategy": name, "accuracy": 100 * acc, "seeds": seeds} | r)
-r6_table = pd.DataFrame(r6_rows, columns=["run", "strategy", "accuracy", "seeds", "B", "channels", "AVD < 0.8", "MSE < 0.01", "AVD < 0.8, angle alone", "n"])
-r6_run = r6_table.run.min()
+for name in NAMES:
+    s = r6_logits if name == "MSE of logits" else r7["digits", TAUGHT[name][0]]
+    stored, reached = s.stored(), r6_accuracy[name].stored()
+    if stored is None:
+        continue
+    at = {k: (a.mean(), len(a)) for k, (_, a, _) in accuracy_of(reached).items()} if reached else {}
+    r6_rows += [{"strategy": name, "accuracy": 100 * at.get((r["B"], r["channels"]), (np.nan, 0))[0], "seeds": at.get((r["B"], r["channels"]), (np.nan, 0))[1]} | r for r in lenet_rates(stored).to_dict("records") if (r["B"], r["channels"]) in POINTS["paper"]]
+r6_table = pd.DataFrame(r6_rows, columns=["strategy", "accuracy", "seeds", "B", "channels", "AVD < 0.8", "MSE < 0.01", "n"])
 results.save_table(r6_table, "r6_lenet_accuracy")
-plane("r6", r6_table[r6_table.run == r6_run].reset_index(drop=True), ["AVD < 0.8", "AVD < 0.8, angle alone", "MSE < 0.01"], ("(2,6)", "(4,8)", "(6,10)", "(8,12)"), "r6_lenet_accuracy", lambda r: f"{r.B},{r.channels}")
-display(Markdown("*Beside points: batch size, channels. Attacks: the angle, alone and with TV 1e-3, labels known; 8 clients a setting, stored paper profile (the quick profile has no such cells).*"))
+plane("r6", r6_table, ["AVD < 0.8", "MSE < 0.01"], ("(2,6)", "(4,8)", "(6,10)", "(8,12)"), "r6_lenet_accuracy", lambda r: f"{r.B},{r.channels}")
+display(Markdown("*Beside points: batch size, channels. Stored paper profile, MNIST, 8 clients a setting; the angle with TV 1e-3, labels known. Accuracy: one seed, one epoch, one learning rate for all; computed for CE only, so the other three appear in the published panel alone (their recovery is in the table); declared and not run. The quick profile has no such cells.*"))
 wide = {(name, f"({B},{ch})"): {"published: recovered, accuracy": ", ".join(results.show(value("r6", NAMES[name], f"({B},{ch}), {what}")) for what in ("recovery", "accuracy"))} for name in NAMES for B, ch in POINTS["paper"]}
 for r in r6_table.to_dict("records"):
-    wide[r["strategy"], f"({r['B']},{r['channels']})"][r["run"]] = f"{r['AVD < 0.8']:.0f} / {r['AVD < 0.8, angle alone']:.0f} / {r['MSE < 0.01']:.0f}, {r['accuracy']:.1f} (n = {r['n']})"
+    wide[r["strategy"], f"({r['B']},{r['channels']})"]["paper profile, stored"] = f"{r['AVD < 0.8']:.0f} / {r['MSE < 0.01']:.0f}, {'accuracy not computed' if np.isnan(r['accuracy']) else round(r['accuracy'], 1)} (n = {r['n']})"
 pd.DataFrame(wide).T.fillna("not computed").rename_axis(["strategy", "(B, channels)"])
 
 # %% [markdown]
-# *Per cent; ours: recovered by AVD < 0.8 with the best of two attacks / with the angle alone / by MSE < 0.01, then accuracy.*
+# *Per cent; ours: recovered by AVD < 0.8 / by MSE < 0.01, then accuracy.*
 
 # %%
 def heat_maps(column, name):
@@ -771,11 +838,11 @@ def heat_maps(column, name):
 
 maps = heat_maps("MSE < 0.01", "r7_heat_maps")
 results.save_table(maps, "r7_heat_maps")
-caption("8 clients a cell; LeNet, the angle with TV 1e-3, labels known.", r7["digits", R7[0]])
+caption(f"8 clients a cell; LeNet, the angle with TV 1e-3, labels known. {'LFW was not computed: its cells are declared (`make plan PROFILE=paper`) and have not been run.' if r7['LFW', R7[0]].stored() is None else ''}", r7["digits", R7[0]])
 
 # %%
 heat_maps("AVD < 0.8", "r7_heat_maps_avd")
-caption("The same reconstructions by the paper's criterion. With a prior that smooths, the threshold is passed almost everywhere.", r7["digits", R7[0]])
+caption(f"The same reconstructions by the paper's criterion: {np.average(maps['AVD < 0.8'], weights=maps.n):.0f} % of the images, where {np.average(maps['MSE < 0.01'], weights=maps.n):.0f} % have an MSE below 0.01.", r7["digits", R7[0]])
 
 # %% [markdown]
 # ## Noise beside mixing
@@ -785,29 +852,36 @@ caption("The same reconstructions by the paper's criterion. With a prior that sm
 
 # %%
 noise_rows = []
-c, which = found(noisy)
 acc, _ = found(noisy_accuracy)
-labels_ = ["closed form", "angle", "angle + TV", "in the span (ours)"]
-validated = acc.table.groupby(["defense", "part"])[["validation", "accuracy"]].mean().reset_index().sort_values("validation").groupby("defense").last()
-for part, t in c.table.groupby("part"):
-    v = c.config[part]["defense"]["variance"]
-    best = t.assign(ok=t.mse < 0.01).groupby(["client", "image"]).ok.any()
-    noise_rows.append({"variance": v, "accuracy": 100 * validated.accuracy.iloc[part], "any attack": 100 * best.mean(), "n": len(best)} | {labels_[a]: 100 * (g.mse < 0.01).mean() for a, g in t.groupby("attack")})
+picked = acc.table.assign(lr=[acc.config[p]["lr"] for p in acc.table.part]).sort_values("validation").groupby("defense").last()
+for name, s in noisy.items():
+    c, which = found(s)
+    for part, t in c.table.groupby("part"):
+        best = t.assign(ok=t.mse < 0.01).groupby(["client", "image"]).ok.any()
+        noise_rows.append({"strategy": name, "variance": c.config[part]["defense"]["variance"], "accuracy": 100 * picked.accuracy.iloc[part], "lr": picked.lr.iloc[part], "any of the four": 100 * best.mean(), "clients": t.client.nunique()} | {NOISE_ATTACKS[a]: 100 * (g.mse < 0.01).mean() for a, g in t.groupby("attack")})
 noise = pd.DataFrame(noise_rows)
 results.save_table(noise, "noise")
-mine = r5_table[(r5_table.run == ("paper profile, stored" if which == "paper" else f"this run, {run.profile}")) & (r5_table.B == 4)]
-fig, ax = plots.axes(1, width=0.62, height=0.62)
-ax.plot(noise["any attack"], noise.accuracy, "o-", color="0.4", ms=3.5, label="CE, random labels + Gaussian noise")
-for r in noise.itertuples():
-    ax.annotate(f"{r.variance:.0e}", (noise.loc[r.Index, "any attack"], r.accuracy), xytext=(3, -7), textcoords="offset points", fontsize=5.5)
+quiet_run = "paper profile, stored" if which == "paper" else f"this run, {run.profile}"
+mine = r5_table[(r5_table.run == quiet_run) & (r5_table.B == 4)].assign(recovered=0.0)
+for i, r in mine.iterrows():  # the same four attacks on the mixtures
+    strategy = TAUGHT[r.strategy][0]
+    c, which = found(r4[strategy])
+    part = [x["batch_size"] for x in c.config].index(4)
+    names_ = np.array(names_of(which, STRATEGIES[strategy][1]))
+    t = c.table[(c.table.part == part) & np.isin(names_[c.table.attack], NOISE_ATTACKS)]
+    mine.loc[i, "recovered"] = 100 * t.assign(ok=t.mse < 0.01).groupby(["client", "image"]).ok.any().mean()
+fig, ax = plots.axes(1, width=0.68, height=0.6)
+for (name, g), look in zip(noise.groupby("strategy", sort=False), (("0.4", "o-"), ("0.7", "s--")), strict=True):
+    ax.plot(g["any of the four"], g.accuracy, look[1], color=look[0], ms=3.5, label=f"{name} + Gaussian noise" + (" (accuracy of random labels)" if "equal" in name else ""))
+    for r in g[g["any of the four"].between(5, 95) | (g.variance >= 1e-3)].itertuples():
+        ax.annotate(f"{r.variance:.0e}", (noise.loc[r.Index, "any of the four"], r.accuracy), xytext=(3, -8 if "random" in name else 4), textcoords="offset points", fontsize=5)
 for r in mine.itertuples():
-    ours = mine.loc[r.Index, ["MSE < 0.01", "in the span"]].max()
-    ax.plot(ours, r.accuracy, MARKS[r.strategy], color=COLORS[r.strategy], ms=6, label=f"{r.strategy} (no noise)")
-ax.set(xlabel="images with MSE < 0.01 by the best of all attacks, ours included, %", ylabel="test accuracy, %", xlim=(-5, 105))
-ax.legend(fontsize=6)
+    ax.plot(r.recovered, r.accuracy, MARKS[r.strategy], color=COLORS[r.strategy], ms=6, label=f"{r.strategy}, no noise")
+ax.set(xlabel="images with MSE < 0.01 by any of four attacks, %", ylabel="test accuracy, %", xlim=(-5, 105))
+ax.legend(fontsize=6, loc="lower right")
 results.save_figure(fig, "noise_against_mixing")
-caption("Beside the grey dots: variance of the noise.", noisy)
-noise.style.format(precision=1, subset=[x for x in noise if x not in ("variance", "n")]).format({"variance": "{:.0e}"}).hide()
+caption("Four attacks on both: closed form, angle, angle + TV, in the span; fresh victims. Beside the grey marks: variance of the noise. Accuracy under noise is that of random labels, one seed, for both curves: equal labels with noise were not trained.", noisy["CE, random labels"])
+noise.style.format(precision=1, subset=[x for x in noise if x not in ("variance", "lr", "strategy")]).format({"variance": "{:.0e}"}).hide()
 
 # %% [markdown]
 # ## What the official code does that the paper does not say
@@ -823,17 +897,26 @@ noise.style.format(precision=1, subset=[x for x in noise if x not in ("variance"
 #
 # ## Claims
 #
-# Decided from the stored paper profile where it is there, else from this run. Rates are compared with 95 % intervals (Wilson); images of one client are counted as independent.
+# Decided from the stored paper profile where it is there, else from this run. Shares are compared with 95 % intervals, with as many cases as there are clients: the images of one client are not independent.
 
 # %%
 ledger = results.Ledger()
-steady = all(s.stored() for s in r4.values())
+steady = all(s.stored() for s in [formula, r2, averaged, r6_logits, noisy_accuracy, *(s for d in (r1, r4, r5, adaptive, trained, noisy) for s in d.values()), *(s for (w, _), s in r7.items() if w == "digits")])
+
+
+def in_clients(good, images, clients):
+    """A share of images as (good, n) with n the number of clients."""
+    return round(good / images * clients), clients
+
+
+def of_table(t, good):
+    return in_clients(int(good.sum()), len(t), t.client.nunique())
 
 
 def pick(strategy, B, criterion="MSE < 0.01", best="by truth", attacks_=None):
     attacks_ = attacks_ or {"AVD < 0.8": "matching", "MSE < 0.01": "matching or closed form"}[criterion]
     t = r4_rates[(r4_rates.run == shown_run) & (r4_rates.strategy == strategy) & (r4_rates.B == B) & (r4_rates.criterion == criterion) & (r4_rates.best == best) & (r4_rates.attacks == attacks_)]
-    return (int(t.good.iloc[0]), int(t.n.iloc[0])) if len(t) else None
+    return in_clients(t.good.iloc[0], t.n.iloc[0], t.n.iloc[0] // B) if len(t) else None
 
 
 def fewer(id, text, a, b, stable=None):
@@ -845,7 +928,7 @@ def fewer(id, text, a, b, stable=None):
     (p, n), (q, m) = ((good / n, n) for good, n in (a, b))
     ends = [stats.binomtest(*x).proportion_ci(method="wilson") for x in (a, b)]
     d = p - q
-    low = d - ((p - ends[0].low) ** 2 + (ends[1].high - q) ** 2) ** 0.5
+    low = d - ((p - ends[0].low) ** 2 + (ends[1].high - q) ** 2) ** 0.5  # Newcombe
     high = d + ((ends[0].high - p) ** 2 + (q - ends[1].low) ** 2) ** 0.5
     ledger.add(id, text, True if high < 0 else False if low > 0 else None, rule, f"{p:.0%} against {q:.0%}; difference {100 * d:+.0f} [{100 * low:+.0f}, {100 * high:+.0f}] points", n, stable=steady)
 
@@ -859,60 +942,66 @@ def share_of(id, text, sample, level, above=True):
 B = max(BATCHES["paper" if steady else run.profile])
 errors1 = found(r1["float32"])[0].table
 unique, equal = (errors1[errors1.draw == d] for d in ("unique", "equal"))
-share_of("r1_different", "R1 (digitised): different labels are inverted accurately without optimisation (saturated layer: MSE below 1e-4)", (int((unique.error < 1e-4).sum()), len(unique)), 0.5)
-share_of("r1_same", "R1 (digitised): for equal labels the error is of the order of the image (MSE above 0.01)", (int((equal.error > 0.01).sum()), len(equal)), 0.9)
+share_of("r1_different", "R1 (digitised): different labels are inverted accurately without optimisation (saturated layer: more than nine of ten with MSE below 1e-4)", of_table(unique, unique.error < 1e-4), 0.9)
+share_of("r1_same", "R1 (digitised): for equal labels the error is of the order of the image (MSE above 0.01 in more than half)", of_table(equal, equal.error > 0.01), 0.5)
 t = found(formula)[0].table.query("draw == 'unique' and scale == 0.01 and B == 4")
-share_of("neglected_small", "the paper's argument: with ten classes and a fresh network the neglected weights are small (sum below 0.1)", (int((t.neglected < 0.1).sum()), len(t)), 0.5)
-t = found(r2)[0].table
-fewer("r2_losses", "R2 (digitised): behind the squared error direct inversion works less often than behind cross-entropy (MSE < 0.01)", *((int((x.error < 0.01).sum()), len(x)) for x in (t[t.loss == "mse"], t[t.loss == "cross_entropy"])))
+share_of("neglected_small", "the paper's argument: with ten classes and a fresh network the neglected weights are small (sum below 0.1)", of_table(t, t.neglected < 0.1), 0.5)
+for scale, x in found(r2)[0].table.groupby("scale"):
+    fewer(f"r2_losses_{scale:g}", f"R2 (digitised): behind the squared error direct inversion works less often than behind cross-entropy (weights N(0, {scale:g}²), MSE < 0.01)", *(of_table(y, y.error < 0.01) for y in (x[x.loss == "mse"], x[x.loss == "cross_entropy"])))
 for criterion, tag in (("AVD < 0.8", "avd"), ("MSE < 0.01", "mse")):
     how = {"avd": "AVD < 0.8, matching", "mse": "MSE < 0.01, matching or closed form"}[tag]
     fewer(f"r4_equal_{tag}", f"R4 (digitised): at B = {B} equal labels are recovered less often than random ones (CE; {how}, best by truth)", pick("CE, equal labels", B, criterion), pick("CE, random labels", B, criterion))
     fewer(f"r4_mse_{tag}", f"R4 (digitised): at B = {B} the squared error of the softmax leaks less than CE ({how}, best by truth)", pick("MSE of softmax, random labels", B, criterion), pick("CE, random labels", B, criterion))
     fewer(f"r4_batch_{tag}", f"R4 (digitised): larger batches leak less (CE, random labels, B = {B} against 1; {how}, best by truth)", pick("CE, random labels", B, criterion), pick("CE, random labels", 1, criterion))
 fewer("r4_equal_blends", f"by the paper's own criterion the closed form does not see the defense: at B = {B} equal labels are recovered less often (CE; AVD < 0.8, closed form among the attacks)", pick("CE, equal labels", B, "AVD < 0.8", attacks_="matching or closed form"), pick("CE, random labels", B, "AVD < 0.8", attacks_="matching or closed form"))
-fewer("by_truth_flatters", "ours: the best attack chosen by the truth recovers more than the one chosen by the objective (all strategies, MSE < 0.01)", *(tuple(int(r4_rates[(r4_rates.run == shown_run) & (r4_rates.criterion == "MSE < 0.01") & (r4_rates.best == best) & (r4_rates.attacks == "matching or closed form")][k].sum()) for k in ("good", "n")) for best in ("by the objective", "by truth")))
-smooth = blanks.loc["faces"].iloc[:3]
-share_of("avd_is_a_success", "R3: an AVD below 0.8 tells success from failure (faces: blanks and other people's faces are above)", (int(round((1 - smooth["AVD < 0.8"]).sum() * 64)), 64 * 3), 0.5)
+gap = r4_rates[(r4_rates.run == shown_run) & (r4_rates.attacks == "matching") & (r4_rates.criterion == "AVD < 0.8")].pivot_table(index=["strategy", "B"], columns="best", values="rate")
+ledger.add("by_truth_flatters", "ours: choosing the best attack by the truth adds more than 5 points to the rate on average (AVD < 0.8, matching)", bool((gap["by truth"] - gap["nearest gradient"]).mean() > 5), "mean over strategies and batch sizes; by construction never negative with equal attacks", f"{(gap['by truth'] - gap['nearest gradient']).mean():+.0f} points, at most {(gap['by truth'] - gap['nearest gradient']).max():+.0f}", len(gap), stable=steady)
+share_of("avd_is_a_success", "R3: an AVD below 0.8 tells success from failure (faces: a stranger's face is above)", (round((1 - blanks.loc[("faces", "another client's image"), "AVD < 0.8"]) * 64), 64), 0.5)
 
 
 def span(strategy, sees, B, labels_="labels known"):
     t = adaptive_rates[(adaptive_rates.strategy == strategy) & (adaptive_rates.rounds == sees) & (adaptive_rates.labels == labels_) & (adaptive_rates.B == B)]
-    return (int(round(t.recovered.iloc[0] * t.n.iloc[0])), int(t.n.iloc[0])) if len(t) else None
+    return in_clients(t.recovered.iloc[0] * t.n.iloc[0], t.n.iloc[0], int(t.clients.iloc[0])) if len(t) else None
 
 
 share_of("span_random", "ours: in the span, a batch of four random labels behind one dense layer comes back (CE, MSE < 0.01)", span("CE, random labels", "one round", 4), 0.5)
 share_of("span_equal", "ours: equal labels do not hide a batch of four behind one dense layer (CE, attack in the span, MSE < 0.01)", span("CE, equal labels", "one round", 4), 0.5)
-share_of("equal_mse_hides", "ours: equal labels and the squared error of the logits hide a batch of four from it (recovered: less than half)", span("MSE of logits, equal labels", "one round", 4), 0.5, above=False)
-share_of("equal_mse_rounds", "ours: and three rounds do not change that", span("MSE of logits, equal labels", "three rounds", 4), 0.5, above=False)
+share_of("equal_mse_hides", "ours: equal labels and the squared error of the logits hide most of a batch of six from it (recovered: less than half)", span("MSE of logits, equal labels", "one round", 6), 0.5, above=False)
+share_of("equal_mse_rounds", "ours: and three rounds do not change that", span("MSE of logits, equal labels", "three rounds", 6), 0.5, above=False)
+fewer("equal_mse_rounds_help", "ours: three rounds lower what equal labels behind cross-entropy hide (B = 6: one round recovers less)", span("CE, equal labels", "one round", 6), span("CE, equal labels", "three rounds", 6))
+free = directions["unseen directions"].astype(int)
+expected = all(free[("mse, equal labels", b)] == (b - 1) * (b - 2) // 2 for b in (2, 3, 4, 5, 6))
+rest = free.drop(index=[i for i in free.index if i[0] == "mse, equal labels"])
+ledger.add("unseen_directions", "ours: (B - 1)(B - 2)/2 directions are unseen behind the squared error of the logits with equal labels, none behind the other losses and draws", bool(expected and (rest == 0).all()), "null space of the Jacobian in the span, one client, B = 2 to 6", f"{[int(free[('mse, equal labels', b)]) for b in (2, 3, 4, 5, 6)]}; others {int(rest.max())} at most", len(free))
 ledger.add("rotation", "ours: behind the squared error of equal labels a rotated batch has the same gradient, behind CE another", bool(max(a for a, _ in distance) < 1e-20 and min(b for _, b in distance[1:4]) > 1e-12), "three digits, float64: relative distance below 1e-20, and above 1e-12 behind CE", f"{max(a for a, _ in distance):.0e}; CE {min(b for _, b in distance[1:4]):.0e}", 1)
 
 
-def cost(id, text, a, b, points):
-    """Is the accuracy a less than `points` below b?"""
-    x, y = (r5_table[(r5_table.run == first_run) & (r5_table.strategy == n)].set_index("B").accuracy for n in (a, b))
-    d = (x - y).dropna()
-    ledger.add(id, text, bool((d > -points).all()) if len(d) and steady else None, f"at every B, accuracy at most {points} point below; stored runs only", ", ".join(f"B = {i}: {v:+.1f}" for i, v in d.items()), len(d), stable=steady)
+def cost(id, text, a, b, points, more=False):
+    """Is the accuracy of a at most `points` below b's (more: at least that far below)? None within two standard errors of it."""
+    x, y = (r5_table[(r5_table.run == quiet_run) & (r5_table.strategy == n)].set_index("B") for n in (a, b))
+    d = (x.accuracy - y.accuracy).dropna()
+    error = 2 * ((x.sd**2 + y.sd**2) / x.seeds).fillna(np.inf).mean() ** 0.5
+    clear = (d + points).abs().min() > error
+    ledger.add(id, text, bool((d < -points).all() if more else (d > -points).all()) if clear and len(d) else None, f"at every B the accuracy is {'at least' if more else 'at most'} {points} points below; None where one difference is within two standard errors of that", ", ".join(f"B = {i}: {v:+.1f}" for i, v in d.items()) + f" (± {error:.1f})", int(x.seeds.sum()), stable=steady)
 
 
 cost("r5_equal_free", "R5 (digitised): equal labels cost no accuracy (dense, one client a step)", "CE, equal labels", "CE", 1)
 cost("r5_mse_free", "R5 (digitised): nor does the squared error of the softmax", "MSE of softmax", "CE", 1)
-cost("r5_logits_cost", "R5 (digitised): without the softmax it costs several points: claimed 7, here \"at most 3\" must fail", "MSE of logits", "CE", 3)
-big = r6_table[r6_table.run == r6_run]
+cost("r5_logits_cost", "R5 (digitised): the squared error of the logits costs several points", "MSE of logits", "CE", 3, more=True)
+big = r6_table
 for name, id in (("CE, equal labels", "r6_equal"), ("MSE of softmax", "r6_mse")):
     a, b = (big[big.strategy == n] for n in (name, "CE"))
     if not len(big):
         continue
-    fewer(id, f"R6 (digitised): on LeNet {name} leaks less than CE (MSE < 0.01, best of two attacks)", *((int(round((x["MSE < 0.01"] / 100 * x.n).sum())), int(x.n.sum())) for x in (a, b)))
+    fewer(id, f"R6 (digitised): on LeNet {name} leaks less than CE (MSE < 0.01)", *(in_clients((x["MSE < 0.01"] / 100 * x.n).sum(), x.n.sum(), 8 * len(x)) for x in (a, b)))
 t = maps[maps.images != "lfw"]
 wide_, narrow = (t[t.channels == t.channels.agg(f)] for f in ("max", "min"))
-fewer("r7_channels", f"R7 (digitised): more channels leak more ({narrow.channels.iloc[0]} against {wide_.channels.iloc[0]}, all strategies and batch sizes)", *((int(round((x["MSE < 0.01"] / 100 * x.n).sum())), int(x.n.sum())) for x in (narrow, wide_)))
-at = mine[mine.strategy == "CE, equal labels"]
-if len(at) and steady:
-    quiet = noise[noise.accuracy >= at.accuracy.iloc[0]]
-    hides = quiet["any attack"].min() if len(quiet) else np.nan
-    ledger.add("noise_at_equal_accuracy", "ours: noise that costs no more accuracy than equal labels hides less (dense, B = 4; attacks of this notebook, ours included)", None if np.isnan(hides) else bool(hides > at[["MSE < 0.01", "in the span"]].max(axis=1).iloc[0]),
-               "smallest recovery among noises of at least that accuracy, against that of equal labels", f"noise {hides:.0f} %, equal labels {at[['MSE < 0.01', 'in the span']].max(axis=1).iloc[0]:.0f} % at {at.accuracy.iloc[0]:.1f} %", int(noise.n.max()), stable=steady)
+fewer("r7_channels", f"R7 (digitised): more channels leak more ({narrow.channels.iloc[0]} against {wide_.channels.iloc[0]}, all strategies and batch sizes)", *(in_clients((x["MSE < 0.01"] / 100 * x.n).sum(), x.n.sum(), 8 * len(x)) for x in (narrow, wide_)))
+plain, equal_ = (mine[mine.strategy == n] for n in ("CE", "CE, equal labels"))
+bearable = noise[(noise.strategy == "CE, random labels") & (noise.accuracy > plain.accuracy.iloc[0] - 1)]
+if len(bearable):
+    least = bearable.loc[bearable["any of the four"].idxmin()]
+    fewer("noise_at_equal_accuracy", "the paper's \"as opposed to noise\", turned round: noise that costs less than one point hides more than equal labels do, which cost nothing (dense, B = 4, four attacks, MSE < 0.01)", (round(least["any of the four"] / 100 * least.clients), int(least.clients)), (round(equal_.recovered.iloc[0] / 100 * 30 if steady else equal_.recovered.iloc[0] / 100 * 8), 30 if steady else 8))
 ledger.save()
 
 # %% tags=["nbval-check-output"]
@@ -924,12 +1013,27 @@ ledger.table().drop(columns="stable").style.set_properties(**{"white-space": "no
 # %% [markdown]
 # ## What did not reproduce
 #
-# TODO
+# - **R1 without failures.** On a random saturated layer some third of the images with labels of their own comes back wrong: those whose label the network predicts for somebody in the batch. The published histogram has none. *That this is the cause follows from the formula and is seen in the share of exact
+#   images (first figure); why the poster's layer has no such images is untested.*
+# - **"The neglected terms are small."** Not with ten classes and a fresh network: they add up to half an image at B = 4. *Supported by the first figure and the table of claims.*
+# - **R4's levels.** By AVD < 0.8 our gradient matching, best by truth, recovers more than published from B = 2 on, of random and of equal labels; chosen by the nearest gradient nearly nothing. What passes are blurred pictures with an MSE above 0.01, and what passes is decided by how smooth an attack's failures are. Optimiser, weights and
+#   iterations are not known. *The dependence on the threshold is measured (blanks), the rest is untested.*
+# - **The squared error as a defense on its own** (R4). On random labels the squared error of the softmax leaks to matching no less than cross-entropy does, by AVD; what it takes away is the closed form. In the span it hides nothing. *The published attacks are stopped by it at B = 4 [digitised]; ours are not by AVD, and which difference between
+#   them matters is untested.*
+# - **R6's levels and accuracies** are of another LeNet, and three of four strategies have no accuracy here: declared, not run. Cross-entropy at (2, 6) is badly trained at the one rate tried. By AVD the rates of cross-entropy have no trend, as published; the squared error of the logits always passes. **R7's channels**: by MSE recovery does not grow with the number of channels on MNIST, by AVD it falls, not evenly. *One random
+#   network a client, eight clients a cell: untested beyond that.* By AVD, equal labels pass *more* often than random ones on LeNet: blends of one class are smooth.
+# - **Not run.** LFW: R7's cells are declared; R3 shows scikit-image's faces in its place, R4 to R6 have no faces. LeNet has one attack (angle with TV, labels known), so no best of several.
+#
+# **What does.** Equal labels lower what gradient matching recovers by AVD, and by MSE what the closed form and matching that starts from it recover; matching from noise has an MSE below 0.01 almost nowhere, not even at B = 1, so by MSE alone it says nothing about a defense. Equal labels cost no accuracy, on a dense layer even with one client a step; nor does the squared error of a softmax; the squared error of the logits costs about six points, published seven to nine [digitised] (its best learning rate is the smallest tried: a smaller one might
+# cost less). A dense layer's published accuracies are met within a point for the first three.
+#
+# **What a defender should take from it.** On a dense first layer mixing by labels alone stops most of what attacks that search among pixels recover, and up to B = 4 not one that searches in the span (from B = 6 on that one, too, loses most images: a matter of its search, since no direction is unseen). It makes the batch's differences so faint in the gradient that very little noise finishes the job: with equal labels a variance of 1e-5 leaves
+# nothing to the attack in the span (the closed form keeps its few lucky blends); random labels need a hundred times as much. On random labels, one seed, the first costs 0.1 points and the second 0.5. That is the paper's own last remark (noise added on top), and here the strongest form of its claim; "as opposed to noise" is not borne out on this layer. *One layer, one data set, B = 4, a single gradient: an attacker who averages many gradients of the same batch was not tried.*
 #
 # ## Exercises
 #
 # 1. Show that the weights of a row of `analytic.demix_weights` sum to 1, and that for an even softmax the image itself has the weight $1 + (B - 1)/(C - B)$. What happens at $B = C$?
-# 2. The rotations that leave the squared error's gradient unchanged form a group of dimension $(B-1)(B-2)/2$. Why? Which of them is left when two of four images have another label?
+# 2. The rotations that leave the gradient behind the squared error of the logits unchanged form a group of dimension $(B-1)(B-2)/2$. Why? With several labels each class's sum must stay: $Q\mathbf 1_c = \mathbf 1_c$. What is left of the group when two of four images have one other label?
 # 3. A prior could undo the rotation: images are non-negative, and their pixels are far from normal. Try independent component analysis (`sklearn.decomposition.FastICA`) on the span of a batch of four under equal labels and squared error.
 # 4. Write a smoother answer than any in the table of blanks that passes AVD < 0.8 on the digits, too.
 # 5. A client with two local steps sends a weight difference. Is its row space still that of the images? And behind a hidden layer with ReLU?
