@@ -554,11 +554,6 @@ caption(f"One dense layer, {int(r4_rates[(r4_rates.run == shown_run) & (r4_rates
 # ### R4 in numbers
 
 # %%
-def cell_text(t):
-    each = (("matching", "AVD < 0.8"), ("matching or closed form", "AVD < 0.8"), ("matching or closed form", "MSE < 0.01"), ("in the span (ours)", "MSE < 0.01"))
-    return ", ".join("/".join(f"{t[(t.attacks == group) & (t.criterion == criterion) & (t.best == best)].rate.iloc[0]:.0f}" for best in ("by truth", "nearest gradient")) for group, criterion in each)
-
-
 CRITERIA = {"AVD < 0.8, matching": ("matching", "AVD < 0.8"), "AVD < 0.8, closed form too": ("matching or closed form", "AVD < 0.8"), "MSE < 0.01, closed form too": ("matching or closed form", "MSE < 0.01"), "MSE < 0.01, in the span (ours)": ("in the span (ours)", "MSE < 0.01")}
 wide = {}
 for (name, B, run_name), t in r4_rates.groupby(["strategy", "B", "run"], sort=False):
@@ -574,11 +569,11 @@ pd.DataFrame(wide).T.rename_axis(["strategy", "B", "run"])
 # Which attack did it? Attack by attack, at the largest batch:
 
 # %%
-def attack_by_attack(largest=True):
+def attack_by_attack():
     out = {}
     for name, s in r4.items():
         c, which = found(s)
-        t = c.table[c.table.part == (c.table.part.max() if largest else 0)]
+        t = c.table[c.table.part == c.table.part.max()]
         labels_ = names_of(which, STRATEGIES[name][1])
         out[name] = {labels_[a]: f"{(g.avd_8bit < 0.8).mean():.0%} / {(g.mse < 0.01).mean():.0%}" for a, g in t.groupby("attack")}
     return pd.DataFrame(out).reindex(max((list(o) for o in out.values()), key=len)).fillna("–")
@@ -919,7 +914,7 @@ def pick(strategy, B, criterion="MSE < 0.01", best="by truth", attacks_=None):
     return in_clients(t.good.iloc[0], t.n.iloc[0], t.n.iloc[0] // B) if len(t) else None
 
 
-def fewer(id, text, a, b, stable=None):
+def fewer(id, text, a, b):
     """Is the share a = (good, n) below the share b?"""
     rule = "Newcombe's 95 % interval of the difference of two shares excludes 0"
     if not a or not b:
