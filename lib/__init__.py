@@ -7,6 +7,6 @@ A file imports only from floors below its own:
 4  engine, optimizers                K clients x R restarts as one traced, batched problem
 3  objectives, priors, labels, analytic
 2  client, defenses
-1  models, data, metrics, text
+1  models, data, metrics
 0  run, results, plots
 """

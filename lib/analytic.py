@@ -64,6 +64,7 @@ def in_span(update: SharedUpdate) -> tuple[SharedUpdate, Tensor]:
     for a protocol other than one gradient of images in [0, 1]."""
     B, pixels = update.batch_size, torch.Size(update.shape).numel()
     base, stacked = models.architecture(update.model)
+    nets = update.model.unstack() if stacked else [copy.deepcopy(base) for _ in range(len(update))]
     each = [(f"rounds.{t}.", m) for t, m in enumerate(base.rounds)] \
         if isinstance(base, models.Rounds) else [("", base)]
     firsts = [next((p + n, m) for n, m in net.named_modules() if [*m.parameters(recurse=False)])
@@ -83,16 +84,11 @@ def in_span(update: SharedUpdate) -> tuple[SharedUpdate, Tensor]:
     V = size * torch.linalg.svd(weight, full_matrices=False).Vh[:, :B]  # (K, B, C H W)
     for n in names:
         g[n + "weight"] = g[n + "weight"] @ V.mT / size.square()
-    members = []
-    for k in range(len(update)):
-        net = copy.deepcopy(base).double()
-        for t in (*net.parameters(), *net.buffers()) if stacked else ():
-            t.data = t.data[k]
+    for net, v in zip(nets, V, strict=True):
         for n, _ in firsts:
-            layer = net.get_submodule(n)
-            layer.weight.data, layer.in_features = layer.weight.data @ V[k].mT, B
-        members.append(net)
-    return replace(update, gradients=g, model=models.Ensemble(members), shape=(1, 1, B), mean=None,
+            layer = net.double().get_submodule(n)
+            layer.weight.data, layer.in_features = layer.weight.data @ v.mT, B
+    return replace(update, gradients=g, model=models.Ensemble(nets), shape=(1, 1, B), mean=None,
                    std=None), V
 
 
@@ -109,7 +105,7 @@ def gradient_equations(model: nn.Sequential, shape: tuple, batch_size: int = 1) 
 
     entries of the gradient are independent as functions of the images (labels known). Our own
     count: the smallest of these and the number of pixels bounds the Jacobian's rank, and nearly
-    always is it (`experiment.information`). `shape` (C, H, W); convolutions without groups."""
+    always is it (notebook 01 measures it). `shape` (C, H, W); convolutions without groups."""
     bounds, below, x = [], 0, torch.zeros(1, *shape)
     with torch.no_grad():
         for layer in model:

@@ -368,6 +368,14 @@ class Ensemble(nn.Module):
         for name, b in buffers.items():
             _assign(self.base, name, b)
 
+    def unstack(self) -> list[nn.Module]:
+        """The K victims, each a module of its own, in the order in which they were given."""
+        members = [copy.deepcopy(self.base) for _ in range(self.size)]
+        for k, member in enumerate(members):
+            for t in (*member.parameters(), *member.buffers()):
+                t.data = t.data[k]
+        return members
+
     def forward(self, x: Tensor) -> Tensor:  # (K, B, C, H, W) -> (K, B, classes)
         state = dict(self.base.named_parameters()) | dict(self.base.named_buffers())
         return vmap(lambda s, v: call(self.base, s, v))(state, x)

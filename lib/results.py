@@ -19,8 +19,10 @@ The environment variable FRESH=1 computes anew; PRODUCTS names another folder fo
 
 import hashlib
 import inspect
+import io
 import json
 import os
+import sys
 import time
 import warnings
 from contextlib import contextmanager
@@ -30,6 +32,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+from PIL import Image, ImageChops
 from scipy import stats
 
 from lib import run as runs
@@ -104,8 +107,10 @@ def _ask(name, compute, config, version, profile):
         raise ValueError(f"the config of cell {name} is not JSON: {error}") from error
     identity = {"function": f"{compute.__module__}.{compute.__qualname__}",
                 "config": config, "version": version}
-    if profile == "quick":       # lib changes daily; a notebook's own function is not in lib
-        own = inspect.getsource(compute) if compute.__module__ == "__main__" else ""
+    if profile == "quick":       # lib changes daily; a function that is not in lib brings its text
+        home = compute.__module__
+        own = inspect.getsource(compute) if home == "__main__" else "" if home.startswith("lib.") \
+            else Path(sys.modules[home].__file__).read_text()
         identity["code"] = _hash([_session.lib, own])
     folder = runs.ROOT / {"quick": "build/cells", "paper": "data/cells"}[profile]
     path = folder / _session.notebook / f"{name}-{_hash(identity)[:10]}.json"
@@ -219,8 +224,21 @@ def save_figure(fig, name: str) -> None:
     """Write `<name>.png` and `<name>.pdf` among the products; the same figure, the same bytes."""
     undated = {"png": ["Software"], "pdf": ["CreationDate", "Creator", "Producer"]}
     for kind, keys in undated.items():
+        drawn = io.BytesIO()
+        fig.savefig(drawn, format=kind, dpi=200, metadata=dict.fromkeys(keys))
         with _atomic(_product(f"{name}.{kind}")) as file:
-            fig.savefig(file, format=kind, dpi=200, metadata=dict.fromkeys(keys))
+            file.write(small_png(drawn.getvalue()) if kind == "png" else drawn.getvalue())
+
+
+def small_png(png: bytes, tolerance: int = 16) -> bytes:
+    """The picture with 256 colours, where no channel of a pixel then differs by more than
+    `tolerance` of 255, else with all of them: plots get three times smaller, photographs stay."""
+    picture = Image.open(io.BytesIO(png)).convert("RGB")
+    few = picture.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    worst = max(high for _, high in ImageChops.difference(few.convert("RGB"), picture).getextrema())
+    small = io.BytesIO()
+    (few if worst <= tolerance else picture).save(small, "png", optimize=True)
+    return small.getvalue()
 
 
 def save_table(table: pd.DataFrame, name: str) -> None:
@@ -322,6 +340,22 @@ def decide(good, n, level=0.5) -> tuple[bool | None, str]:
     low, high = stats.binomtest(int(good), int(n)).proportion_ci(method="wilson")
     verdict = True if low > level else False if high < level else None
     return verdict, f"{int(good)}/{int(n)} [{low:.2f}, {high:.2f}]"
+
+
+def decide_fewer(a, b) -> tuple[bool | None, str]:
+    """Is the share a = (good, n) below the share b? None where Newcombe's 95 % interval of the
+    difference (1998, his method 10: from both Wilson intervals) holds 0, or an n is 0; and both
+    shares and the interval, in points of a hundred, as text."""
+    if not (a[1] and b[1]):
+        return None, "0/0"
+    p, q = (good / n for good, n in (a, b))
+    one, other = (stats.binomtest(int(good), int(n)).proportion_ci(method="wilson")
+                  for good, n in (a, b))
+    low = p - q - ((p - one.low) ** 2 + (other.high - q) ** 2) ** 0.5
+    high = p - q + ((one.high - p) ** 2 + (q - other.low) ** 2) ** 0.5
+    verdict = True if high < 0 else False if low > 0 else None
+    interval = f"[{100 * low:+.0f}, {100 * high:+.0f}] points"
+    return verdict, f"{p:.0%} against {q:.0%}; difference {100 * (p - q):+.0f} {interval}"
 
 
 def decide_greater(a, b) -> tuple[bool | None, str]:

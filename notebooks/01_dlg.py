@@ -56,8 +56,9 @@ from IPython.display import Markdown, display
 from scipy import stats
 from torch.nn.functional import log_softmax, softmax
 
-from lib import analytic, attacks, client, data, experiment, metrics, models, plots, results, text
+from lib import analytic, attacks, client, data, experiment, metrics, models, plots, results
 from lib import run as runs
+from studies import dlg
 
 run = runs.start(profile, seed=seed, device=device, data_root=data_root)
 results.start("01_dlg", run, paper="dlg")
@@ -831,14 +832,14 @@ display(Markdown(
 # One thing first, as it needs no search at all. If the embedding table is trained, its gradient has a row that is not zero for every word that was fed:
 
 # %%
-victim = text.masked_language_model(seed=seed)
-(ids,) = text.token_ids(text.SENTENCES[3:4])
+victim = dlg.masked_language_model(seed=seed)
+(ids,) = dlg.token_ids(dlg.SENTENCES[3:4])
 table = victim.table.clone().requires_grad_()
 logits = victim(table[torch.where(victim.masked.bool(), 0, ids)])
 loss = torch.nn.functional.cross_entropy(logits[victim.masked.bool()], ids[victim.masked.bool()])
 rows = torch.autograd.grad(loss, table)[0].norm(dim=1).nonzero()[:, 0]
 assert set(rows.tolist()) == {0, *ids[~victim.masked.bool()].tolist()}  # exactly the words that were fed, and [MASK]
-" ".join(text.vocabulary()[i] for i in rows)
+" ".join(dlg.vocabulary()[i] for i in rows)
 
 # %% [markdown]
 # The set of words, in alphabetical order, is exact; how often each occurs, their order and the masked ones are not in it. (Where the head shares the table's weights, as in BERT, all rows are non-zero, and these stand out.) DLG finds the order and the masked words;
@@ -854,7 +855,7 @@ SEARCHES = {"plain L-BFGS": (False, 1.0), "D times 1000": (False, 1e3), "D times
 text_cells = {
     name: results.sweep(
         f"table2_{i}",
-        experiment.sentences,
+        dlg.sentences,
         quick=[reading(*how, [0, 1], width=32, layers=1)] if name == "D times 1000, line search" else [],
         paper=[reading(*how, [0, 8]), reading(*how, [8, 16])],
         minutes={"quick": 0.15, "paper": 8},
@@ -868,7 +869,7 @@ text_cells = {
 READER = "D times 1000, line search"
 spoken = have(text_cells[READER])
 table, tokens = spoken.table, spoken.arrays["read"]
-wordlist = text.vocabulary()
+wordlist = dlg.vocabulary()
 lines = {"start" if i == 0 else f"{i} iterations": " ".join(wordlist[w] for w in tokens[0, t]) for t, i in enumerate(spoken.config[0]["record"])}
 display(pd.Series(lines | {"private sentence": " ".join(wordlist[w] for w in spoken.arrays["truth"][0])}, name="read back").to_frame().style.set_properties(**{"text-align": "left"}))
 
@@ -940,7 +941,7 @@ matched = results.sweep(
 )
 counted = results.sweep(
     "information_rank",
-    experiment.information,
+    dlg.information,
     quick=[{"images": PHOTOS, "victim": COUNTED[3, c], "clients": [0, 1], "seed": seed} for c in (8, 16)],
     paper=[{"images": PHOTOS, "victim": v, "clients": [0, 2], "seed": seed} for v in COUNTED.values()],
     version=2,
@@ -956,7 +957,7 @@ def small_batch(kernel, channels, B):
 
 counted_batches = results.sweep(
     "information_batches",
-    experiment.information,
+    dlg.information,
     quick=[small_batch(5, 2, B) for B in ALL],
     paper=[small_batch(k, c, B) for k, c in ((3, 2), (3, 4), (5, 2), (5, 3)) for B in ALL],
     minutes={"quick": 0.05, "paper": 0.2},

@@ -51,6 +51,7 @@ from torch.nn.functional import log_softmax, softmax
 
 from lib import attacks, client, data, experiment, labels, models, plots, results
 from lib import run as runs
+from studies.idlg import label_counts
 
 run = runs.start(profile, seed=seed, device=device, data_root=data_root)
 results.start("02_idlg", run, paper="idlg")
@@ -631,7 +632,7 @@ def counting(victim, images, train, unique, clients):
 
 counts = {
     (title, unique): results.sweep(
-        f"counts_{i}_{'unique' if unique else 'random'}", experiment.label_counts,
+        f"counts_{i}_{'unique' if unique else 'random'}", label_counts,
         quick=[counting(victim, sets[0], quick, unique, 12)], paper=[counting(victim, sets[1], paper, unique, 100)],
         minutes={"quick": 0.05, "paper": 1}, gib=1.5, comparable="ours",
     )

@@ -54,6 +54,7 @@ from scipy import stats
 
 from lib import analytic, attacks, client, data, experiment, metrics, models, objectives, plots, results
 from lib import run as runs
+from studies.inverting_gradients import training_path
 
 run = runs.start(profile, seed=seed, device=device, data_root=data_root)
 results.start("03_inverting_gradients", run, paper="geiping2020")
@@ -234,8 +235,8 @@ active = {
 WALK = {"clients": 50, "seed": seed, "noise": 0.2}
 path = {
     "LeNet": sweep("path_lenet", [{"images": PHOTOS, "victim": LENET} | WALK | {"clients": 12} | TRAIN["photos"]],
-                   [{"images": CIFAR, "victim": LENET} | WALK | TRAIN["memorised"]], "ours", 1, experiment.training_path),
-    "ResNet-18, width 8": sweep("path_resnet", [], [{"images": CIFAR, "victim": four_stages(8)} | WALK | TRAIN["memorised"]], "ours", 3, experiment.training_path),
+                   [{"images": CIFAR, "victim": LENET} | WALK | TRAIN["memorised"]], "ours", 1, training_path),
+    "ResNet-18, width 8": sweep("path_resnet", [], [{"images": CIFAR, "victim": four_stages(8)} | WALK | TRAIN["memorised"]], "ours", 3, training_path),
 }
 restarts = sweep("restarts", [case(SMALL, LENET, 300, [0, 4], restarts=4, each_restart=True, shown=0)],
                  [case(CIFAR, LENET, 4800, [0, 12], restarts=6, each_restart=True, shown=0)], "ours", 5)

@@ -1,6 +1,5 @@
 """From configs to rows: the same as doing it by hand, in the shapes the notebooks rely on."""
 
-import itertools
 from types import SimpleNamespace
 
 import numpy as np
@@ -52,29 +51,6 @@ def test_two_attacks_of_one_start_and_a_start_of_its_own():
         np.testing.assert_allclose(table.best_mse[same], table.mse[same], rtol=1e-5)
 
 
-@pytest.mark.parametrize("unique", [False, True])
-def test_labels_counted_by_rules(unique):
-    rules = ["idlg", "yin", "wainakh", "analytic", "even"]
-    images, victim = DIGITS | {"classes": 20}, LENET | {"init": "default"}
-    settings = images, victim, rules, [1, 4, 32], 6, 0, unique
-    table, _ = experiment.label_counts(*settings)
-    sizes = table.groupby("rule").B.unique().map(list)
-    assert sizes["idlg"] == [1]
-    assert sizes["yin"] == [1, 4] and sizes["even"] == ([1, 4] if unique else [1, 4, 32])
-    mean = table.groupby(["rule", "B"])[["accuracy", "exact"]].mean()
-    assert (mean.loc["analytic"] == 1).all(axis=None) and (mean.loc["idlg"] == 1).all(axis=None)
-    assert mean.accuracy["even", 4] < 0.6
-    again, _ = experiment.label_counts(*settings)
-    assert again.equals(table)
-
-
-def test_labels_counted_on_a_trained_victim():
-    how = {"epochs": 2, "lr": 0.1}
-    table, _ = experiment.label_counts(DIGITS, LENET | {"init": "default", "activation": "relu"},
-                                       ["idlg"], [1], 5, 0, train=how)
-    assert table.accuracy.all() and 0 < table.victim_accuracy.iloc[0] < 1
-
-
 @pytest.mark.parametrize("changes", [
     {"victim": {"name": "alexnet"}}, {"attack": {"name": "guess"}},
     {"defense": [{"name": "hope"}]}])
@@ -103,30 +79,6 @@ def test_training_changes_only_what_is_trained():
     assert seen[0] == {"1.bias", "3.weight", "3.bias"}
     changed = {n for n, p in model.named_parameters() if not torch.equal(p, before[n])}
     assert changed == seen[0] and not model.training
-
-
-@pytest.mark.parametrize(("kernel", "channels", "B", "rank"), [
-    (3, 2, 1, 46), (5, 2, 2, 110), (3, 2, 4, 84), (5, 3, 8, 390), (3, 4, 1, 64), (3, 32, 1, 64)])
-def test_the_rank_is_what_counting_says(kernel, channels, B, rank):
-    """At the first convolution (1, 2), at the second (3, 4), and as many as the pixels (5, 6)."""
-    victim = LENET | {"activation": "tanh", "scale": 0.3, "kernel": kernel, "channels": channels}
-    table, _ = experiment.information(DIGITS, victim, [0, 1], seed=0, batch_size=B)
-    assert table["rank"].tolist() == table.counted.tolist() == [rank]
-
-
-def test_sentences_have_a_row_a_client_and_iteration():
-    attack = {"name": "dlg", "iterations": 2, "line_search": True, "scale": 1e3}
-    table, arrays = experiment.sentences([0, 2], attack, [0, 2], seed=0, width=8, layers=1)
-    assert table[["client", "iteration"]].values.tolist() == [[0, 0], [0, 2], [1, 0], [1, 2]]
-    assert arrays["read"].shape == (2, 2, 16) and arrays["truth"].shape == (2, 16)
-    assert table.tokens.between(0, 1).all() and (table.tokens[::2] < 0.3).all()
-
-
-def test_the_count_is_never_below_the_rank():
-    for kernel, channels in itertools.product((1, 3, 5), (1, 5, 12)):
-        victim = LENET | {"activation": "tanh", "scale": 0.3, "kernel": kernel}
-        table, _ = experiment.information(DIGITS, victim | {"channels": channels}, [0, 1], seed=0)
-        assert (table["rank"] <= table.counted).all(), table
 
 
 INVERT = {"name": "inverting_gradients", "iterations": 3}
@@ -183,17 +135,6 @@ def test_batches_of_unique_labels_are_those_that_the_set_deals():
     assert all(len(set(rows)) == 4 for _, rows in table.groupby("client").true_label)
 
 
-def test_gradients_along_a_training():
-    table, _ = experiment.training_path(
-        {"name": "digits"}, LENET | {"init": "default", "activation": "relu"}, clients=6, seed=0,
-        epochs=12, noise=0.1, first=60, batch_size=8, lr=0.1)
-    by = table.groupby("epoch")[["norm", "loss", "cosine", "accuracy"]].median()
-    assert by.index.tolist() == list(range(13)) and len(table) == 13 * 6
-    assert by.norm[12] < 0.2 * by.norm[0] and by.loss[12] < 0.2 * by.loss[0]
-    assert by.accuracy[12] > by.accuracy[0]
-    assert table.others.between(-1, 1).all() and table.cosine.between(0, 2).all()
-
-
 def test_a_cell_is_none_where_it_cannot_be_had(monkeypatch):
     def sweep(name="digits", done=0, files=1):
         configs = {"quick": [{"images": {"name": name}}] * files}
@@ -210,64 +151,6 @@ def test_a_cell_is_none_where_it_cannot_be_had(monkeypatch):
     pretrained = sweep()
     pretrained.configs["quick"][0]["victim"] = {"depth": 18, "pretrained": True}
     assert experiment.cell(pretrained) is None
-
-
-def mixing(attacks, **changes):
-    settings = {"images": DIGITS, "victim": {"name": "dense"}, "loss": "cross_entropy",
-                "draw": "random", "batch_size": 2, "clients": [1, 4], "seed": 0}
-    return experiment.mixing(**settings | changes, attacks=attacks)
-
-
-SEARCH = {"name": "in_span", "iterations": 15, "line_search": True, "relative": True,
-          "labels": "idlg", "restarts": 2}
-
-
-def test_mixed_gradients_have_a_row_an_attack_and_image():
-    angle = {"name": "mixing_gradients", "iterations": 3}
-    table, arrays = mixing([{"name": "demix"}, angle, angle | {"start": "demix"}, SEARCH],
-                           draw="unique", shown=2)
-    assert table.groupby("attack").client.apply(list).tolist() == [[1, 1, 2, 2, 3, 3]] * 4
-    assert arrays["guesses"].shape == (4, 4, 1, 8, 8) and arrays["truth"].shape == (4, 1, 8, 8)
-    each = table.groupby("attack")[["mse", "distance"]].median()
-    assert each.mse[3] < 1e-6 and each.distance[3] < 1e-6 < each.distance[1]
-    assert each.distance[2] < each.distance[1]  # three steps from near the images
-    assert table.label_right.all()
-
-
-def test_the_distance_is_of_the_images_beside_their_own_labels():
-    found = SEARCH | {"labels": "analytic", "grant": "unknown"}
-    table, _ = mixing([found], draw="unique", batch_size=3, clients=[0, 8])
-    good = table[table.groupby("client").mse.transform("max") < 1e-6]
-    assert good.client.nunique() > 3 and good.distance.max() < 1e-6
-
-
-def test_mixed_gradients_of_equal_labels_that_the_attacker_is_not_told():
-    grants = [SEARCH | {"labels": "idlg_bias", "grant": "equal"}, {"name": "demix"},
-              {"name": "mixing_gradients", "iterations": 2, "grant": "unknown"}]
-    table, _ = mixing(grants, draw="equal", defense=NOISE | {"variance": 0.0})
-    told = table[table.attack == 0]
-    assert told.label_right.all() and told.mse.median() < 1e-6
-    blend = table[table.attack == 1].mse  # half of the other image is left
-    assert blend.min() > 1e-3
-
-
-def test_other_losses_and_several_rounds():
-    angle = {"name": "mixing_gradients", "iterations": 2, "grant": "unknown"}
-    table, _ = mixing([angle], loss="mse_softmax")
-    assert table.mse.notna().all()  # labels are optimised
-    table, _ = mixing([SEARCH], draw="equal", rounds=2, round_lr=0.01)
-    assert table.mse.median() < 1e-6
-    with pytest.raises(ValueError, match="one dense layer"):
-        mixing([{"name": "demix"}], victim=LENET)
-
-
-def test_the_error_of_demixing_is_what_the_formula_predicts():
-    table, _ = experiment.demixing(DIGITS, "normal", [0.1, 1.0], [2], ["unique", "equal"],
-                                   ["cross_entropy"], 5, 0, precision="float64")
-    np.testing.assert_allclose(table.error, table.predicted, rtol=1e-3, atol=1e-9)
-    assert len(table) == 2 * 2 * 5 * 2
-    single = table[table.draw == "unique"].groupby("scale").neglected.median()
-    assert single[1.0] < single[0.1]  # a surer softmax mixes less
 
 
 def test_accuracy_with_images_held_out():

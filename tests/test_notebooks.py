@@ -17,7 +17,7 @@ from tools import run_notebook
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.py"))
 LIB = sorted((ROOT / "lib").glob("*.py"))
-FLOORS = [{"__init__", "run", "results", "plots"}, {"models", "data", "metrics", "text"},
+FLOORS = [{"__init__", "run", "results", "plots"}, {"models", "data", "metrics"},
           {"client", "defenses"}, {"objectives", "priors", "labels", "analytic"},
           {"engine", "optimizers"}, {"attacks", "generators"}, {"experiment"}]
 
@@ -110,7 +110,7 @@ def code_lines(file) -> set:
 
 
 def test_lib_is_thin():
-    assert sum(len(code_lines(file)) for file in LIB) <= 3100
+    assert sum(len(code_lines(file)) for file in LIB) <= 3000
     lines = [(file.name, line) for file in LIB for line in file.read_text().splitlines()]
     assert not [(name, line) for name, line in lines if len(line) > 100]
 

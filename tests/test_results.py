@@ -1,5 +1,7 @@
 """lib/results.py: a stored cell is whole, of the asked config, and the same twice."""
 
+import importlib
+import io
 import json
 import math
 
@@ -7,6 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from lib import results
 from lib import run as runs
@@ -218,6 +221,19 @@ def test_only_quick_depends_on_the_text_of_lib(place):
     assert len(calls) == 3
 
 
+def test_quick_depends_on_the_text_of_the_module_that_a_function_comes_from(place, monkeypatch):
+    monkeypatch.syspath_prepend(place)
+    file, asked = place / "elsewhere.py", {"quick": [], "paper": []}
+    for text in ("a = 1", "a = 2", "a = 1"):
+        file.write_text(f"{text}\ndef f():\n    raise NotImplementedError\n")
+        f = importlib.import_module("elsewhere").f
+        for profile, names in asked.items():
+            begin(profile)
+            names += results.sweep("a", f, quick=[{}], paper=[{}]).files
+    one, two, again = asked["quick"]
+    assert one == again != two and len(set(asked["paper"])) == 1
+
+
 # ---- published numbers
 
 GOOD = {"paper": "p", "floats": {"fig1": {"title": "t", "product": "a"}}, "numbers": [
@@ -280,6 +296,22 @@ def test_figures_have_the_same_bytes_twice(place):
     assert b"CreationDate" not in bytes_[0][1] and b"Software" not in bytes_[0][0]
 
 
+def test_a_plot_gets_smaller_and_a_photograph_keeps_its_colours():
+    def png(pixels):
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, "png")
+        return file.getvalue()
+
+    ramp = np.arange(200, dtype=np.uint8)
+    plot = png(np.stack([ramp[None].repeat(200, 0), ramp[:, None] // 8 * 8 + 0 * ramp,
+                         np.full((200, 200), 9, np.uint8)], -1))
+    few = results.small_png(plot)
+    before, after = (np.asarray(Image.open(io.BytesIO(p)).convert("RGB"), int) for p in (plot, few))
+    assert Image.open(io.BytesIO(few)).mode == "P" and abs(before - after).max() <= 16
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    assert (np.asarray(Image.open(io.BytesIO(results.small_png(png(noise))))) == noise).all()
+
+
 def test_tables_reasons_and_provenance(place):
     products = place / "build/quick/99_fixture"
     results.save_table(pd.DataFrame({"a": [1.5]}), "plain")
@@ -332,6 +364,14 @@ def test_means_are_told_apart_only_where_they_differ():
     assert results.decide_greater(b, a)[0] is True and results.decide_greater(a, b)[0] is False
     assert results.decide_greater(a, [0.5, 1.0, 1.6])[0] is None
     assert results.decide_greater([1.0], b)[0] is None
+
+
+def test_shares_are_compared_by_newcombes_interval():
+    verdict, measured = results.decide_fewer((48, 80), (56, 70))   # Newcombe 1998, table II (a)
+    assert verdict is True and "[-33, -5]" in measured
+    assert results.decide_fewer((56, 70), (48, 80))[0] is False
+    assert results.decide_fewer((5, 10), (6, 10))[0] is None
+    assert results.decide_fewer((0, 0), (6, 10)) == (None, "0/0")
 
 
 def test_a_long_table_keeps_its_numbers_in_the_npz(place):

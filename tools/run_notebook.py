@@ -7,6 +7,7 @@ Everything else comes from the environment, as make exports it: PROFILE, FRESH, 
 DATA_ROOT.
 """
 
+import base64
 import fcntl
 import hashlib
 import json
@@ -111,7 +112,8 @@ def up_to_date(name, profile, code) -> bool:
 def code_hash(name, given) -> str:
     """What the products depend on: by content, since the times of a fresh clone mean nothing."""
     files = [NOTEBOOKS / f"{name}.py", Path(__file__), ROOT / "requirements.lock"]
-    files += sorted((ROOT / "lib").glob("*.py")) + sorted((ROOT / "data/published").glob("*.json"))
+    files += sorted((ROOT / "lib").glob("*.py")) + sorted((ROOT / "studies").glob("*.py"))
+    files += sorted((ROOT / "data/published").glob("*.json"))
     return digest(files, json.dumps(given, sort_keys=True))
 
 
@@ -240,14 +242,21 @@ def publish(name, profile) -> None:
 
 
 def cleaned(notebook):
-    """Without what differs from run to run: papermill's metadata, progress bars, warnings."""
+    """Without what differs from run to run (papermill's metadata, progress bars, warnings), and
+    with small pictures."""
     import nbformat
+
+    from lib.results import small_png
 
     notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL})
     for cell in notebook.cells:
         cell.metadata = nbformat.from_dict({"tags": tags} if (tags := tags_of(cell)) else {})
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+            for data in (output.data for output in cell.outputs if "data" in output):
+                if "image/png" in data:
+                    png = small_png(base64.b64decode(data["image/png"]))
+                    data["image/png"] = base64.b64encode(png).decode()
     return notebook
 
 

@@ -1,0 +1,47 @@
+"""What notebook 03 alone computes: the gradients of single images while their victim trains."""
+
+from dataclasses import replace
+
+import pandas as pd
+import torch
+from torch.nn.functional import cross_entropy
+
+from lib import client, models, objectives, run
+from lib.experiment import image_set, trained, victims
+
+
+def training_path(images: dict, victim: dict, clients: int, seed: int, epochs: int, noise: float,
+                  first: int | None = None, **how):
+    """Gradients of single training images while their victim trains: a row an epoch and image.
+
+    loss; norm of the gradient; others: its mean cosine with the other images' gradients; l2 and
+    cosine: the two objectives at the image plus noise of standard deviation `noise` in normalised
+    space, clipped to the box (the same noise in every epoch); accuracy: of the victim on 1,000
+    test images. The arguments after `noise` are those of `trained`."""
+    train, test = (image_set(images | {"split": split}, seed) for split in ("train", "test"))
+    rows, some = [], test.subset(range(min(1000, len(test))))
+    batch = train.subset(range(first or len(train))).clients(clients, seed=seed)
+    model = victims(train, {"seed": seed} | victim, [0, 1], seed)
+    draw = torch.randn(batch.images.shape, generator=run.generator("noise", seed))
+    moved = batch.images + noise * draw * batch.std.view(-1, 1, 1)
+    dummy = replace(batch, images=moved.clamp(0, 1))
+
+    def look(epoch, model):
+        protocol = client.Protocol(normalise=True)
+        private, near = (client.share(model, b, protocol).gradients for b in (batch, dummy))
+        flat = torch.cat([g.flatten(1) for g in private.values()], 1)  # (K, P)
+        unit = flat / flat.norm(dim=1, keepdim=True).clamp_min(1e-30)
+        others = ((unit @ unit.mT).sum(1) - 1) / (clients - 1)
+        each = {name: torch.func.vmap(d)(near, private).tolist()
+                for name, d in (("l2", objectives.l2), ("cosine", objectives.cosine))}
+        with torch.no_grad():
+            x = client.to_input(batch.images[:, 0], False, True, batch.mean, batch.std)
+            loss = cross_entropy(model(x.to(flat.device)).cpu(), batch.labels[:, 0],
+                                 reduction="none")
+        reached = models.accuracy(model, some, normalise=True)
+        rows.extend({"epoch": epoch, "client": k, "loss": float(loss[k]), "accuracy": reached,
+                     "norm": float(flat[k].norm()), "others": float(others[k])}
+                    | {name: values[k] for name, values in each.items()} for k in range(clients))
+
+    trained(model, images, seed, True, first, epochs=epochs, watch=look, **how)
+    return pd.DataFrame(rows), {}
