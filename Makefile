@@ -128,5 +128,5 @@ doctor: $(READY)  ## what this machine has, what is wrong, and the cure
 .PHONY: clean
 clean:  ## remove build/ and caches; data/ and figures/ stay
 	@rm -rf build .pytest_cache .ruff_cache *.egg-info
-	@find lib tools tests bench notebooks \( -name __pycache__ -o -name .ipynb_checkpoints \) \
+	@find lib studies tools tests bench notebooks \( -name __pycache__ -o -name .ipynb_checkpoints \) \
 	  -prune -exec rm -rf {} + 2>/dev/null || true

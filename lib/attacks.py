@@ -10,7 +10,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 import torch
@@ -122,6 +122,75 @@ def mixing_gradients(iterations=1000, lr=0.1, objective="cosine", tv=0.0, orthog
                   labels, optimizer, iterations, lr, decay="adam" in optimizer)
 
 
+def huang(iterations=10_000, tv=0.1, bn=0.005, labels="joint", lr=0.1, signs=False, masked=False) \
+        -> Attack:
+    """The attack that Huang et al. 2021 evaluate with: `inverting_gradients`, once, with BatchNorm
+    statistics as a prior, and labels as free logits in the same Adam where they are not granted.
+
+    tv 0.1 and bn 0.005 are the official code's examples for a batch of 16 whose statistics and
+    labels are known; 0.05 and 0.001 without them. Statistics are those that the threat model
+    grants; the dummy batch is normalised with its own in any case, as in that code (for another
+    reading: `as_if_eval`). bn=0 for none. signs: the total variation of |x|, for InstaHide's
+    encodings. masked: see `inverting_gradients`."""
+    attack = inverting_gradients(iterations, lr, 0, labels, bn=bn, masked=masked)
+    smooth = ((tv, priors.tv_of_magnitude if signs else priors.tv),) if tv else ()
+    return replace(attack, name="huang", priors=(*smooth, *attack.priors))
+
+
+def assumptions(attack: Attack) -> dict[str, str]:
+    """What an attack takes for granted, read off its settings: one entry a thing that it needs.
+
+    Needs of its label rule stand only where labels are not granted; what each rule needs:
+    `labels.NEEDS`."""
+    needs = {} if attack.labels == "joint" else {
+        "labels": "granted, or read by " + attack.labels + " ("
+                  + ", ".join(label_rules.RULES[attack.labels].needs) + ")"}
+    if any(getattr(prior, "reads_moments", False) for _, prior in attack.priors):
+        needs["BatchNorm statistics"] = "exact or proxy, for clients in train mode"
+    if attack.normalise:
+        needs["mean and std"] = "of the data, public"
+    smooth = [prior.__name__ for _, prior in attack.priors if not hasattr(prior, "reads_moments")]
+    if smooth:
+        needs["images"] = "natural: " + ", ".join(smooth)
+    return needs
+
+
+def as_if_eval(update: SharedUpdate) -> SharedUpdate:
+    """The same update, where the attacker normalises the dummy batch with fixed statistics: those
+    granted as "exact", else the model's running ones. An attacker in eval mode, whatever the client
+    did; it then looks for a gradient that the client did not compute."""
+    return replace(update, protocol=replace(update.protocol, mode="eval"),
+                   model=models.prepare(update.model, "eval"))
+
+
+def decode(encodings: Tensor, keys: tuple[Tensor, Tensor], count: int, signs=False,
+           iterations=1000, lr=0.01, weight=0.05) -> Tensor:
+    """Private images (count, C, H, W) in [0, 1] from recovered encodings (M, C, H, W) in [0, 1].
+
+    The attacker knows which images each encoding mixes and how: keys (M, k) and (M, k), of
+    `ThreatModel(mixing_keys=True)`. In e = 2x - 1: Adam from zero on the mean squared error between
+    encoding and mixture, with signs=True (InstaHide) between their magnitudes, plus `weight` times
+    the mean of 1 - |e| there (Carlini et al. 2021, as Huang et al. 2021 use it). Without signs the
+    mixtures are linear and this is least squares. Images that no key names stay grey."""
+    chosen, weights = keys
+    if len(encodings) != len(chosen) or int(chosen.max()) >= count:
+        raise ValueError(f"{len(encodings)} encodings, keys of {len(chosen)}, naming images up to "
+                         f"{int(chosen.max())} of {count}")
+    e = 2 * encodings - 1
+    x = torch.zeros(count, *e.shape[1:], device=e.device).requires_grad_()
+    if signs:  # at zero |x| has no slope: start from a little noise
+        x.data = 0.01 * torch.randn(x.shape, generator=run.generator("decode", 0)).to(e)
+    optimizer = torch.optim.Adam([x], lr)
+    for _ in range(iterations):
+        mixed = torch.einsum("mk,mk...->m...", weights.to(e), x[chosen])
+        loss = (mixed.abs() - e.abs()).square().mean() if signs else (mixed - e).square().mean()
+        loss = loss + weight * (1 - x.abs()).mean() if signs else loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return ((x.detach() + 1) / 2).clamp(0, 1)
+
+
 @dataclass
 class Reconstruction:
     """What an attack gives back. Images are in the space of [0, 1] (DLG does not clip them).
@@ -187,8 +256,10 @@ def reconstruct(update: SharedUpdate, attack: Attack, restarts: int = 1, seed: i
         raise ValueError(f"record iterations between 0 and {attack.iterations}")
     if attack.normalise and update.mean is None:
         raise ValueError("this attack works on normalised images: the update needs mean and std")
-    if update.protocol.mode == "train" and update.threat.bn_statistics != "inferred":
-        raise AssumptionError("attacks use the dummy batch's own BatchNorm statistics ('inferred')")
+    if update.protocol.mode == "train" and update.threat.bn_statistics == "inferred" and any(
+            getattr(prior, "reads_moments", False) for _, prior in attack.priors):
+        raise AssumptionError("a prior on BatchNorm statistics needs some to compare with: grant "
+                              "ThreatModel(bn_statistics='proxy') or 'exact'")
     run.current()  # ieee float32
     x, z = start or starts(update, attack, restarts, seed)
     lead = (len(update), restarts, update.batch_size)
@@ -228,11 +299,14 @@ def _problems(update: SharedUpdate, attack: Attack, z: Tensor | None):
     shared, own = {}, {"g " + n: g for n, g in update.gradients.items()}
     (own if stacked else shared).update({"p " + n: p for n, p in params.items()})
     (own if stacked else shared).update({"b " + n: b for n, b in buffers.items()})
+    exact = {"b " + n: t for n, t in (update.statistics or {}).items()}
+    own, shared = own | exact, {n: t for n, t in shared.items() if n not in exact}
     convert = attack.normalise != update.protocol.normalise
     if convert:
         shared |= {"mean": update.mean.to(update.device), "std": update.std.to(update.device)}
     if fixed is not None:
-        own["target"] = one_hot(fixed, update.num_classes).to(like)
+        own["target"] = one_hot(fixed, update.num_classes).to(like) \
+            if update.targets is None else update.targets
 
     def named(prefix, tensors):
         return {n[2:]: t for n, t in tensors.items() if n.startswith(prefix)}

@@ -59,6 +59,7 @@ class ThreatModel:
     prior_data: str | None = None  # name of a public image set like the client's
     defense_known: bool = False  # the attacker knows the defense and its strength
     server: str = "honest"  # but curious; "active": it sends a model made to leak
+    mixing_keys: bool = False  # which images an encoding mixes, and with which coefficients
 
     def __post_init__(self):
         _one_of("server", self.server, ("honest", "active"))
@@ -170,6 +171,9 @@ class SharedUpdate:
     std: Tensor | None = None
     labels: Tensor | None = None
     defense: object = None  # given only when threat.defense_known
+    targets: Tensor | None = None  # (K, B, classes) beside labels, where a defense mixed them
+    statistics: dict[str, Tensor] | None = None  # buffer of a BatchNorm -> (K, channels): "exact"
+    keys: tuple[Tensor, Tensor] | None = None  # (K, B, k) each: see defenses.MixUp.keys
 
     def __post_init__(self):
         params, stacked = tensors(self.model)[0], models.architecture(self.model)[1]
@@ -188,6 +192,9 @@ class SharedUpdate:
         if (self.labels is not None) != (self.threat.labels == "known"):
             raise ValueError(
                 "give labels=... together with threat=ThreatModel(labels='known'), or neither")
+        if (self.statistics is not None) != (self.threat.bn_statistics == "exact"):
+            raise ValueError("give statistics=... together with "
+                             "threat=ThreatModel(bn_statistics='exact'), or neither")
         if (outputs := _fits(self.model, self.shape)) != self.num_classes:
             raise ValueError(f"the model has {outputs} outputs, not num_classes={self.num_classes}")
         mean, std = _moments(self.mean, self.std, self.shape[0], self.protocol.normalise)
@@ -312,6 +319,7 @@ class SharedUpdate:
                 "prior data": t.prior_data or "none",
                 "server": {"honest": "honest but curious", "active": "active: it chose the model"}
                           [t.server],
+                "mixing keys": "known" if t.mixing_keys else "unknown",
                 "defense": "known" if t.defense_known else "not known to the attacker"}
 
 
@@ -332,6 +340,9 @@ def share(model, batch, protocol=None, defense=None, threat=None, seed=0) -> Sha
     out of range, or non-finite results."""
     protocol, threat = protocol or Protocol(), threat or ThreatModel()
     run.current()  # ieee float32, also for those who did not start a run
+    if protocol.mode == "eval" and threat.bn_statistics != "inferred":
+        raise ValueError("bn_statistics is about clients in train mode: in eval mode they use the "
+                         "model's own statistics, which are public")
     ready, shape = models.prepare(model, protocol.mode), tuple(batch.images.shape[2:])
     classes = _fits(ready, shape)
     models.try_batched(ready, shape)
@@ -355,29 +366,44 @@ def share(model, batch, protocol=None, defense=None, threat=None, seed=0) -> Sha
             each = [step.update({n: g[k] for n, g in gradients.items()}, rng)
                     for k, rng in enumerate(rngs)]
             gradients = {n: torch.stack([e[n] for e in each]) for n in gradients}
+    known, mixed = threat.labels == "known", any(hasattr(step, "encode") for step in steps)
+    exact = threat.bn_statistics == "exact"
     return SharedUpdate({n: g.detach() for n, g in gradients.items()}, protocol, ready, shape,
                         classes, x.shape[1], threat, mean, std,
-                        labels.to(like.device) if threat.labels == "known" else None,
-                        defense if threat.defense_known else None)
+                        labels.to(like.device) if known else None,
+                        defense if threat.defense_known else None,
+                        target.to(x) if known and mixed else None,
+                        _statistics(base, params | buffers, stacked, x) if exact else None,
+                        _keys(batch, steps, seed) if threat.mixing_keys else None)
 
 
 def drawn(batch, defense, seed=0):
-    """The images that each client uses of its own, after `draw` of the defense: a Batch.
+    """What each client feeds, after `draw` and `encode` of the defense: a Batch (labels: of an
+    encoding, the heaviest). `share` with the same batch, defense and seed feeds the same; for
+    scoring, never for attacking."""
+    rngs = _rngs(seed, len(batch.images))
+    x, _, labels = _encoded(batch.images, batch.labels, batch.num_classes, _steps(defense), rngs)
+    return replace(batch, images=x, labels=labels, indices=None)
 
-    `share` with the same batch, defense and seed draws the same; for scoring, never for attacking.
-    """
-    rows = [torch.arange(len(y)) for y in batch.labels]
-    for k, rng in enumerate(_rngs(seed, len(rows))):
-        for step in _steps(defense):
-            if hasattr(step, "draw"):
-                rows[k] = rows[k][step.draw(batch.labels[k][rows[k]], rng)]
-            elif hasattr(step, "encode"):  # which may advance the generator
-                raise ValueError("draw comes before encode")
-    rows = torch.stack(rows)
-    images, labels, indices = (
-        None if t is None else torch.stack([one[r] for one, r in zip(t, rows, strict=True)])
-        for t in (batch.images, batch.labels, batch.indices))
-    return replace(batch, images=images, labels=labels, indices=indices)
+
+def _statistics(base, state, stacked, x) -> dict[str, Tensor]:
+    """Mean and biased variance of what every BatchNorm sees of each client's batch x, by the names
+    of the buffers that hold the model's own: (K, channels)."""
+    def seen(s, v):
+        return {f"{name}.running_{what}": t for name, mean, var, *_ in models.moments(base, s, v)
+                for what, t in (("mean", mean), ("var", var))}
+
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+        return vmap(seen, in_dims=(0 if stacked else None, 0))(state, x)
+
+
+def _keys(batch, steps, seed: int) -> tuple[Tensor, Tensor]:
+    """The keys of the first defense that mixes; what draws before it would move its generator."""
+    if not steps or not hasattr(steps[0], "keys"):
+        raise ValueError("threat.mixing_keys: the first defense must be one that mixes images")
+    each = [steps[0].keys(len(y), rng)
+            for y, rng in zip(batch.labels, _rngs(seed, len(batch.labels)), strict=True)]
+    return tuple(torch.stack(t) for t in zip(*each, strict=True))
 
 
 def _steps(defense) -> tuple:
@@ -418,6 +444,7 @@ def _encoded(images, truth, classes, steps, rngs):
                 x, y, target = x[chosen], y[chosen], target[chosen]
             if hasattr(step, "encode"):
                 x, target = step.encode(x, target, rng)
+                y = target.argmax(-1)  # the heaviest label of a mixture
         made.append((x, target, y))
     if len({len(x) for x, _, _ in made}) > 1:
         raise ValueError("a defense drew batches of different sizes: clients must share one size")

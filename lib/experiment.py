@@ -6,7 +6,7 @@ A config is plain JSON, so that a cell can be found by it; device and data root 
 
 import functools
 import itertools
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pandas as pd
@@ -16,14 +16,16 @@ from torch.nn.functional import one_hot
 from lib import attacks, client, data, defenses, metrics, models, objectives, run
 
 VICTIMS = {"dense": models.dense, "lenet": models.lenet, "convnet": models.convnet,
-           "resnet": models.resnet, "imagenet_resnet": models.imagenet_resnet}
+           "resnet": models.resnet, "imagenet_resnet": models.imagenet_resnet,
+           "preact_resnet": models.preact_resnet, "vit": models.vit}
 WEIGHTS = run.ROOT / "build/weights"  # of trained victims, found by all that they were made of
 ATTACKS = {"dlg": attacks.dlg, "idlg": attacks.idlg,
            "inverting_gradients": attacks.inverting_gradients,
-           "mixing_gradients": attacks.mixing_gradients}
+           "mixing_gradients": attacks.mixing_gradients, "huang": attacks.huang}
 DEFENSES = {"gaussian": defenses.GaussianNoise, "laplacian": defenses.LaplacianNoise,
             "precision": defenses.LowPrecision, "prune": defenses.GradPrune,
-            "equal_labels": defenses.EqualLabels}
+            "equal_labels": defenses.EqualLabels, "mixup": defenses.MixUp,
+            "instahide": defenses.InstaHide, "dpsgd": defenses.DPSGD}
 
 
 def cell(sweep, gpu: bool = False):
@@ -123,27 +125,31 @@ def trained(model, images: dict, seed: int, normalise: bool, first: int | None =
 
 def accuracy(images: dict, victim: dict, seeds: list[int], defense: list, epochs: int, lr: float,
              batch_size: int = 64, momentum: float = 0.9, loss: str = "cross_entropy",
-             same_label: int = 1, held_out: int = 0):
+             same_label: int = 1, held_out: int = 0, first: int | None = None, **how):
     """Test accuracy of victims trained under defenses: a row a seed and defense.
+
+    defense: each entry is None, a defense {"name": ...} or a list of them, which are composed.
 
     At each step one update, the gradient of `batch_size` training images, passes through the
     defense (None: none) on its way to the server's optimiser. A server that averages m such updates
-    divides the variance of added noise by m. loss, one of `client.LOSSES`, and same_label: see
+    divides the variance of added noise by m. first: train on so many images only; how: further
+    arguments of `models.train`. loss, one of `client.LOSSES`, and same_label: see
     `models.train`. held_out: so many training images, the last ones, are not trained on but
     measured beside, in column `validation`."""
     splits = (image_set(images | {"split": split}, 0) for split in ("train", "test"))
     (train, test), rows, apart = splits, [], None
+    train = train.subset(range(first)) if first else train
     if held_out:
         count = len(train) - held_out
         apart, train = train.subset(range(count, len(train))), train.subset(range(count))
     criterion = None if loss == "cross_entropy" else client.LOSSES[loss]
     for (i, one), seed in itertools.product(enumerate(defense), seeds):
         model = named(VICTIMS, victim, train, seed=seed).to(run.current().device)
-        change = None if one is None else named(DEFENSES, one).update
-        models.train(model, train, epochs, batch_size, lr, momentum, seed, change, loss=criterion,
-                     same_label=same_label)
-        measured = {"accuracy": models.accuracy(model, test)}
-        measured |= {"validation": models.accuracy(model, apart)} if apart else {}
+        models.train(model, train, epochs, batch_size, lr, momentum, seed, composed(one),
+                     loss=criterion, same_label=same_label, **how)
+        normalise = how.get("normalise", False)
+        measured = {"accuracy": models.accuracy(model, test, normalise)}
+        measured |= {"validation": models.accuracy(model, apart, normalise)} if apart else {}
         rows.append({"defense": i, "seed": seed} | measured)
     return pd.DataFrame(rows), {}
 
@@ -220,6 +226,18 @@ def _distance(update, attack, guess, r) -> np.ndarray:
     dummy = attacks.dummy_gradients(update, guess.last[:, r], certain)
     each = torch.func.vmap(attack.objective)(dummy, update.gradients)  # (K,)
     return each.repeat_interleave(update.batch_size).cpu().numpy()
+
+
+def composed(described, **more):
+    """A defense of {"name": ..., arguments}, a tuple of them of a list, None of None; arguments
+    that `described` leaves open are taken from `more`, where a defense has them."""
+    if not isinstance(described, list):
+        return None if described is None else composed([described], **more)[0]
+    each = []
+    for one in described:
+        known = {f.name for f in fields(DEFENSES[one["name"]])} if one["name"] in DEFENSES else ()
+        each.append(named(DEFENSES, {k: v for k, v in more.items() if k in known} | one))
+    return tuple(each)
 
 
 def as_bytes(images) -> np.ndarray:

@@ -105,6 +105,75 @@ def resnet(images, depth=20, width=16, activation="relu", strides=True, init="de
     return _kaiming(model, seed) if init == "default" else model
 
 
+NORMS = {  # of c channels; group: eight groups, or as many as divide c
+    "batch": nn.BatchNorm2d, "layer": lambda c: nn.GroupNorm(1, c),
+    "group": lambda c: nn.GroupNorm(math.gcd(8, c), c)}
+
+
+def preact_resnet(images, width=64, norm="batch", blocks=(2, 2, 2, 2), seed=0) -> nn.Module:
+    """Pre-activation ResNet-18 (He et al. 2016, "Identity mappings"), as Huang et al. 2021 attack
+    it: a 3x3 stem with norm and ReLU, four stages of width x 1, 2, 4, 8, no norm before the dense
+    layer, PyTorch's own initialisation.
+
+    norm: "batch", "group" or "layer" (over channels and pixels), which keep no statistics."""
+    if norm not in NORMS:
+        raise ValueError(f"unknown norm {norm!r}: one of {', '.join(NORMS)}")
+
+    def build():
+        layers, c = [nn.Conv2d(images.shape[0], width, 3, padding=1, bias=False)], width
+        layers += [NORMS[norm](c), nn.ReLU()]
+        for stage, count in enumerate(blocks):
+            for i in range(count):
+                out = width * 2**stage
+                layers.append(_PreActBlock(c, out, 2 if stage and not i else 1, norm))
+                c = out
+        return nn.Sequential(*layers, _SpatialMean(), nn.Linear(c, images.num_classes))
+
+    return _seeded(build, seed, "default", 0)
+
+
+class _PreActBlock(nn.Module):
+    def __init__(self, c_in: int, c_out: int, stride: int, norm: str):
+        super().__init__()
+        self.first = nn.Sequential(NORMS[norm](c_in), nn.ReLU())
+        self.body = nn.Sequential(
+            nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False), NORMS[norm](c_out), nn.ReLU(),
+            nn.Conv2d(c_out, c_out, 3, 1, 1, bias=False))
+        self.skip = None if stride == 1 and c_in == c_out else \
+            nn.Conv2d(c_in, c_out, 1, stride, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        active = self.first(x)
+        return self.body(active) + (x if self.skip is None else self.skip(active))
+
+
+def vit(images, patch=4, width=64, layers=4, heads=4, seed=0) -> nn.Module:
+    """A small vision transformer (Dosovitskiy et al. 2021): a token a patch, learned positions,
+    norm first, GELU, mean over the tokens. ValueError where patches do not tile the image."""
+    C, H, W = images.shape
+    if H % patch or W % patch:
+        raise ValueError(f"patches of {patch}x{patch} do not tile images of {H}x{W}")
+    tokens = (H // patch) * (W // patch)
+    return _seeded(lambda: _ViT(C, patch, tokens, width, layers, heads, images.num_classes),
+                   seed, "default", 0)
+
+
+class _ViT(nn.Module):
+    def __init__(self, C, patch, tokens, width, layers, heads, classes):
+        super().__init__()
+        self.patches = nn.Conv2d(C, width, patch, patch)
+        self.position = nn.Parameter(0.02 * torch.randn(tokens, width))
+        layer = nn.TransformerEncoderLayer(
+            width, heads, 4 * width, dropout=0.0, activation="gelu", batch_first=True,
+            norm_first=True)
+        self.encoder = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
+        self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.patches(x).flatten(2).mT + self.position
+        return self.head(self.norm(self.encoder(x)).mean(1))
+
+
 STAGES = {  # blocks of a stage, and which (He et al. 2016, Table 1)
     18: (BasicBlock, 2, 2, 2, 2), 34: (BasicBlock, 3, 4, 6, 3), 50: (Bottleneck, 3, 4, 6, 3),
     101: (Bottleneck, 3, 4, 23, 3), 152: (Bottleneck, 3, 8, 36, 3)}
@@ -213,7 +282,7 @@ def _seeded(build: Callable[[], nn.Module], seed: int, init: str, scale: float) 
 
 # --- training ------------------------------------------------------------------------------------
 
-def train(model, images, epochs=10, batch_size=64, lr=0.1, momentum=0.9, seed=0, change=None,
+def train(model, images, epochs=10, batch_size=64, lr=0.1, momentum=0.9, seed=0, defense=None,
           weight_decay=0.0, augment=False, normalise=False, watch=None, cache=None, loss=None,
           same_label=1) -> nn.Module:
     """Train `model` in place on an `ImageSet`; returns it in eval mode.
@@ -221,19 +290,25 @@ def train(model, images, epochs=10, batch_size=64, lr=0.1, momentum=0.9, seed=0,
     SGD with Nesterov momentum and one cosine from `lr` to 0, batches reshuffled each epoch from
     `seed`; on CUDA in bfloat16 where autocast allows. augment: random crop after padding by an
     eighth of the side, and mirror image. normalise: feed (x - mean) / std instead of [0, 1].
-    `change(gradients: name -> tensor, rng) -> the same`, such as the `update` of a defense, is
-    applied to the gradient of every step before the optimiser sees it. `watch(epoch, model)` is
-    called before the first epoch and after each, with the model in eval mode. loss(logits, one-hot
-    targets): None is the cross-entropy. same_label: a batch is that of several clients, each with
-    so many images of one label (Eloul et al. 2022); what is left over is left out. cache: a folder;
-    the weights are read there, or written, under a name made of the initial weights, the images and
-    all settings (not where change, watch, loss or same_label are given). A training that diverges
-    is not an error: what a defense does to it is a result."""
+    defense: one of `lib.defenses` or a tuple of them; each step is then the update of one client
+    that holds the step's batch: `encode`, `per_example` (ValueError for a model with BatchNorm,
+    where no image has a gradient of its own) and `update` are applied as `client.share` does.
+    `watch(epoch, model)` is called before the first epoch and after each, with the model in eval
+    mode. loss(logits, targets (B, classes)): None is the cross-entropy. same_label: a batch is that
+    of several clients, each with so many images of one label (Eloul et al. 2022); what is left over
+    is left out. cache: a folder; the weights are read there, or written, under a name made of the
+    initial weights, the images and all settings (not where defense, watch, loss or same_label are
+    given). A training that diverges is not an error: what a defense does to it is a result."""
     settings = [epochs, batch_size, lr, momentum, seed, weight_decay, augment, normalise]
     if same_label < 1 or batch_size % same_label:
         raise ValueError(f"batch_size {batch_size} is no multiple of same_label {same_label}")
+    steps_of = defense if isinstance(defense, tuple) else () if defense is None else (defense,)
+    encoders, singles, updates = ([getattr(d, what) for d in steps_of if hasattr(d, what)]
+                                  for what in ("encode", "per_example", "update"))
+    if singles and any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules()):
+        raise ValueError("with BatchNorm no image has a gradient of its own: take another norm")
     device = next(model.parameters()).device
-    file = None if cache is None or change or watch or loss or same_label > 1 else _weights_file(
+    file = None if cache is None or defense or watch or loss or same_label > 1 else _weights_file(
         Path(cache), model, images, [*settings, device.type])
     if file is not None and file.is_file():
         model.load_state_dict(torch.load(file, weights_only=True, map_location=device))
@@ -247,18 +322,29 @@ def train(model, images, epochs=10, batch_size=64, lr=0.1, momentum=0.9, seed=0,
     steps = epochs * math.ceil((kept if same_label > 1 else len(x)) / batch_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     rng = run.generator("train", seed)
-    watch = watch or (lambda epoch, model: None)
+    watch, criterion = watch or (lambda epoch, model: None), loss or nn.functional.cross_entropy
     watch(0, model.eval())
     for epoch in run.progress(range(1, epochs + 1), desc="train"):
         model.train()
         for rows in _dealt(y.cpu(), same_label, rng).to(device).split(batch_size):
-            fed = _moved(x[rows], rng) if augment else x[rows]
-            with torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda"):
-                logits = model(_fed(fed, images, normalise))
-                value = nn.functional.cross_entropy(logits, y[rows]) if loss is None else \
-                    loss(logits, nn.functional.one_hot(y[rows], logits.shape[1]).to(logits))
-            g = dict(zip(named, torch.autograd.grad(value, named.values()), strict=True))
-            for n, t in (change(g, rng) if change else g).items():
+            fed = (_moved(x[rows], rng) if augment else x[rows]).float() / 255
+            target = y[rows] if loss is None and not (encoders or singles) else \
+                nn.functional.one_hot(y[rows], images.num_classes).to(fed)
+            for encode in encoders:
+                fed, target = encode(fed, target, rng)
+            fed = _normalised(fed, images, normalise)
+            if singles:
+                g = _of_each(model, named, fed, target, criterion)
+                for per_example in singles:
+                    g = per_example(g)
+                g = {n: t.mean(0) for n, t in g.items()}
+            else:
+                with torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda"):
+                    value = criterion(model(fed), target)
+                g = dict(zip(named, torch.autograd.grad(value, named.values()), strict=True))
+            for update in updates:
+                g = update(g, rng)
+            for n, t in g.items():
                 named[n].grad = t
             optimizer.step()
             schedule.step()
@@ -288,8 +374,19 @@ def _weights_file(folder: Path, model: nn.Module, images, settings: list) -> Pat
     return folder / f"{digest.hexdigest()[:16]}.pt"
 
 
-def _fed(pixels: Tensor, images, normalise: bool) -> Tensor:
-    x = pixels.float() / 255
+def _of_each(model, named, x, target, criterion) -> dict[str, Tensor]:
+    """The gradient of every image by itself: name -> (B, ...)."""
+    state = {n: t.detach() for n, t in (*model.named_parameters(), *model.named_buffers())}
+
+    def value(params, v, t):
+        return criterion(call(model, state | params, v[None]), t[None])
+
+    with sdpa_kernel(SDPBackend.MATH):
+        return vmap(grad(value), in_dims=(None, 0, 0), chunk_size=32)(
+            {n: p.detach() for n, p in named.items()}, x, target)
+
+
+def _normalised(x: Tensor, images, normalise: bool) -> Tensor:
     if not normalise:
         return x
     mean, std = (t.to(x).reshape(-1, 1, 1) for t in (images.mean, images.std))
@@ -314,7 +411,7 @@ def accuracy(model, images, normalise=False) -> float:
     device, right = next(model.parameters()).device, 0
     with torch.no_grad():
         for x, y in zip(images.images.split(1000), images.labels.split(1000), strict=True):
-            fed = _fed(x.to(device), images, normalise)
+            fed = _normalised(x.to(device).float() / 255, images, normalise)
             right += int((model(fed).argmax(-1).cpu() == y).sum())
     return right / len(images)
 
@@ -370,10 +467,12 @@ class Ensemble(nn.Module):
 
     def unstack(self) -> list[nn.Module]:
         """The K victims, each a module of its own, in the order in which they were given."""
-        members = [copy.deepcopy(self.base) for _ in range(self.size)]
-        for k, member in enumerate(members):
-            for t in (*member.parameters(), *member.buffers()):
-                t.data = t.data[k]
+        stacked, members = (*self.base.parameters(), *self.base.buffers()), []
+        for k in range(self.size):
+            own = {id(t): t.detach()[k].clone() for t in stacked}  # copied instead of the stack
+            own = {i: nn.Parameter(t, stacked[n].requires_grad) if isinstance(
+                stacked[n], nn.Parameter) else t for n, (i, t) in enumerate(own.items())}
+            members.append(copy.deepcopy(self.base, own))
         return members
 
     def forward(self, x: Tensor) -> Tensor:  # (K, B, C, H, W) -> (K, B, classes)
@@ -474,6 +573,8 @@ def _batchable(m: nn.Module, mode: str) -> nn.Module:
     if isinstance(m, nn.modules.batchnorm._BatchNorm):
         own = mode == "train" or m.running_mean is None
         return _BatchStatistics(m) if own else _AffineBatchNorm(m)
+    if isinstance(m, _BatchStatistics) and mode == "eval" and m.running_mean is not None:
+        return _AffineBatchNorm(m)  # prepared for train mode before
     if isinstance(m, nn.modules.dropout._DropoutNd):
         return nn.Identity()
     # Attention's fused inference path has no gradient. These two keep it off.
@@ -488,15 +589,17 @@ def _batchable(m: nn.Module, mode: str) -> nn.Module:
 
 
 def moments(base: nn.Module, state: dict[str, Tensor], x: Tensor) -> list[tuple[Tensor, ...]]:
-    """For every BatchNorm of a prepared model, in order: mean and biased variance (channels,) of
-    its input when the model is fed x (B, C, H, W), and its stored mean and variance."""
-    seen = []
+    """For every BatchNorm of a prepared model, in the order of the calls: its name, mean and biased
+    variance (channels,) of its input when the model is fed x (B, C, H, W), and its stored mean and
+    variance."""
+    seen, named = [], {m: n for n, m in base.named_modules()}
 
     def keep(m, given):
         dims = [d for d in range(given[0].dim()) if d != 1]
         mean = given[0].mean(dims)
         centred = given[0] - mean.reshape((1, -1) + (1,) * (given[0].dim() - 2))
-        seen.append((mean, (centred * centred).mean(dims), m.running_mean, m.running_var))
+        variance = (centred * centred).mean(dims)
+        seen.append((named[m], mean, variance, m.running_mean, m.running_var))
 
     hooks = [m.register_forward_pre_hook(keep) for m in base.modules()
              if isinstance(m, _AffineBatchNorm | _BatchStatistics)]

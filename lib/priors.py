@@ -15,6 +15,12 @@ def tv(x: Tensor) -> Tensor:
     return across.abs().mean() + down.abs().mean()
 
 
+def tv_of_magnitude(x: Tensor) -> Tensor:
+    """`tv` of |x|, for images whose pixels' signs were flipped (Huang et al. 2021, code: "signed
+    image")."""
+    return tv(x.abs())
+
+
 def orthogonality(x: Tensor) -> Tensor:
     """Mean squared cosine between the images of a batch, 0 for one image (a prior of Eloul et al.
     2022, poster: "orthogonality of images in a batch"; its formula is not printed, this is ours).
@@ -28,13 +34,13 @@ def orthogonality(x: Tensor) -> Tensor:
 def batch_norm(moments: list[tuple[Tensor, ...]]) -> Tensor:
     """sum_l |mean_l(x) - stored mean_l| + |var_l(x) - stored var_l| (Yin et al. 2021, R_BN).
 
-    Stored: the running statistics of the victim, which travel with the model. Trained victims only:
-    an untrained one stores mean 0 and variance 1, whatever the images. ValueError where there are
-    none."""
-    if not moments or moments[0][2] is None:
+    Stored: those of the private batch where the threat model grants them ("exact"), else the
+    running statistics of the victim, which travel with the model. Those of an untrained victim are
+    mean 0 and variance 1, whatever the images. ValueError where there are none."""
+    if not moments or moments[0][3] is None:
         raise ValueError("the model stores no BatchNorm statistics: this prior cannot be used")
     return sum(vector_norm(mean - stored_mean) + vector_norm(var - stored_var)
-               for mean, var, stored_mean, stored_var in moments)
+               for _, mean, var, stored_mean, stored_var in moments)
 
 
 batch_norm.reads_moments = True

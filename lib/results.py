@@ -233,11 +233,13 @@ def save_figure(fig, name: str) -> None:
 def small_png(png: bytes, tolerance: int = 16) -> bytes:
     """The picture with 256 colours, where no channel of a pixel then differs by more than
     `tolerance` of 255, else with all of them: plots get three times smaller, photographs stay."""
-    picture = Image.open(io.BytesIO(png)).convert("RGB")
+    drawn = Image.open(io.BytesIO(png)).convert("RGBA")
+    picture = Image.alpha_composite(Image.new("RGBA", drawn.size, "white"), drawn).convert("RGB")
     few = picture.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     worst = max(high for _, high in ImageChops.difference(few.convert("RGB"), picture).getextrema())
     small = io.BytesIO()
-    (few if worst <= tolerance else picture).save(small, "png", optimize=True)
+    about = {"dpi": drawn.info["dpi"]} if "dpi" in drawn.info else {}
+    (few if worst <= tolerance else picture).save(small, "png", optimize=True, **about)
     return small.getvalue()
 
 
@@ -334,12 +336,21 @@ def _write_json(path, document) -> None:
 
 def decide(good, n, level=0.5) -> tuple[bool | None, str]:
     """Is a share above `level`? True or False where its 95 % Wilson interval lies on one side of
-    it, None where it does not or n is 0; and the share with the interval as text."""
+    it, None where it does not or n is 0; and the share with the interval as text. good need not be
+    whole: where images of one client count as one, it is their share times the clients."""
     if not n:
         return None, "0/0"
-    low, high = stats.binomtest(int(good), int(n)).proportion_ci(method="wilson")
+    low, high = _wilson(good, n)
     verdict = True if low > level else False if high < level else None
-    return verdict, f"{int(good)}/{int(n)} [{low:.2f}, {high:.2f}]"
+    return verdict, f"{good:.4g}/{n} [{low:.2f}, {high:.2f}]"
+
+
+def _wilson(good, n) -> tuple[float, float]:
+    """The 95 % interval of a share (Wilson 1927)."""
+    p, z = good / n, stats.norm.ppf(0.975)
+    middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * (p * (1 - p) / n + z**2 / (4 * n**2)) ** 0.5
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def decide_fewer(a, b) -> tuple[bool | None, str]:
@@ -349,10 +360,9 @@ def decide_fewer(a, b) -> tuple[bool | None, str]:
     if not (a[1] and b[1]):
         return None, "0/0"
     p, q = (good / n for good, n in (a, b))
-    one, other = (stats.binomtest(int(good), int(n)).proportion_ci(method="wilson")
-                  for good, n in (a, b))
-    low = p - q - ((p - one.low) ** 2 + (other.high - q) ** 2) ** 0.5
-    high = p - q + ((one.high - p) ** 2 + (q - other.low) ** 2) ** 0.5
+    one, other = (_wilson(good, n) for good, n in (a, b))
+    low = p - q - ((p - one[0]) ** 2 + (other[1] - q) ** 2) ** 0.5
+    high = p - q + ((one[1] - p) ** 2 + (q - other[0]) ** 2) ** 0.5
     verdict = True if high < 0 else False if low > 0 else None
     interval = f"[{100 * low:+.0f}, {100 * high:+.0f}] points"
     return verdict, f"{p:.0%} against {q:.0%}; difference {100 * (p - q):+.0f} {interval}"

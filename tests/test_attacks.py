@@ -403,3 +403,95 @@ def test_diagnose_measures_a_gradient_and_not_the_length_of_the_steps():
     norm = sum(g.square().sum() for g in u.gradients.values()) ** 0.5
     assert norm < 1e-3 and table.verdict["gradient norm"] == "ok"
     assert float(table.measured["gradient norm"]) == pytest.approx(float(norm) / 1e-5, rel=1e-2)
+
+
+# ---- Huang et al. 2021
+
+TRAIN = client.Protocol(mode="train", normalise=True)
+
+
+def victim_with_statistics():
+    model = models.preact_resnet(Shape((3, 8, 8)), 4, blocks=(1, 1), seed=1)
+    for m in model.modules():
+        if isinstance(m, nn.BatchNorm2d):
+            m.running_mean.fill_(0.3), m.running_var.fill_(2.0)
+    return model
+
+
+def test_statistics_are_what_the_prior_compares_with():
+    """At the private batch the prior is 0 with the exact statistics, not with the proxy's."""
+    private, model = batch(2, 3, (3, 8, 8)), victim_with_statistics()
+    attack = replace(attacks.huang(1, tv=0, bn=1.0), labels="idlg_bias", lr=1e-9)
+    best = {}
+    for kind in ("exact", "proxy"):
+        granted = client.ThreatModel(labels="known", bn_statistics=kind)
+        update = client.share(model, private, TRAIN, threat=granted)
+        z = (private.images - update.mean.view(-1, 1, 1)) / update.std.view(-1, 1, 1)
+        best[kind] = attacks.reconstruct(update, attack, start=(z[:, None], None)).loss
+    assert best["exact"].max() < 1e-4 and best["proxy"].min() > 1
+
+
+def test_the_prior_needs_statistics_in_train_mode():
+    update = client.share(victim_with_statistics(), batch(1, 2, (3, 8, 8)), TRAIN, threat=KNOWN)
+    with pytest.raises(client.AssumptionError, match="proxy"):
+        attacks.reconstruct(update, attacks.huang(1))
+    attacks.reconstruct(update, attacks.huang(1, bn=0))
+
+
+def test_an_attacker_in_eval_mode_looks_for_another_gradient():
+    private, model = batch(2, 3, (3, 8, 8)), victim_with_statistics()
+    update = client.share(model, private, TRAIN, threat=KNOWN)
+    other = attacks.as_if_eval(update)
+    certain = 1e4 * nn.functional.one_hot(private.labels, 4).float()
+    own, fixed = (attacks.dummy_gradients(u, private.images, certain) for u in (update, other))
+    for n, g in update.gradients.items():
+        torch.testing.assert_close(own[n], g, rtol=1e-4, atol=1e-6)
+    assert max(float((fixed[n] - g).abs().max()) for n, g in update.gradients.items()) > 1e-2
+    expected = client.share(model, private, client.Protocol(normalise=True)).gradients
+    for n, g in expected.items():  # that of a client in eval mode
+        torch.testing.assert_close(fixed[n], g, rtol=1e-4, atol=1e-6)
+
+
+def test_labels_of_a_batch_are_optimised_beside_signed_images():
+    private = batch(2, 2, (3, 8, 8))
+    update = client.share(models.lenet(Shape((3, 8, 8))), private, replace(TRAIN, mode="eval"))
+    guess = attacks.reconstruct(update, attacks.huang(150, tv=0, bn=0), record=[150])
+    right = guess.labels.sort(1).values == private.labels.sort(1).values
+    assert right.float().mean() >= 0.5
+    assert len(guess.history.label_logits[150].unique()) == 16  # moved by values, not by signs
+
+
+def test_granted_soft_targets_give_the_clients_own_gradient():
+    pool, model = batch(1, 6), models.dense(Shape(), seed=0)
+    mixed = defenses.MixUp(3, batch_size=2)
+    update = client.share(model, pool, defense=mixed, threat=KNOWN)
+    rng = run.generator("defense", 0, 0)
+    hard = nn.functional.one_hot(pool.labels[0], 4).float()
+    encoded, targets = mixed.encode(pool.images[0], hard, rng)
+    torch.testing.assert_close(update.targets[0], targets)
+    attack = replace(attacks.dlg(1, labels="idlg"), optimizer="adam", lr=1e-9)
+    guess = attacks.reconstruct(update, attack, start=(encoded[None, None], None))
+    assert guess.loss.max() < 1e-10
+
+
+def test_decoding_with_the_keys():
+    x = torch.rand(20, 3, 6, 6)
+    for kind, epochs, level in ((defenses.MixUp, 3, 1e-3), (defenses.InstaHide, 12, 2e-2)):
+        rngs = [torch.Generator().manual_seed(e) for e in range(epochs)]
+        again = [torch.Generator().manual_seed(e) for e in range(epochs)]
+        e = torch.cat([kind(4).encode(x, torch.eye(20), r)[0] for r in rngs])
+        keys = tuple(map(torch.cat, zip(*(kind(4).keys(20, r) for r in again), strict=True)))
+        found = attacks.decode(e, keys, 20, signs=kind is defenses.InstaHide)
+        if kind is defenses.InstaHide:  # known up to the sign of each pixel
+            found = torch.where((found - x).abs() < (1 - found - x).abs(), found, 1 - found)
+        assert (found - x).square().mean() < level
+    with pytest.raises(ValueError, match="encodings"):
+        attacks.decode(e[:3], keys, 20)
+
+
+def test_what_an_attack_takes_for_granted_is_read_off_it():
+    assert attacks.assumptions(attacks.dlg()) == {}
+    assert set(attacks.assumptions(attacks.inverting_gradients())) == {
+        "labels", "mean and std", "images"}
+    assert "BatchNorm statistics" in attacks.assumptions(attacks.huang())
+    assert "one_label" in attacks.assumptions(attacks.idlg())["labels"]

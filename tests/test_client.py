@@ -339,3 +339,34 @@ def test_bad_updates_are_refused():
 def test_bad_input_is_one_clear_error(call):
     with pytest.raises(ValueError):
         call()
+
+
+# ---- BatchNorm statistics
+
+def test_exact_statistics_are_those_of_the_private_batch():
+    model, private = models.preact_resnet(Shape((3, 8, 8)), 4, seed=1), batch(2, 3, (3, 8, 8))
+    exact = client.ThreatModel(bn_statistics="exact")
+    update = client.share(model, private, client.Protocol(mode="train"), threat=exact)
+    seen = {}
+
+    def keep(name):
+        return lambda m, given: seen.setdefault(name, given[0])
+
+    for name, m in model.named_modules():
+        if isinstance(m, torch.nn.BatchNorm2d):
+            m.register_forward_pre_hook(keep(name))
+    model.train()(private.images[1])
+    assert set(update.statistics) == {f"{n}.running_{w}" for n in seen for w in ("mean", "var")}
+    for name, x in seen.items():
+        mean, var = (update.statistics[f"{name}.running_{w}"][1] for w in ("mean", "var"))
+        torch.testing.assert_close(mean, x.mean((0, 2, 3)), rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(var, x.var((0, 2, 3), unbiased=False), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(("protocol", "threat", "message"), [
+    ({}, {"bn_statistics": "exact"}, "about clients in train mode"),
+    ({}, {"mixing_keys": True}, "one that mixes")])
+def test_what_cannot_be_granted(protocol, threat, message):
+    with pytest.raises(ValueError, match=message):
+        client.share(models.lenet(Shape()), batch(), client.Protocol(**protocol),
+                     threat=client.ThreatModel(**threat))

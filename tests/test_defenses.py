@@ -112,3 +112,95 @@ def test_a_client_shares_the_gradient_of_what_it_draws():
         assert torch.equal(update.gradients[n], g)
     with pytest.raises(ValueError, match="differ in label"):
         client.share(model, b, threat=granted)
+
+
+# ---- mixing images
+
+@pytest.mark.parametrize("k", [2, 4, 6])
+@pytest.mark.parametrize("kind", [defenses.MixUp, defenses.InstaHide])
+def test_mixing_keys_are_bounded_sum_to_one_and_use_every_image_as_often(kind, k):
+    chosen, weights = kind(k).keys(50, rng())
+    assert chosen.shape == weights.shape == (50, k)
+    assert torch.equal(chosen[:, 0], torch.arange(50))
+    assert all(len(set(row)) == k for row in chosen.tolist())
+    assert chosen.flatten().bincount().tolist() == [k] * 50
+    torch.testing.assert_close(weights.sum(1), torch.ones(50))
+    assert 0 <= weights.min() and weights.max() <= 0.65
+    assert weights[:, 0].mean() > weights[:, 1].mean()  # the image itself weighs most
+
+
+def test_mixup_is_the_weighted_mean_of_images_and_labels():
+    one = batch(K=1, B=8, shape=(3, 4, 4))
+    x, y = one.images[0], torch.nn.functional.one_hot(one.labels[0], 4).float()
+    mixed, targets = defenses.MixUp(3, batch_size=5).encode(x, y, rng())
+    chosen, weights = defenses.MixUp(3, batch_size=5).keys(8, rng())
+    assert mixed.shape == (5, 3, 4, 4)
+    for b in range(5):
+        parts = list(zip(weights[b], chosen[b], strict=True))
+        torch.testing.assert_close(mixed[b], sum(w * x[i] for w, i in parts))
+        torch.testing.assert_close(targets[b], sum(w * y[i] for w, i in parts))
+
+
+def test_instahide_flips_half_of_the_signs_of_the_mixture():
+    x, y = torch.rand(8, 3, 16, 16), torch.eye(8)
+    (mixed, one), (hidden, other) = (d(4).encode(x, y, rng())
+                                     for d in (defenses.MixUp, defenses.InstaHide))
+    assert torch.equal(one, other)
+    flipped = hidden != mixed
+    torch.testing.assert_close(hidden[flipped], 1 - mixed[flipped])
+    assert flipped.float().mean().item() == pytest.approx(0.5, abs=0.03)
+
+
+@pytest.mark.parametrize(("make", "message"), [
+    (lambda: defenses.MixUp(1), "k is 2 or more"),
+    (lambda: defenses.MixUp(4, bound=0.2), "bound"),
+    (lambda: defenses.MixUp(4).keys(3, rng()), "needs more than the client's 3"),
+    (lambda: defenses.DPSGD(0.0, 1.0, 4), "positive")])
+def test_a_mixture_that_cannot_be_is_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_defenses_compose_in_order():
+    """Mixing comes before the gradient, pruning after it; the targets are soft and granted."""
+    pool, model = batch(K=2, B=6, seed=3), models.dense(Shape(), hidden=(16,), seed=0)
+    both = defenses.InstaHide(3, batch_size=2), defenses.GradPrune(0.9)
+    granted = client.ThreatModel(labels="known", mixing_keys=True)
+    update = client.share(model, pool, defense=both, threat=granted)
+    alone = client.share(model, pool, defense=both[0], threat=granted)
+    for n, g in update.gradients.items():
+        for k in range(2):
+            kept = g[k] != 0
+            assert int(kept.sum()) == g[k].numel() - int(0.9 * g[k].numel())
+            assert torch.equal(g[k][kept], alone.gradients[n][k][kept])
+    assert update.batch_size == 2 and update.targets.shape == (2, 2, 4)
+    assert torch.equal(update.labels, update.targets.argmax(-1))
+    torch.testing.assert_close(update.targets.sum(-1), torch.ones(2, 2))
+    assert update.keys[0].shape == (2, 2, 3)
+    with pytest.raises(ValueError, match="mixing_keys"):
+        client.share(model, pool, defense=both[::-1], threat=granted)
+
+
+# ---- differential privacy
+
+def test_dpsgd_clips_every_example_and_adds_the_noise_it_names():
+    defense = defenses.DPSGD(clip=0.5, noise_multiplier=2.0, batch_size=10)
+    each = {n: torch.stack([g, 1e-3 * g]) for n, g in grads().items()}
+    clipped = defense.per_example(each)
+    norms = sum(g.flatten(1).square().sum(1) for g in clipped.values()).sqrt()
+    assert norms[0].item() == pytest.approx(0.5, rel=1e-4)
+    assert all(torch.equal(clipped[n][1], each[n][1]) for n in each)  # below the norm: untouched
+    noise = defense.update({"w": torch.zeros(100_000)}, rng())["w"]
+    assert noise.std().item() == pytest.approx(2.0 * 0.5 / 10, rel=0.01)
+
+
+def test_noise_sampling_rate_and_steps_reach_the_accountant():
+    spent = defenses.DPSGD(1.0, 1.0, 100).epsilon
+    base = spent(50_000, 1000)
+    assert base == pytest.approx(0.80, abs=0.02)  # opacus' RDP accountant, sigma 1, q 0.002
+    assert defenses.DPSGD(7.0, 1.0, 100).epsilon(50_000, 1000) == base  # clip is no privacy
+    assert defenses.DPSGD(1.0, 2.0, 100).epsilon(50_000, 1000) < base
+    assert spent(50_000, 4000) > base and spent(5_000, 1000) > base
+    assert defenses.DPSGD(1.0, 0.0, 100).epsilon(50_000, 1) == float("inf")
+    with pytest.raises(ValueError, match="examples"):
+        spent(50, 10)

@@ -75,7 +75,13 @@ def test_training_changes_only_what_is_trained():
     model[1].weight.requires_grad_(False)
     before = {n: p.detach().clone() for n, p in model.named_parameters()}
     seen = []
-    models.train(model, digits, epochs=1, lr=0.1, change=lambda g, rng: seen.append(set(g)) or g)
+
+    class Watching:
+        def update(self, grads, rng):
+            seen.append(set(grads))
+            return grads
+
+    models.train(model, digits, epochs=1, lr=0.1, defense=Watching())
     assert seen[0] == {"1.bias", "3.weight", "3.bias"}
     changed = {n for n, p in model.named_parameters() if not torch.equal(p, before[n])}
     assert changed == seen[0] and not model.training

@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 import torchvision
@@ -217,12 +219,22 @@ def test_moments_are_those_of_every_batchnorms_input(mode):
     hidden, of = x, iter(found)
     for layer in model.train(mode == "train"):
         if isinstance(layer, nn.BatchNorm2d):
-            mean, var, stored_mean, stored_var = next(of)
+            _, mean, var, stored_mean, stored_var = next(of)
             torch.testing.assert_close(mean, hidden.mean((0, 2, 3)))
             torch.testing.assert_close(var, hidden.var((0, 2, 3), unbiased=False))
             assert stored_mean is not None and stored_var.shape == var.shape
         hidden = layer(hidden)
     assert next(of, None) is None
+
+
+def test_an_ensemble_comes_apart_into_its_members():
+    nets = [models.convnet(Shape((1, 9, 9)), width=2, seed=s) for s in (0, 1, 2)]
+    nets[1][1].running_mean.fill_(3.0)
+    apart, x = models.Ensemble([copy.deepcopy(n) for n in nets]).unstack(), torch.rand(2, 1, 9, 9)
+    for own, member in zip(nets, apart, strict=True):
+        assert torch.equal(own(x), member(x))
+        assert isinstance(member[0].weight, nn.Parameter)
+        assert member[0].weight.untyped_storage().nbytes() == own[0].weight.nbytes
 
 
 def test_rounds_share_the_mean_over_the_rounds():

@@ -54,7 +54,7 @@ def test_the_masked_objective_looks_only_where_the_update_is_not_zero():
 
 
 def test_the_batchnorm_prior_is_the_distance_of_the_statistics():
-    one = (torch.tensor([1.0, 2]), torch.tensor([1.0, 1]), torch.zeros(2), torch.ones(2))
+    one = ("bn", torch.tensor([1.0, 2]), torch.tensor([1.0, 1]), torch.zeros(2), torch.ones(2))
     torch.testing.assert_close(priors.batch_norm([one, one]), torch.tensor(2 * 5**0.5))
     attack = attacks.inverting_gradients(3, bn=0.1)
     with pytest.raises(ValueError, match="BatchNorm"):
@@ -70,7 +70,9 @@ def test_the_batchnorm_prior_pulls_the_dummy_to_the_stored_statistics(mode):
     b = batch(K=2, B=2)
     model.train()(4 * b.images[0])  # statistics that no dummy has by itself
     protocol = client.Protocol(normalise=True, mode=mode)
-    u = client.share(model.eval(), b, protocol, threat=client.ThreatModel(labels="known"))
+    granted = client.ThreatModel(
+        labels="known", bn_statistics="proxy" if mode == "train" else "inferred")
+    u = client.share(model.eval(), b, protocol, threat=granted)
 
     def distance(bn):
         guess = attacks.reconstruct(u, attacks.inverting_gradients(60, bn=bn, tv=0))

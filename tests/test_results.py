@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from scipy import stats
 
 from lib import results
 from lib import run as runs
@@ -364,6 +365,13 @@ def test_means_are_told_apart_only_where_they_differ():
     assert results.decide_greater(b, a)[0] is True and results.decide_greater(a, b)[0] is False
     assert results.decide_greater(a, [0.5, 1.0, 1.6])[0] is None
     assert results.decide_greater([1.0], b)[0] is None
+
+
+def test_wilsons_interval_is_scipys_and_takes_fractions():
+    for good, n in ((0, 8), (3, 8), (8, 8)):
+        expected = stats.binomtest(good, n).proportion_ci(method="wilson")
+        assert results._wilson(good, n) == pytest.approx(tuple(expected))
+    assert results._wilson(3, 8) < results._wilson(3.5, 8) < results._wilson(4, 8)
 
 
 def test_shares_are_compared_by_newcombes_interval():

@@ -1,11 +1,15 @@
 """studies: what one notebook alone computes, small and on digits."""
 
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from lib import client, experiment
+from studies import huang_evaluation as huang
 from studies.dlg import information, sentences
+from studies.huang_evaluation import defended
 from studies.idlg import label_counts
 from studies.inverting_gradients import training_path
 from studies.mixing_gradients import demixing, mixing
@@ -128,3 +132,58 @@ def test_the_error_of_demixing_is_what_the_formula_predicts():
     assert len(table) == 2 * 2 * 5 * 2
     single = table[table.draw == "unique"].groupby("scale").neglected.median()
     assert single[1.0] < single[0.1]  # a surer softmax mixes less
+
+
+# ---- 05: attacks under a defense
+
+PHOTOS = {"name": "photos", "split": "train", "size": 16}
+PREACT = {"name": "preact_resnet", "width": 4, "blocks": [1], "seed": 0}
+HUANG = {"name": "huang", "iterations": 3}
+
+
+def test_defended_clients_have_a_row_an_image():
+    table, arrays = defended(PHOTOS, PREACT, HUANG, 4, 2, 0, [{"name": "prune", "p": 0.9}],
+                             shown=1, record=[0, 3])
+    assert len(table) == 8 and arrays["guesses"].shape == arrays["truth"].shape == (4, 3, 16, 16)
+    assert arrays["path"].shape == (2, 2) and (table.labels_right == 1).all()
+    assert (table.nearest_psnr >= table.psnr - 1e-4).all()
+    one = defended(PHOTOS, PREACT, HUANG, 1, 3, 0)[0]
+    np.testing.assert_allclose(one.psnr, one.nearest_psnr, rtol=1e-5)
+
+
+def test_encodings_are_decoded_with_the_keys_of_the_pool():
+    """With the encodings themselves in place of reconstructions, decoding finds the originals."""
+    mixed = [{"name": "mixup", "k": 2}]
+    kept = {}
+
+    def perfect(update, attack, seed, record):
+        own = experiment.composed(mixed, batch_size=2)
+        fed = client.drawn(kept["held"], own, seed).images
+        return SimpleNamespace(last=fed[:, None], last_labels=update.labels[:, None], seconds=0.0)
+
+    real, share = huang.attacks.reconstruct, huang.client.share
+    try:
+        huang.attacks.reconstruct = perfect
+        huang.client.share = lambda model, held, *rest: (kept.update(held=held),
+                                                         share(model, held, *rest))[1]
+        table, _ = defended(PHOTOS, PREACT, HUANG, 2, 8, 0, mixed)
+    finally:
+        huang.attacks.reconstruct, huang.client.share = real, share
+    assert table.encoding_psnr.min() > 60
+    assert table.decoded_psnr.median() > 20 > table.psnr.median()
+
+
+@pytest.mark.parametrize(("name", "different"), [
+    ("all different", 4), ("two labels", 2), ("all equal", 1)])
+def test_the_labels_of_a_batch_are_as_asked(name, different):
+    pictures = experiment.image_set(PHOTOS, 0)
+    rows = huang._labelled(pictures, huang.COMPOSITIONS[name], 3, 4)
+    assert len(rows.unique()) == 12
+    assert all(len(y.unique()) == different for y in pictures.labels[rows].view(3, 4))
+
+
+def test_operations_are_counted():
+    table, _ = huang.effort({"name": "digits"}, [{"name": "dense"}], [1, 2])
+    pixels, classes = 64, 10
+    assert table.forward.tolist() == [2 * pixels * classes, 4 * pixels * classes]
+    assert (table.step > table.gradient).all() and (table.gradient > table.forward).all()
