@@ -1,10 +1,12 @@
 """What a defense does to an update, worked out on tensors small enough to check."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from tiny import Shape, batch
 
-from lib import client, defenses, models
+from lib import attacks, client, data, defenses, models
 
 
 def grads(n=20_000):
@@ -204,3 +206,12 @@ def test_noise_sampling_rate_and_steps_reach_the_accountant():
     assert defenses.DPSGD(1.0, 0.0, 100).epsilon(50_000, 1) == float("inf")
     with pytest.raises(ValueError, match="examples"):
         spent(50, 10)
+
+
+def test_the_readmes_example_of_mixed_images(capsys):
+    text = (Path(defenses.__file__).parent / "README.md").read_text()
+    code = text.split("## Mixed images")[1].split("```python\n")[1].split("```")[0]
+    exec(code, {"attacks": attacks, "client": client, "defenses": defenses, "models": models,
+                "images": data.load("photos")})
+    shape, spent = capsys.readouterr().out.split("\n")[:2]
+    assert shape == "torch.Size([20, 3, 32, 32])" and 0 < float(spent) < 10
