@@ -328,7 +328,6 @@ fig2_table.round(1)
 # The first changes what is sent, the other two what is fed, so they compose. What a network is fed:
 
 # %%
-rng = runs.generator("shown", seed)
 pool = photos.clients(1, 24, seed=seed)
 hot = torch.nn.functional.one_hot(pool.labels[0], photos.num_classes).float()
 fed = {"image": pool.images[0]} | {f"{name} {k}": kind(k).encode(pool.images[0], hot, runs.generator("shown", seed))[0] for kind, name in ((defenses.MixUp, "MixUp"), (defenses.InstaHide, "InstaHide")) for k in (4, 6)}
@@ -362,7 +361,7 @@ def gallery(names, sizes, per, name):
 
 big = 16 if privacy["None", 16].stored() else 4
 gallery(FIRST, (1, big), 4, "fig3_reconstructions")
-caption("Under each reconstruction: PSNR, dB. Rows with MixUp or InstaHide show the decoded images. Batch size 32: see the table.", found(privacy["None", 1]))
+caption("Under each reconstruction: PSNR, dB. Rows with MixUp or InstaHide show the decoded images. Batch size 32: not computed.", found(privacy["None", 1]))
 
 # %%
 gallery(list(DEFENSES), (1,), 4, "fig7_reconstructions")
@@ -601,7 +600,7 @@ higher("combination", "abstract [read]: a combination is stronger than its parts
 higher("batch", f"table [recalled]: larger batches leak less (None, B = 1 against {big})", psnr_of("None"), psnr_of("None", big))
 cheap = [d for d in ("GradPrune 0.9", "MixUp 4") if d in reached]
 ledger.add("utility", "abstract [read]: minor utility loss (GradPrune 0.9 and MixUp 4 lose less than five points)", None if not cheap or "None" not in reached else bool(all(100 * (reached["None"].mean() - reached[d].mean()) < 5 for d in cheap)),
-           "accuracies of one seed; five points is our reading of minor", ", ".join(f"{d}: {100 * (reached[d].mean() - reached['None'].mean()):+.1f}" for d in cheap) or "not computed", len(cheap), stable=steady)
+           f"mean accuracies, seeds: {len(reached['None'])}; five points is our reading of minor", ", ".join(f"{d}: {100 * (reached[d].mean() - reached['None'].mean()):+.1f}" for d in cheap) or "not computed", len(cheap), stable=steady)
 higher("fades", "the authors [read]: a trained victim gives less away (fewest against most epochs)", fade_rows[fade_rows.epochs == trained_for[0]].PSNR, fade_rows[fade_rows.epochs == trained_for[-1]].PSNR)
 higher("masked", "ours: GradPrune 0.99 rests on the attacker not adapting (masked against plain)", mean_psnr(masked["GradPrune 0.99"]), mean_psnr(privacy["GradPrune 0.99", 1]))
 higher("decoding", "ours: MixUp 4 rests on secret keys (decoded against not)", mean_psnr(privacy["MixUp 4", 1], "decoded_psnr"), mean_psnr(privacy["MixUp 4", 1]))
