@@ -41,11 +41,12 @@ def dense(images, hidden=(), activation="sigmoid", init="default", scale=0.5, se
 
 
 def lenet(images, activation="sigmoid", init="uniform", scale=0.5, channels=12, kernel=5,
-          strides=True, seed=0) -> nn.Module:
+          strides=True, norm=None, seed=0) -> nn.Module:
     """The LeNet of the official DLG code: 5x5 convolutions of stride 2, 2, 1 and a dense layer.
 
     init: "uniform" U(-scale, scale) (the code's, scale 0.5), "normal" N(0, scale^2) or "default"
-    (PyTorch's own), for every weight and bias. `strides=False` keeps the resolution."""
+    (PyTorch's own), for every weight and bias. `strides=False` keeps the resolution. norm: one of
+    `NORMS` after every convolution (ours)."""
     C, H, W = images.shape
     s = 2 if strides else 1
     h, w = (math.ceil(math.ceil(n / s) / s) for n in (H, W))
@@ -55,7 +56,8 @@ def lenet(images, activation="sigmoid", init="uniform", scale=0.5, channels=12, 
     def build():
         layers = []
         for c, stride in ((C, s), (channels, s), (channels, 1)):
-            layers += [nn.Conv2d(c, channels, kernel, stride, kernel // 2), _activation(activation)]
+            layers += [nn.Conv2d(c, channels, kernel, stride, kernel // 2)]
+            layers += [*([_norm(norm)(channels)] if norm else []), _activation(activation)]
         return nn.Sequential(
             *layers, nn.Flatten(), nn.Linear(channels * h * w, images.num_classes))
 
@@ -110,18 +112,23 @@ NORMS = {  # of c channels; group: eight groups, or as many as divide c
     "group": lambda c: nn.GroupNorm(math.gcd(8, c), c)}
 
 
+def _norm(name: str) -> Callable:
+    if name not in NORMS:
+        raise ValueError(f"unknown norm {name!r}: one of {', '.join(NORMS)}")
+    return NORMS[name]
+
+
 def preact_resnet(images, width=64, norm="batch", blocks=(2, 2, 2, 2), seed=0) -> nn.Module:
     """Pre-activation ResNet-18 (He et al. 2016, "Identity mappings"), as Huang et al. 2021 attack
     it: a 3x3 stem with norm and ReLU, four stages of width x 1, 2, 4, 8, no norm before the dense
     layer, PyTorch's own initialisation.
 
     norm: "batch", "group" or "layer" (over channels and pixels), which keep no statistics."""
-    if norm not in NORMS:
-        raise ValueError(f"unknown norm {norm!r}: one of {', '.join(NORMS)}")
+    normalised = _norm(norm)
 
     def build():
         layers, c = [nn.Conv2d(images.shape[0], width, 3, padding=1, bias=False)], width
-        layers += [NORMS[norm](c), nn.ReLU()]
+        layers += [normalised(c), nn.ReLU()]
         for stage, count in enumerate(blocks):
             for i in range(count):
                 out = width * 2**stage

@@ -118,8 +118,16 @@ STATISTICS = {
     "exact, fixed": {"fixed_statistics": True, "attack": NOTHING}, "proxy, fixed": {"statistics": "proxy", "fixed_statistics": True, "attack": NOTHING},
     "client in eval mode": {"mode": "eval", "statistics": "inferred", "attack": NOTHING},
 }
-fig1 = {(name, B): sweep(f"fig1_{name}_b{B}", [case("quick", B=B, **more)] if (B == 1 and name != "proxy, fixed") or (B == 4 and name in ("exact", "inferred")) else [], [case("paper", B=B, **WIDE | {"attack": {"iterations": 2000} | more.get("attack", {})} | {k: v for k, v in more.items() if k != "attack"})], 60, "2,000 iterations of 10,000, n = 16", gpu=True)
+NORMALISED = LENET | {"norm": "batch"}
+
+
+def on(victim, more, B, **how):
+    return case("paper", B=B, **{"victim": victim, "statistics": "exact"} | more | {"attack": {"tv": 0.01, "bn": 0.005} | how.pop("attack", {}) | more.get("attack", {})} | how)
+
+
+fig1 = {(name, B): sweep(f"fig1_{name}_b{B}", [case("quick", B=B, **more)] if (B == 1 and name != "proxy, fixed") or (B == 4 and name in ("exact", "inferred")) else [], [on(NORMALISED, more, B, n=max(2 * B, 24))], 4, "LeNet with BatchNorm, 2,400 iterations, n = 24 or 32")
         for B in (1, 4, 16) for name, more in STATISTICS.items()}
+fig1_wide = {(name, B): sweep(f"fig1_wide_{name}_b{B}", [], [on(FULL, more, B, n=16, attack={"iterations": 2000, "tv": 0.1})], 60, "2,000 iterations of 10,000, n = 16", gpu=True) for B in (1, 4, 16) for name, more in STATISTICS.items()}
 
 # Figure 2: what is known of the labels, by the labels of the batch
 COMPOSITIONS = ("all different", "two labels", "all equal")
@@ -127,7 +135,7 @@ fig2 = {(of_batch, known): sweep(f"fig2_{of_batch}_{known}", *[[case(of, B={"qui
 
 # beyond: training, adaptive attackers, other victims, differential privacy
 EPOCHS = {"quick": (0, 2, 20), "paper": (0, 1, 2, 4, 8, 16)}
-fade = {e: sweep(f"fade_{e}", *[[case(of, train=TRAIN[of] | {"epochs": e} if e else None)] if e in EPOCHS[of] else [] for of in ("quick", "paper")], 3) for e in sorted({*EPOCHS["quick"], *EPOCHS["paper"]})}
+fade = {e: privacy["None", 1] if e == 2 else sweep(f"fade_{e}", *[[case(of, train=TRAIN[of] | {"epochs": e} if e else None)] if e in EPOCHS[of] else [] for of in ("quick", "paper")], 3) for e in sorted({*EPOCHS["quick"], *EPOCHS["paper"]})}
 masked = {name: sweep(f"masked_{name}", *[[case(of, name, attack={"masked": True})] for of in ("quick", "paper")], 3) for name in ("GradPrune 0.9", "GradPrune 0.99")}
 ONLY = {"statistics": "inferred", "attack": NOTHING}
 OTHERS = {"GroupNorm": SMALL | {"norm": "group"}, "ViT": {"name": "vit", "width": 32, "layers": 2, "seed": seed}}

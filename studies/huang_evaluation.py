@@ -34,8 +34,8 @@ def defended(images: dict, victim: dict, attack: dict, batch_size: int, clients:
     place); labels_right, the share of the batch's labels that were read right, as sets with
     repetition; seconds of the attack an image.
     Arrays: `truth`, `guesses` and where mixed `decoded` (images, C, H, W), uint8, of the first
-    `shown` clients, where they may be shown; with `record`, `path` (clients, T): mean PSNR of each
-    client at those iterations, matched."""
+    `shown` clients, six images at most, where they may be shown; with `record`, `path`
+    (clients, T): mean PSNR of each client at those iterations, matched."""
     pictures, B = image_set(images, seed), batch_size
     model = victims(pictures, victim, [0, 1], seed)
     if train:
@@ -82,9 +82,8 @@ def defended(images: dict, victim: dict, attack: dict, batch_size: int, clients:
         decoded = decoded.view_as(truth.images)
         scores = metrics.score(decoded, truth.images, match=False)
         table = table.assign(**{f"decoded_{m}": scores[m] for m in ("mse", "psnr", "ssim", "avd")})
-        arrays |= {"guesses": found[:some], "fed": fed[:some], "decoded": decoded[:some]} \
-            if some else {}
-    arrays = {n: as_bytes(t).reshape(-1, *t.shape[2:]) for n, t in arrays.items()}
+        arrays |= {"guesses": found[:some], "decoded": decoded[:some]} if some else {}
+    arrays = {n: as_bytes(t).reshape(-1, *t.shape[2:])[:6] for n, t in arrays.items()}
     if record:
         arrays["path"] = np.stack([
             metrics.score(guess.history.images[i][:, 0].cpu(), truth.images)
