@@ -1,5 +1,8 @@
 """What notebook 05 alone computes: attacks on defended clients, and what a step of one costs."""
 
+import itertools
+import time
+
 import numpy as np
 import pandas as pd
 import torch
@@ -107,6 +110,22 @@ def _labelled(pictures, label, clients: int, B: int) -> torch.Tensor:
               for c in range(pictures.num_classes)}
     return torch.tensor([next(unused[label(k, b, pictures.num_classes)])
                          for k in range(clients) for b in range(B)])
+
+
+def training_time(images: dict, victim: dict, defenses_: list, batch_size: int, repeats: int,
+                  first: int | None = None, seed: int = 0):
+    """Seconds of one epoch of training under each defense: a row a repeat and defense (its number).
+
+    The defenses take turns, so that what else the machine does meets all of them; on the first
+    `first` training images, or all. The first turn, which warms up, is left out."""
+    pictures, rows = image_set(images | {"split": "train"}, seed), []
+    pictures = pictures.subset(range(first)) if first else pictures
+    for turn, (i, one) in itertools.product(range(repeats + 1), enumerate(defenses_)):
+        model = victims(pictures, {"seed": seed} | victim, [0, 1], seed)
+        begin = time.perf_counter()
+        models.train(model, pictures, 1, batch_size, defense=composed(one), normalise=True)
+        rows.append({"repeat": turn, "defense": i, "seconds": time.perf_counter() - begin})
+    return pd.DataFrame(rows[len(defenses_):]), {}
 
 
 def effort(images: dict, victims_: list, batch_sizes: list, seed: int = 0):
