@@ -2,8 +2,9 @@
 
 A file imports only from floors below its own:
 
-6  experiment                        config -> rows, what every stored cell is made of
-5  attacks, generators               one preset a paper; generative priors
+7  experiment                        config -> rows, what every stored cell is made of
+6  generators                        generative priors, and one learned by attacks
+5  attacks                           one preset a paper
 4  engine, optimizers                K clients x R restarts as one traced, batched problem
 3  objectives, priors, labels, analytic
 2  client, defenses

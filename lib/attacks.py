@@ -10,7 +10,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 import torch
@@ -57,6 +57,33 @@ class Attack:
             raise ValueError("decay and box belong to Adam, in_turn to L-BFGS")
         if self.stop is not None and (adam or self.in_turn or not self.stop > 0):
             raise ValueError(f"stop is a positive objective, for L-BFGS, not {self.stop}")
+
+
+SPACES = {"x": "pixels", "z": "latents", "h": "an inner layer's activations", "w": "parameters"}
+
+
+@dataclass(frozen=True)
+class Generative(Attack):
+    """One stage of an attack through a generator, and the stage that goes on from its result."""
+
+    generator: nn.Module | None = None  # latents (B, *latent) -> images (B, C, H, W) in [0, 1]
+    latent: tuple = ()  # shape of one latent
+    search: str = "z"  # what is optimised, a letter of SPACES; all but z go on from a stage before
+    layer: int = 1  # for "h": the activations behind generator[:layer], a Sequential
+    copies: str = "image"  # for "w": parameters of every "image", of a "client", or one for "all"
+    then: "Generative | None" = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.labels == "joint":
+            raise ValueError("an attack through a generator needs labels granted, or a rule's")
+        if self.search not in SPACES or self.copies not in ("image", "client", "all"):
+            raise ValueError(f"unknown search {self.search!r} or copies {self.copies!r}: one of "
+                             f"{', '.join(SPACES)}; of image, client, all")
+        if self.search == "h" and not (isinstance(self.generator, nn.Sequential)
+                                       and 0 < self.layer < len(self.generator)):
+            raise ValueError("to search an inner layer the generator is a Sequential longer than "
+                             f"layer = {self.layer}")
 
 
 def dlg(iterations=300, lr=1.0, line_search=False, in_turn=False, relative=False, scale=1.0,
@@ -137,6 +164,46 @@ def huang(iterations=10_000, tv=0.1, bn=0.005, labels="joint", lr=0.1, signs=Fal
     return replace(attack, name="huang", priors=(*smooth, *attack.priors))
 
 
+RATES = {"x": 0.1, "z": 0.03, "h": 0.03, "w": 1e-3}  # w, z: the official code of GIAS
+
+
+def gias(generator: nn.Module, space="z/w", iterations=(1000, 5000), lr=None, tv=1e-6, bn=0.0,
+         latent_norm=0.0, labels="idlg", masked=False, layer=1, copies="image", latent=None) \
+        -> Generative:
+    """GIAS (Jeon et al. 2021): cosine, Adam with step decay; latents, then the generator's own
+    parameters, of which every image of the batch has a copy.
+
+    space: letters of `SPACES`, in the order of the stages. "z/w" is GIAS; "z", "z/x", "z/h" and "w"
+    (parameters alone, at latents drawn once) its relatives; "x" the baseline of the official code:
+    pixels from noise, without the signs that Inverting Gradients has. Where "x" follows "z" it has
+    signs and box. iterations: one number a stage (500 to 1,000 and 5,000 to 8,000 in the scripts);
+    lr likewise, or None for `RATES`. A stage goes on from the best state of the best restart; only
+    the first has restarts. tv, bn, masked: as `inverting_gradients`; latent_norm: weight of
+    |z| (`priors.norm`). latent: shape of one latent, where the generator has no attribute `latent`.
+    Generators: `lib.generators`, or any module; latents are drawn from N(0, 1).
+    ValueError for a space, a number of stages or a generator that does not fit."""
+    stages = space.split("/")
+    shape = latent or getattr(generator, "latent", None)
+    if not set(stages) <= set(SPACES) or "z" in stages[1:] or (stages[0] == "h"):
+        raise ValueError(f"space {space!r}: letters of {', '.join(SPACES)} with / between them; z "
+                         "comes first, h after another")
+    if len(iterations) < len(stages) or (lr is not None and len(lr) < len(stages)):
+        raise ValueError(f"space {space!r} has {len(stages)} stages: as many iterations (and lr)")
+    if shape is None and space != "x":
+        raise ValueError("latent=(...), the shape of one latent of this generator, is missing")
+    rates, attack = lr or [RATES[s] for s in stages], None
+    base = inverting_gradients(1, 1.0, tv, labels, bn=bn, masked=masked)
+    for i in reversed(range(len(stages))):
+        pixels = stages[i] == "x"
+        own = ((latent_norm, priors.norm),) if latent_norm and stages[i] == "z" else ()
+        attack = Generative(
+            "gias", base.objective, (*base.priors, *own), labels,
+            "signed_adam" if pixels and i else "adam", iterations[i], rates[i], decay=True,
+            normalise=True, box=pixels, generator=generator, latent=tuple(shape or ()),
+            search=stages[i], layer=layer, copies=copies, then=attack)
+    return attack
+
+
 def assumptions(attack: Attack) -> dict[str, str]:
     """What an attack takes for granted, read off its settings: one entry a thing that it needs.
 
@@ -145,6 +212,8 @@ def assumptions(attack: Attack) -> dict[str, str]:
     needs = {} if attack.labels == "joint" else {
         "labels": "granted, or read by " + attack.labels + " ("
                   + ", ".join(label_rules.RULES[attack.labels].needs) + ")"}
+    if getattr(attack, "search", "x") != "x" and getattr(attack.generator, "trained_on", "?"):
+        needs["prior data"] = "a generator of images like the client's"
     if any(getattr(prior, "reads_moments", False) for _, prior in attack.priors):
         needs["BatchNorm statistics"] = "exact or proxy, for clients in train mode"
     if attack.normalise:
@@ -200,7 +269,9 @@ class Reconstruction:
     `.losses` (iterations + 1, K, R), `.images` and `.label_logits` dicts iteration ->
     (K, R, B, ...). last (K, R, B, C, H, W): the last iterate of every restart, as the official
     codes report. evaluations (K, R): objective evaluations. seconds: of the iterations, without
-    the first tracing."""
+    the first tracing. variables (K, ...): what was optimised at the last iterate of the best
+    restart (images as they are fed, latents, parameters); latents (K, B, ...): of `images`, where
+    a generator made them."""
 
     images: Tensor
     labels: Tensor
@@ -210,6 +281,8 @@ class Reconstruction:
     last_labels: Tensor
     evaluations: Tensor
     seconds: float
+    variables: Tensor
+    latents: Tensor | None = None
 
     def __repr__(self) -> str:
         (K, R), loss = self.loss.shape, self.loss.amin(1)
@@ -229,8 +302,10 @@ def starts(update: SharedUpdate, attack: Attack, restarts=1, seed=0, first=0) \
     """Dummy images (K, R, B, C, H, W) ~ N(0, 1) in the optimised space, and label logits or None.
 
     Drawn on the CPU for each (seed, client, restart), so they depend on nothing else. `first` is
-    the number of the first client, where the update is a part of a longer sweep."""
-    shapes, drawn = (update.shape, (update.num_classes,)), []
+    the number of the first client, where the update is a part of a longer sweep. With a generator
+    latents take the images' place."""
+    pixels = not isinstance(attack, Generative) or attack.search == "x"
+    shapes, drawn = (update.shape if pixels else attack.latent, (update.num_classes,)), []
     for k, r in itertools.product(range(len(update)), range(restarts)):
         rng = run.generator("start", seed, first + k, r)
         drawn.append([torch.randn(update.batch_size, *shape, generator=rng) for shape in shapes])
@@ -241,16 +316,19 @@ def starts(update: SharedUpdate, attack: Attack, restarts=1, seed=0, first=0) \
 
 def reconstruct(update: SharedUpdate, attack: Attack, restarts: int = 1, seed: int = 0,
                 record: Iterable[int] = (), chunk: int | None = None,
-                start: tuple | None = None) -> Reconstruction:
+                start: "tuple | Reconstruction | None" = None) -> Reconstruction:
     """Attack K clients x R restarts at once and keep, for each client, the best restart.
 
     record: iterations whose dummy images and labels are kept in `.history` (0 is the start).
     chunk: clients at once (None: as many as memory allows; results do not depend on it).
-    start: images and label logits to start from, shaped as `starts` returns them.
+    start: images and label logits to start from, shaped as `starts` returns them; or a
+    reconstruction of the same update to go on from, with one restart.
     Errors: AssumptionError when the attack needs more than the threat model grants; ValueError
     for other bad input. Both come before any work."""
     if restarts < 1 or (chunk is not None and chunk < 1):
         raise ValueError("restarts and chunk must be at least 1")
+    if getattr(attack, "then", None):
+        return _stages(update, attack, restarts, seed, record, chunk, start)
     record = sorted(set(record))
     if record and not 0 <= record[0] <= record[-1] <= attack.iterations:
         raise ValueError(f"record iterations between 0 and {attack.iterations}")
@@ -260,15 +338,20 @@ def reconstruct(update: SharedUpdate, attack: Attack, restarts: int = 1, seed: i
             getattr(prior, "reads_moments", False) for _, prior in attack.priors):
         raise AssumptionError("a prior on BatchNorm statistics needs some to compare with: grant "
                               "ThreatModel(bn_statistics='proxy') or 'exact'")
+    if "prior data" in assumptions(attack) and update.threat.prior_data is None:
+        raise AssumptionError("a trained generator is knowledge of images like the client's: grant "
+                              "ThreatModel(prior_data='name of the set it was trained on')")
     run.current()  # ieee float32
-    x, z = start or starts(update, attack, restarts, seed)
-    lead = (len(update), restarts, update.batch_size)
-    given = x.shape, None if z is None else z.shape
-    if given[0] != (*lead, *update.shape) or given[1] not in (None, (*lead, update.num_classes)):
-        raise ValueError(f"a start is images {(*lead, *update.shape)} and label logits or None")
-    problems, fixed = _problems(update, attack, z)
+    x, z, latents = _begin(update, attack, restarts, seed, start)
+    problems, fixed, space = _problems(update, attack, z, latents)
+    lead = (len(update), restarts)
+    given = x.shape, None if z is None else z.shape[2:]
+    if given != ((*lead, *space.shape), problems.z_shape):
+        raise ValueError(f"a start is images {(*lead, *space.shape)} and label logits or None")
     flat, spent = problems.join(x, z), 0.0
-    if chunk is None and flat.device.type == "cpu":
+    if getattr(attack, "copies", None) == "all":
+        chunk = len(update)
+    elif chunk is None and flat.device.type == "cpu":
         chunk = max(1, _IMAGE_PIXELS_PER_CHUNK // x[0].numel())
 
     def one_chunk(clients: slice) -> engine.Outcome:
@@ -285,11 +368,108 @@ def reconstruct(update: SharedUpdate, attack: Attack, restarts: int = 1, seed: i
         return out
 
     out = engine.in_chunks(len(update), chunk, one_chunk)
-    return _finished(update, attack, problems, fixed, out, spent)
+    return _finished(update, attack, problems, space, fixed, out, spent, latents)
 
 
-def _problems(update: SharedUpdate, attack: Attack, z: Tensor | None):
-    """The engine's formula for this attack, and the labels that are not optimised (or None)."""
+def _stages(update, attack, restarts, seed, record, chunk, start) -> Reconstruction:
+    """Run a stage, and the next ones from its best restart: one reconstruction of all of them."""
+    n, rows = attack.iterations, torch.arange(len(update))
+    record = sorted(set(record))
+    a = reconstruct(update, replace(attack, then=None), restarts, seed,
+                    [i for i in record if i <= n], chunk, start)
+    b = reconstruct(update, attack.then, 1, seed, [i - n for i in record if i > n], chunk, a)
+    best = a.loss.argmin(1).cpu()
+    before = {i: t[rows, best][:, None] for i, t in a.history.images.items()}
+    losses = a.history.losses[:-1, rows, best][..., None]
+    history = History(torch.cat((losses, b.history.losses)), before | {
+        i + n: t for i, t in b.history.images.items()}, {})
+    spent = a.evaluations.sum(1, keepdim=True) + b.evaluations
+    return replace(b, history=history, evaluations=spent, seconds=a.seconds + b.seconds)
+
+
+def _begin(update, attack, restarts, seed, start) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Variables (K, R, ...) and label logits or None to start from, and the latents (K, B, ...)
+    that the stage keeps."""
+    if isinstance(start, tuple):
+        return *start, None
+    search, latents = getattr(attack, "search", "x"), getattr(start, "latents", None)
+    if search in "xz" and start is None:
+        return *starts(update, attack, restarts, seed), None
+    if restarts > 1:
+        raise ValueError("what goes on from one state has one restart")
+    if search == "z":
+        return latents[:, None], None, None
+    if search == "x":
+        x = client.to_input(start.images, False, attack.normalise, update.mean, update.std)
+        return x[:, None], None, latents
+    latents = starts(update, attack, 1, seed)[0][:, 0] if latents is None else latents
+    net = _generator(update, attack)
+    if search == "w":
+        flat = torch.cat([p.detach().flatten() for p in net.parameters()])
+        copies = update.batch_size if attack.copies == "image" else 1
+        return flat.expand(len(update), 1, copies, -1).clone(), None, latents
+    with torch.no_grad():
+        return net[: attack.layer](latents.flatten(0, 1)).unflatten(
+            0, (len(update), 1, update.batch_size)), None, latents
+
+
+def _generator(update: SharedUpdate, attack: "Generative") -> nn.Module:
+    return models.prepare(attack.generator).to(next(iter(update.gradients.values())))
+
+
+@dataclass
+class _Space:
+    """What an attack optimises: `shape` of one client's variables, and the images they stand for,
+    `image(x, state)`, with the tensors that it needs, of all clients and of each."""
+
+    shape: tuple
+    image: Callable = staticmethod(lambda x, state: x)
+    shared: dict = field(default_factory=dict)
+    own: dict = field(default_factory=dict)
+    key: tuple = ()
+
+
+def _space(update: SharedUpdate, attack: Attack, latents: Tensor | None) -> _Space:
+    search, B = getattr(attack, "search", "x"), update.batch_size
+    if search == "x":
+        return _Space((B, *update.shape))
+    net = _generator(update, attack)
+    names, sizes, shapes = zip(*((n, p.numel(), p.shape) for n, p in net.named_parameters()),
+                               strict=True)
+    shape, part = (B, *attack.latent), net
+    if search == "w":
+        shape = (B if attack.copies == "image" else 1, sum(sizes))
+    elif search == "h":
+        part = net[attack.layer :]
+        shape = (B, *net[: attack.layer](latents[0, :1]).shape[1:])
+    tensors = {n: t.detach() for n, t in (*part.named_parameters(), *part.named_buffers())}
+    own = {"latent": latents} if search == "w" else {}
+
+    def made(flat, z, state):  # by a generator of these parameters
+        each = {n: p.view(s) for n, p, s in zip(names, flat.split(sizes), shapes, strict=True)}
+        return models.call(net, named(state) | each, z)
+
+    def named(state):
+        return {n[2:]: t for n, t in state.items() if n.startswith("G ")}
+
+    def image(x, state):
+        if search == "w" and len(x) == 1:
+            out = made(x[0], state["latent"], state)
+        elif search == "w":
+            out = torch.func.vmap(lambda w, z: made(w, z[None], state)[0])(x, state["latent"])
+        else:
+            out = models.call(part, named(state), x)
+        return client.to_input(out, False, attack.normalise, state.get("mean"), state.get("std"))
+
+    shared = {"G " + n: t for n, t in tensors.items()}
+    if attack.normalise:
+        shared |= {"mean": update.mean.to(update.device), "std": update.std.to(update.device)}
+    return _Space(shape, image, shared, own, (search, attack.layer, engine.signature(net)))
+
+
+def _problems(update: SharedUpdate, attack: Attack, z: Tensor | None, latents: Tensor | None):
+    """The engine's formula for this attack, the labels that are not optimised (or None), and the
+    space of its variables."""
     base, stacked = models.architecture(update.model)
     params, buffers = client.tensors(update.model)
     f = client.update_function(base, update.protocol)
@@ -301,6 +481,8 @@ def _problems(update: SharedUpdate, attack: Attack, z: Tensor | None):
     (own if stacked else shared).update({"b " + n: b for n, b in buffers.items()})
     exact = {"b " + n: t for n, t in (update.statistics or {}).items()}
     own, shared = own | exact, {n: t for n, t in shared.items() if n not in exact}
+    space = _space(update, attack, latents)
+    own, shared = own | space.own, shared | space.shared
     convert = attack.normalise != update.protocol.normalise
     if convert:
         shared |= {"mean": update.mean.to(update.device), "std": update.std.to(update.device)}
@@ -313,8 +495,8 @@ def _problems(update: SharedUpdate, attack: Attack, z: Tensor | None):
 
     def fed(x, z, state):
         """What the client's model would be fed, and the targets."""
-        moments = state.get("mean"), state.get("std")
-        v = client.to_input(x, attack.normalise, update.protocol.normalise, *moments)
+        moments, images = (state.get("mean"), state.get("std")), space.image(x, state)
+        v = client.to_input(images, attack.normalise, update.protocol.normalise, *moments)
         return v, state["target"] if z is None else softmax(z, -1)
 
     def objective(x, z, shared, own):
@@ -326,18 +508,20 @@ def _problems(update: SharedUpdate, attack: Attack, z: Tensor | None):
         loss = attack.objective(dummy, named("g ", state))
         for weight, prior in attack.priors:
             seen = models.moments(base, named("p ", state) | named("b ", state), v) \
-                if getattr(prior, "reads_moments", False) else x
+                if getattr(prior, "reads_moments", False) else x if getattr(
+                    prior, "reads_variables", False) else space.image(x, state)
             loss = loss + weight * prior(seen)
         return loss
 
-    x_shape = (update.batch_size, *update.shape)
     one = {n: (t[0] if stacked else t) for n, t in {**params, **buffers}.items()}
-    flops = engine.forward_flops(lambda v: models.call(base, one, v), like.new_zeros(x_shape))
+    images = like.new_zeros(update.batch_size, *update.shape)
+    flops = engine.forward_flops(lambda v: models.call(base, one, v), images)
     key = (engine.signature(base), update.protocol, attack.objective, attack.priors, convert,
-           attack.normalise, stacked, tuple(own), tuple(shared))
+           attack.normalise, stacked, tuple(own), tuple(shared), space.key)
     z_shape = None if z is None else (update.batch_size, update.num_classes)
     rollout = _rollout(update, base, fed, distance, named)
-    return engine.Problems(objective, shared, own, x_shape, z_shape, key, flops, rollout), fixed
+    problems = engine.Problems(objective, shared, own, space.shape, z_shape, key, flops, rollout)
+    return problems, fixed, space
 
 
 def _rollout(update: SharedUpdate, base, fed, distance, named) -> engine.Rollout | None:
@@ -377,14 +561,22 @@ def _optimizer(update: SharedUpdate, attack: Attack, problems: engine.Problems) 
         ends = (torch.full(problems.x_shape, e, device=update.device) for e in (0.0, 1.0))
         box = [client.to_input(end, False, attack.normalise, update.mean, update.std).flatten()
                for end in ends]
-    settings = attack.optimizer == "signed_adam", attack.decay, box
+    settings = (attack.optimizer == "signed_adam", attack.decay, box,
+                getattr(attack, "copies", None) == "all")
     return lambda v: optimizers.Adam(v, attack.lr, attack.iterations, images, *settings)
 
 
-def _finished(update, attack, problems, fixed, out, seconds) -> Reconstruction:
+def _finished(update, attack, problems, space, fixed, out, seconds, latents) -> Reconstruction:
+    def one(x, own):
+        return space.image(x, problems.shared | own)
+
+    made = torch.func.vmap(torch.func.vmap(one, in_dims=(0, None)))  # of (K, R, ...) variables
+
+    @torch.no_grad()
     def read(v):
         """Images in the space of [0, 1], labels, label logits."""
         x, z = problems.split(v)
+        x = made(x, space.own) if space.key else x
         x = client.to_input(x, attack.normalise, False, update.mean, update.std)
         return x, z.argmax(-1) if fixed is None else fixed[:, None].expand(-1, v.shape[1], -1), z
 
@@ -395,8 +587,10 @@ def _finished(update, attack, problems, fixed, out, seconds) -> Reconstruction:
     states = {i: read(v) for i, v in out.states.items()}
     logits = {i: z for i, (_, _, z) in states.items() if fixed is None}
     history = History(out.losses, {i: x for i, (x, _, _) in states.items()}, logits)
+    if getattr(attack, "search", "x") == "z":
+        latents = problems.split(out.best[best])[0]
     return Reconstruction(images[best], labels[best], out.best_loss, history, last, last_labels,
-                          out.evaluations, seconds)
+                          out.evaluations, seconds, problems.split(out.last[best])[0], latents)
 
 
 def dummy_gradients(update: SharedUpdate, images: Tensor, logits: Tensor) -> dict[str, Tensor]:

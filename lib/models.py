@@ -37,7 +37,7 @@ def dense(images, hidden=(), activation="sigmoid", init="default", scale=0.5, se
             layers += [nn.Linear(a, b), _activation(activation)]
         return nn.Sequential(*layers, nn.Linear(widths[-1], images.num_classes))
 
-    return _seeded(build, seed, init, scale)
+    return seeded(build, seed, init, scale)
 
 
 def lenet(images, activation="sigmoid", init="uniform", scale=0.5, channels=12, kernel=5,
@@ -61,7 +61,7 @@ def lenet(images, activation="sigmoid", init="uniform", scale=0.5, channels=12, 
         return nn.Sequential(
             *layers, nn.Flatten(), nn.Linear(channels * h * w, images.num_classes))
 
-    return _seeded(build, seed, init, scale)
+    return seeded(build, seed, init, scale)
 
 
 def convnet(images, width=64, activation="relu", init="default", scale=0.5, seed=0) -> nn.Module:
@@ -80,7 +80,7 @@ def convnet(images, width=64, activation="relu", init="default", scale=0.5, seed
             c = out
         return nn.Sequential(*layers, nn.Flatten(), nn.Linear(c * h * w, images.num_classes))
 
-    return _seeded(build, seed, init, scale)
+    return seeded(build, seed, init, scale)
 
 
 def resnet(images, depth=20, width=16, activation="relu", strides=True, init="default", scale=0.5,
@@ -103,7 +103,7 @@ def resnet(images, depth=20, width=16, activation="relu", strides=True, init="de
             c = out
         return nn.Sequential(*layers, _SpatialMean(), nn.Linear(c, images.num_classes))
 
-    model = _seeded(build, seed, init, scale)
+    model = seeded(build, seed, init, scale)
     return _kaiming(model, seed) if init == "default" else model
 
 
@@ -136,7 +136,7 @@ def preact_resnet(images, width=64, norm="batch", blocks=(2, 2, 2, 2), seed=0) -
                 c = out
         return nn.Sequential(*layers, _SpatialMean(), nn.Linear(c, images.num_classes))
 
-    return _seeded(build, seed, "default", 0)
+    return seeded(build, seed, "default", 0)
 
 
 class _PreActBlock(nn.Module):
@@ -161,7 +161,7 @@ def vit(images, patch=4, width=64, layers=4, heads=4, seed=0) -> nn.Module:
     if H % patch or W % patch:
         raise ValueError(f"patches of {patch}x{patch} do not tile images of {H}x{W}")
     tokens = (H // patch) * (W // patch)
-    return _seeded(lambda: _ViT(C, patch, tokens, width, layers, heads, images.num_classes),
+    return seeded(lambda: _ViT(C, patch, tokens, width, layers, heads, images.num_classes),
                    seed, "default", 0)
 
 
@@ -200,7 +200,7 @@ def imagenet_resnet(images, depth=18, width=64, stem="cifar", pretrained=False, 
         raise ValueError("torchvision's network has width 64; its weights need stem='imagenet'")
     if stem == "imagenet":
         build = getattr(torchvision.models, f"resnet{depth}")
-        model = _seeded(lambda: build(num_classes=images.num_classes), seed, "default", 0)
+        model = seeded(lambda: build(num_classes=images.num_classes), seed, "default", 0)
         if pretrained:
             if not (file := pretrained_file(depth)).is_file():
                 raise FileNotFoundError(f"no {file}; `make weights` gets it")
@@ -222,7 +222,7 @@ def imagenet_resnet(images, depth=18, width=64, stem="cifar", pretrained=False, 
                 c = out * block.expansion
         return nn.Sequential(*layers, _SpatialMean(), nn.Linear(c, images.num_classes))
 
-    return _kaiming(_seeded(build, seed, "default", 0), seed)
+    return _kaiming(seeded(build, seed, "default", 0), seed)
 
 
 def pretrained_url(depth: int) -> str:
@@ -272,7 +272,7 @@ def _activation(name: str) -> nn.Module:
     return ACTIVATIONS[name]()
 
 
-def _seeded(build: Callable[[], nn.Module], seed: int, init: str, scale: float) -> nn.Module:
+def seeded(build: Callable[[], nn.Module], seed: int, init="default", scale=0.0) -> nn.Module:
     """Build with PyTorch's own draws under `seed`, then redraw every weight and bias if asked."""
     if init not in INITIALISATIONS:
         raise ValueError(f"unknown init {init!r}: one of {', '.join(INITIALISATIONS)}")
@@ -315,7 +315,7 @@ def train(model, images, epochs=10, batch_size=64, lr=0.1, momentum=0.9, seed=0,
     if singles and any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules()):
         raise ValueError("with BatchNorm no image has a gradient of its own: take another norm")
     device = next(model.parameters()).device
-    file = None if cache is None or defense or watch or loss or same_label > 1 else _weights_file(
+    file = None if cache is None or defense or watch or loss or same_label > 1 else weights_file(
         Path(cache), model, images, [*settings, device.type])
     if file is not None and file.is_file():
         model.load_state_dict(torch.load(file, weights_only=True, map_location=device))
@@ -357,10 +357,7 @@ def train(model, images, epochs=10, batch_size=64, lr=0.1, momentum=0.9, seed=0,
             schedule.step()
         watch(epoch, model.eval())
     if file is not None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_suffix(f".{os.getpid()}")
-        torch.save(model.state_dict(), partial)
-        os.replace(partial, file)
+        save_weights(model, file)
     return model.eval()
 
 
@@ -374,11 +371,20 @@ def _dealt(labels: Tensor, same_label: int, rng: torch.Generator) -> Tensor:
     return groups[torch.randperm(len(groups), generator=rng)].flatten()
 
 
-def _weights_file(folder: Path, model: nn.Module, images, settings: list) -> Path:
+def weights_file(folder: Path, model: nn.Module, images, settings: list) -> Path:
+    """Where weights trained from `model` as it is now, on `images`, with `settings` are kept."""
     digest = hashlib.sha256(json.dumps([str(model), images.name, settings]).encode())
     for t in (*model.state_dict().values(), images.images, images.labels, images.mean, images.std):
         digest.update(t.detach().cpu().contiguous().numpy().tobytes())
     return folder / f"{digest.hexdigest()[:16]}.pt"
+
+
+def save_weights(model: nn.Module, file: Path) -> None:
+    """Write a model's weights so that no half of a file is ever found."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_suffix(f".{os.getpid()}")
+    torch.save(model.state_dict(), partial)
+    os.replace(partial, file)
 
 
 def _of_each(model, named, x, target, criterion) -> dict[str, Tensor]:

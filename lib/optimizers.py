@@ -16,10 +16,11 @@ class Adam:
 
     As in Inverting Gradients: the image's gradient is replaced by its sign *before* the moments;
     the step is multiplied by 0.1 at 3/8, 5/8 and 7/8 of the iterations; after each step the image
-    is projected to the box. Sign and box touch only the first `images` variables of a problem."""
+    is projected to the box. Sign and box touch only the first `images` variables of a problem.
+    tied: all problems are one, of the mean objective, and start from one state."""
 
-    def __init__(self, v, lr, iterations, images, signed=False, decay=False, box=None):
-        self.v, self.lr, self.images, self.signed = v, lr, images, signed
+    def __init__(self, v, lr, iterations, images, signed=False, decay=False, box=None, tied=False):
+        self.v, self.lr, self.images, self.signed, self.tied = v, lr, images, signed, tied
         self.box = box  # (low, high), each (images,) or None
         self.milestones = [int(iterations // m) for m in MILESTONES] if decay else []
         self.m, self.s = torch.zeros_like(v), torch.zeros_like(v)
@@ -36,6 +37,8 @@ class Adam:
 
     def advance(self, evaluate) -> Tensor:
         loss, g = evaluate(self.v)
+        if self.tied:
+            g = g.mean((0, 1), keepdim=True).expand_as(g)
         if self.signed:
             g[..., : self.images].sign_()
         self.m.lerp_(g, 0.1)

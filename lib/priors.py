@@ -1,7 +1,8 @@
 """Regularisers on the dummy images. Floor 3.
 
 A prior is any callable (x (B, C, H, W)) -> scalar, in the space the attack optimises. One with the
-attribute `reads_moments` is given `models.moments` of the dummy batch instead.
+attribute `reads_moments` is given `models.moments` of the dummy batch instead, one with
+`reads_variables` what the attack optimises, where that is not the images.
 """
 
 import torch
@@ -29,6 +30,15 @@ def orthogonality(x: Tensor) -> Tensor:
     unit = flat / flat.square().sum(1, keepdim=True).clamp_min(1e-12).sqrt()
     squares = (unit @ unit.mT).square()
     return (squares * (1 - torch.eye(len(x)).to(x))).sum() / max(1, len(x) * (len(x) - 1))
+
+
+def norm(variables: Tensor) -> Tensor:
+    """The Euclidean norm of what the attack optimises, of latents for instance (Jeon et al. 2021,
+    code: z_norm)."""
+    return vector_norm(variables)
+
+
+norm.reads_variables = True
 
 
 def batch_norm(moments: list[tuple[Tensor, ...]]) -> Tensor:

@@ -368,14 +368,16 @@ def decide_fewer(a, b) -> tuple[bool | None, str]:
     return verdict, f"{p:.0%} against {q:.0%}; difference {100 * (p - q):+.0f} {interval}"
 
 
-def decide_greater(a, b) -> tuple[bool | None, str]:
-    """Is the mean of a above that of b? None where Welch's two-sided p is 0.05 or more, or a sample
-    has fewer than two values; and both means, standard deviations and p as text."""
+def decide_greater(a, b, paired=False, level=0.05) -> tuple[bool | None, str]:
+    """Is the mean of a above that of b? None where the two-sided p of a t-test is `level` or more,
+    or a sample has fewer than two values; and both means, standard deviations and p as text.
+
+    Welch's test; paired: Student's, of the differences a_i - b_i."""
     a, b = np.asarray(a, float), np.asarray(b, float)
     if min(len(a), len(b)) < 2:
         return None, "fewer than two values"
     with warnings.catch_warnings():  # where a sample is constant
         warnings.simplefilter("ignore", RuntimeWarning)
-        p = stats.ttest_ind(a, b, equal_var=False).pvalue
+        p = (stats.ttest_rel(a, b) if paired else stats.ttest_ind(a, b, equal_var=False)).pvalue
     means = " against ".join(f"{x.mean():.3g} ± {x.std(ddof=1):.2g}" for x in (a, b))
-    return bool(a.mean() > b.mean()) if p < 0.05 else None, f"{means}, p = {p:.1g}"
+    return bool(a.mean() > b.mean()) if p < level else None, f"{means}, p = {p:.1g}"

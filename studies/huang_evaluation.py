@@ -20,13 +20,15 @@ COMPOSITIONS = {  # the label of image b of client k, of C classes
 def defended(images: dict, victim: dict, attack: dict, batch_size: int, clients: int, seed: int,
              defense: list | None = None, train: dict | None = None, mode: str = "train",
              statistics: str = "exact", labels: str = "known", fixed_statistics: bool = False,
-             labels_of_batch: str | None = None, record: list[int] | None = None, shown: int = 0):
+             labels_of_batch: str | None = None, record: list[int] | None = None, shown: int = 0,
+             draws: int = 1):
     """Attack clients under a defense, all of one victim: a row an image.
 
     Private images: the official code's attack set (Huang et al. 2021): the first images of every
     class of the split, in the set's order, dealt in turn; or with labels_of_batch those that
-    COMPOSITIONS names. A defense that mixes takes the partners from all clients' images, one epoch
-    of encodings. victim, train: as in `experiment.attack`; the victim has a "seed". statistics,
+    COMPOSITIONS names. A defense that mixes takes the partners from all clients' images; draws:
+    epochs of encodings, all of which are attacked and decoded together (the other columns are of
+    the first). victim, train: as in `experiment.attack`; the victim has a "seed". statistics,
     labels: what the threat model grants; with labels "unknown" the attack optimises them.
     fixed_statistics: `attacks.as_if_eval`. The scores are of the last iterate, as that code's.
 
@@ -49,10 +51,7 @@ def defended(images: dict, victim: dict, attack: dict, batch_size: int, clients:
     truth = pictures.clients(clients, B, indices=rows)
     own = composed(defense, batch_size=B)
     mixes = any(hasattr(d, "keys") for d in own or ())
-    held = truth
-    if mixes:  # each client holds everybody's images, its own first
-        pool = torch.stack([rows.roll(-k * B) for k in range(clients)])
-        held = pictures.clients(clients, clients * B, indices=pool)
+    held = _everybodys(pictures, rows, clients, B) if mixes else truth
     protocol = client.Protocol(mode=mode, normalise=True)
     granted = client.ThreatModel(labels=labels, bn_statistics=statistics, mixing_keys=mixes)
     update = client.share(model, held, protocol, own, granted, seed)
@@ -77,11 +76,18 @@ def defended(images: dict, victim: dict, attack: dict, batch_size: int, clients:
     if mixes:
         fed = client.drawn(held, own, seed).images
         table["encoding_psnr"] = metrics.psnr(found, fed).flatten().numpy()
-        chosen, weights = (t.flatten(0, 1) for t in update.keys)
         shift = B * torch.arange(clients).repeat_interleave(B)[:, None]
-        keys = (chosen + shift) % (clients * B), weights
+        recovered, chosen, weights = [found.flatten(0, 1)], [], []
+        for draw in range(draws):
+            if draw:
+                update = client.share(model, held, protocol, own, granted, seed + draw)
+                again = attacks.reconstruct(update, named(ATTACKS, attack), seed=seed + draw)
+                recovered.append(again.last[:, 0].cpu().flatten(0, 1))
+            chosen.append((update.keys[0].flatten(0, 1) + shift) % (clients * B))
+            weights.append(update.keys[1].flatten(0, 1))
         flipped = any(type(d).__name__ == "InstaHide" for d in own)
-        decoded = attacks.decode(found.flatten(0, 1), keys, clients * B, flipped)
+        keys = torch.cat(chosen), torch.cat(weights)
+        decoded = attacks.decode(torch.cat(recovered), keys, clients * B, flipped)
         decoded = decoded.view_as(truth.images)
         scores = metrics.score(decoded, truth.images, match=False)
         table = table.assign(**{f"decoded_{m}": scores[m] for m in ("mse", "psnr", "ssim", "avd")})
@@ -93,6 +99,33 @@ def defended(images: dict, victim: dict, attack: dict, batch_size: int, clients:
             .groupby("client").psnr.mean().to_numpy() for i in record], 1).astype(np.float32)
     floats = table.select_dtypes("float").columns
     return table.astype(dict.fromkeys(floats, "float32")), arrays
+
+
+def baselines(images: dict, clients: int, seed: int, mixing: list):
+    """What guesses score that no attack made: a row a guess and image of the attack set (B = 1).
+
+    Mid-grey; uniform noise; the image's own mean colour; its best encoding, exactly recovered, for
+    each defense of `mixing`. No reconstruction below the first says anything."""
+    pictures = image_set(images, seed)
+    rows = _attack_set(pictures, clients)
+    truth, tables = pictures.clients(clients, 1, indices=rows), []
+    x = truth.images
+    guesses = {"mid-grey": torch.full_like(x, 0.5),
+               "uniform noise": torch.rand(x.shape, generator=run.generator("noise", seed)),
+               "own mean colour": x.mean((-2, -1), keepdim=True).expand_as(x)}
+    held = _everybodys(pictures, rows, clients, 1)
+    for one in mixing:
+        own = composed([one], batch_size=1)
+        guesses[f"exact encoding, {one['name']} {one['k']}"] = client.drawn(held, own, seed).images
+    for name, guess in guesses.items():
+        tables.append(metrics.score(guess, x, match=False).assign(guess=name))
+    return pd.concat(tables, ignore_index=True), {}
+
+
+def _everybodys(pictures, rows, clients: int, B: int):
+    """A batch in which each client holds all clients' images, its own first."""
+    pool = torch.stack([rows.roll(-k * B) for k in range(clients)])
+    return pictures.clients(clients, clients * B, indices=pool)
 
 
 def _attack_set(pictures, count: int) -> torch.Tensor:

@@ -19,7 +19,7 @@ SOURCES = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.py"))
 LIB = sorted((ROOT / "lib").glob("*.py"))
 FLOORS = [{"__init__", "run", "results", "plots"}, {"models", "data", "metrics"},
           {"client", "defenses"}, {"objectives", "priors", "labels", "analytic"},
-          {"engine", "optimizers"}, {"attacks", "generators"}, {"experiment"}]
+          {"engine", "optimizers"}, {"attacks"}, {"generators"}, {"experiment"}]
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)

@@ -365,6 +365,10 @@ def test_means_are_told_apart_only_where_they_differ():
     assert results.decide_greater(b, a)[0] is True and results.decide_greater(a, b)[0] is False
     assert results.decide_greater(a, [0.5, 1.0, 1.6])[0] is None
     assert results.decide_greater([1.0], b)[0] is None
+    near = [1.1, 5.1, 2.2, 9.1]
+    assert results.decide_greater(near, [1, 5, 2, 9])[0] is None
+    assert results.decide_greater(near, [1, 5, 2, 9], paired=True)[0] is True
+    assert results.decide_greater(near, [1, 5, 2, 9], paired=True, level=1e-6)[0] is None
 
 
 def test_wilsons_interval_is_scipys_and_takes_fractions():

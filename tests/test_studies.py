@@ -156,9 +156,10 @@ def test_encodings_are_decoded_with_the_keys_of_the_pool():
     mixed = [{"name": "mixup", "k": 2}]
     kept = {}
 
-    def perfect(update, attack, seed, record):
+    def perfect(update, attack, seed, record=()):
         own = experiment.composed(mixed, batch_size=2)
         fed = client.drawn(kept["held"], own, seed).images
+        kept["draws"] = kept.get("draws", 0) + 1
         return SimpleNamespace(last=fed[:, None], last_labels=update.labels[:, None], seconds=0.0)
 
     real, share = huang.attacks.reconstruct, huang.client.share
@@ -167,10 +168,22 @@ def test_encodings_are_decoded_with_the_keys_of_the_pool():
         huang.client.share = lambda model, held, *rest: (kept.update(held=held),
                                                          share(model, held, *rest))[1]
         table, _ = defended(PHOTOS, PREACT, HUANG, 2, 8, 0, mixed)
+        more, _ = defended(PHOTOS, PREACT, HUANG, 2, 8, 0, mixed, draws=4)
     finally:
         huang.attacks.reconstruct, huang.client.share = real, share
     assert table.encoding_psnr.min() > 60
     assert table.decoded_psnr.median() > 20 > table.psnr.median()
+    assert kept["draws"] == 5 and more.decoded_psnr.min() > table.decoded_psnr.min()
+    assert more.encoding_psnr.equals(table.encoding_psnr)
+
+
+def test_baselines_are_what_they_say():
+    mixing = [{"name": "mixup", "k": 2}, {"name": "instahide", "k": 2}]
+    table, _ = huang.baselines(PHOTOS, 8, 0, mixing)
+    mean = table.groupby("guess").psnr.mean()
+    assert table.guess.value_counts().eq(8).all() and len(mean) == 5
+    assert mean["own mean colour"] > mean["mid-grey"] > mean["uniform noise"]
+    assert mean["exact encoding, mixup 2"] > mean["exact encoding, instahide 2"]
 
 
 @pytest.mark.parametrize(("name", "different"), [
