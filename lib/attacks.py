@@ -390,9 +390,11 @@ def _stages(update, attack, restarts, seed, record, chunk, start) -> Reconstruct
 def _begin(update, attack, restarts, seed, start) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """Variables (K, R, ...) and label logits or None to start from, and the latents (K, B, ...)
     that the stage keeps."""
-    if isinstance(start, tuple):
-        return *start, None
     search, latents = getattr(attack, "search", "x"), getattr(start, "latents", None)
+    if isinstance(start, tuple):
+        if search in "hw":
+            raise ValueError(f"to search {SPACES[search]} start from a reconstruction, or nothing")
+        return *start, None
     if search in "xz" and start is None:
         return *starts(update, attack, restarts, seed), None
     if restarts > 1:

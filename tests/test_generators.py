@@ -201,8 +201,9 @@ def test_bad_spaces_are_one_clear_error(digits, generator):
                   lambda: attacks.gias(generator, "z/h", layer=99),
                   lambda: attacks.gias(generator, copies="some"),
                   lambda: attacks.reconstruct(update, attacks.gias(generator, "w", (1,)), 2),
-                  lambda: attacks.reconstruct(update, attacks.gias(generator, "z", (1,)),
-                                              start=(torch.zeros(1, 1, 2), None))):
+                  *(lambda space=space: attacks.reconstruct(
+                      update, attacks.gias(generator, space, (1,)),
+                      start=(torch.zeros(1, 1, 2), None)) for space in "zw")):
         with pytest.raises(ValueError):
             wrong()
 

@@ -110,7 +110,7 @@ def code_lines(file) -> set:
 
 
 def test_lib_is_thin():
-    assert sum(len(code_lines(file)) for file in LIB) <= 3100
+    assert sum(len(code_lines(file)) for file in LIB) <= 3350
     lines = [(file.name, line) for file in LIB for line in file.read_text().splitlines()]
     assert not [(name, line) for name, line in lines if len(line) > 100]
 

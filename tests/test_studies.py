@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from lib import client, experiment
+from lib import client, data, experiment
+from studies import gias
 from studies import huang_evaluation as huang
 from studies.dlg import information, sentences
 from studies.huang_evaluation import defended
@@ -200,3 +201,40 @@ def test_operations_are_counted():
     pixels, classes = 64, 10
     assert table.forward.tolist() == [2 * pixels * classes, 4 * pixels * classes]
     assert (table.step > table.gradient).all() and (table.gradient > table.forward).all()
+
+
+GAN = {"images": DIGITS, "latent": 8, "width": 2, "train": {"steps": 3, "width": 2}}
+
+
+def test_search_spaces_share_the_latent_stage():
+    victim = {"name": "dense", "hidden": [16], "seed": 0}
+    its = {"z": 4, "w": 3, "x": 2, "signed x": 5}
+    table, arrays = gias.searched(DIGITS, victim, GAN, ["signed x", "z", "z/w", "z/x"], its, 2, 3,
+                                  0, restarts=2, record=3, shown=4)
+    assert table.space.value_counts().to_dict() == dict.fromkeys(
+        ["signed x", "z", "z/w", "z/x"], 6)
+    assert arrays["at z/w"].tolist() == [0, 2, 4, 4, 6, 7]
+    np.testing.assert_array_equal(arrays["psnr z/w"][:, :3], arrays["psnr z"])
+    np.testing.assert_allclose(arrays["losses z/x"][:, :3], arrays["losses z"], rtol=1e-5)
+    assert arrays["guesses z/w"].shape == arrays["truth"].shape == (4, 1, 8, 8)
+    each = table.pivot(index=["client", "image"], columns="space", values="objective")
+    assert (each["z/w"] <= each["z"] + 1e-6).all() and table.seconds.gt(0).all()
+
+
+def test_a_generators_worth_is_measured_on_images_it_never_saw():
+    table, arrays = gias.worth(GAN, 5)
+    assert arrays["samples"].shape == arrays["nearest"].shape == (5, 1, 8, 8)
+    assert len(table) == 1 and table.images.iloc[0] == 1400
+    known = data.load("digits", split="train").images.numpy()
+    assert all((known == one).all((1, 2, 3)).any() for one in arrays["nearest"])
+
+
+def test_learning_from_gradients_is_tested_on_other_images():
+    victim = {"name": "dense", "hidden": [16], "seed": 0}
+    test = {"spaces": ["z"], "iterations": {"z": 3}, "batch_size": 1, "clients": 2}
+    untrained = {k: v for k, v in GAN.items() if k != "train"}
+    table, arrays = gias.from_gradients(DIGITS, victim, untrained, 2, 3, [3, 3], 1e-2, [1, 2],
+                                        test)
+    assert arrays["samples"].shape == (3, 8, 1, 8, 8)
+    assert (arrays["samples"][0] != arrays["samples"][2]).any()
+    assert table.prior.value_counts().to_dict() == {"untrained": 2, "learned from gradients": 2}
