@@ -184,6 +184,9 @@ def test_baselines_are_what_they_say():
     mean = table.groupby("guess").psnr.mean()
     assert table.guess.value_counts().eq(8).all() and len(mean) == 5
     assert mean["own mean colour"] > mean["mid-grey"] > mean["uniform noise"]
+    assert table.nearest_psnr.isna().all()
+    more, _ = huang.baselines(PHOTOS, 20, 0, [])
+    assert (more.nearest_psnr >= more.psnr - 1e-3).sum() == 16 * 3
     assert mean["exact encoding, mixup 2"] > mean["exact encoding, instahide 2"]
 
 
