@@ -274,7 +274,7 @@ def lbfgs_own_work(quick, device, K=16, full=6):
     setting = set_up(case, K, device)
     attack = preset(case, steps)
     images, logits = attacks.starts(setting.update, attack, 1, 0)
-    problems, _ = attacks._problems(setting.update, attack, logits)
+    problems, *_ = attacks._problems(setting.update, attack, logits, None)
     start = problems.join(images, logits)
     evaluate = engine.evaluator(problems, K, 1, start.device)
     optimizer = attacks._optimizer(setting.update, attack, problems)(start.clone())

@@ -18,7 +18,7 @@ def problem(attack, K=3, R=1, B=1, build=models.lenet, **share):
     b = batch(K=K, B=B, dtype=torch.float64)
     update = update_of(build(Shape()), b, **share)
     x, z = attacks.starts(update, attack, R, seed=0)
-    problems, _ = attacks._problems(update, attack, z)
+    problems, *_ = attacks._problems(update, attack, z, None)
     return problems, problems.join(x, z)
 
 
@@ -233,7 +233,7 @@ def test_graphs_are_not_shared_by_models_that_look_alike():
     for scale, order in ((1.0, orders[0]), (2.0, orders[0]), (1.0, orders[1])):
         update = update_of(Scaled(scale, order), b)
         x, z = attacks.starts(update, attack)
-        problems, _ = attacks._problems(update, attack, z)
+        problems, *_ = attacks._problems(update, attack, z, None)
         loss, _ = engine.evaluator(problems, 2, 1, x.device)(problems.join(x, z))
         for k in range(2):
             own = {n: t[k] for n, t in problems.own.items()}
@@ -333,7 +333,7 @@ def test_local_steps_one_at_a_time_equal_one_graph(monkeypatch, labels, R, epoch
     found = []
     for steps in (2 * epochs, 2 * epochs - 1):  # all in one graph, one at a time
         monkeypatch.setattr(attacks, "UNROLLED_STEPS", steps)
-        problems, _ = attacks._problems(u, attack, z)
+        problems, *_ = attacks._problems(u, attack, z, None)
         assert (problems.rollout is None) == (steps == 2 * epochs)
         if alone and problems.rollout:
             monkeypatch.setattr(engine, "ONE_BY_ONE_FLOPS", 0)
