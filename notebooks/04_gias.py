@@ -30,7 +30,7 @@
 #
 # **Marks.** The paper's text was not at hand, and *no number of it is known*: claims are orderings. Settings are *[read]* in the official code or in captions; *[quoted]* numbers are a third party's; *[inferred]* is our conclusion.
 #
-# **Words.** *Generator* $G_w$: from latents $z \sim N(0, 1)$ to images, with parameters $w$. *Search space*: what the attacker moves. GI-x: pixels; GI-z: latents; GI-w: parameters, at latents drawn once; GI-h: the activations behind the generator's first layer (an intermediate layer); GI-z/w: latents, then parameters (**GIAS**); GI-z/x and GI-z/h likewise.
+# **Words.** *Generator* $G_w$: from latents $z \sim N(0, 1)$ to images, with parameters $w$. *Search space*: what the attacker moves. GI-x: pixels; GI-z: latents; GI-w: parameters, at latents drawn once; GI-h: the activations behind the generator's first layer (an intermediate layer); GI-z/w: latents, then parameters (**GIAS**); GI-z/x (with signs, at the full rate) and GI-z/h likewise.
 # *Victim*: the network whose gradient is attacked. *PSNR* in dB, *SSIM*, *AVD*: see notebooks 01 and 06.
 
 # %% tags=["parameters"]
@@ -203,23 +203,23 @@ caption("PSNR in dB, mean over images with its standard deviation; best of a bat
 table.round(3)
 
 # %%
-shown = [SIGNED, "x", "z", "z/x", "z/h", "z/w"]
+shown = [SIGNED, "x", "z", "z/x", "z/h", "w", "z/w"]
 sheet = np.stack([c.arrays["truth"]] + [c.arrays[f"guesses {s}"] for s in shown], 1)
 score = {s: t.psnr.to_numpy() for s, t in c.table.groupby("space")}
 fig = plots.sheet(sheet / 255, column_labels=["private", "signed x", *(f"GI-{s}" for s in shown[1:])], notes=[["", *(f"{score[s][i]:.1f}" for s in shown)] for i in range(len(sheet))], width=0.8)
 results.save_figure(fig, "fig1_pictures")
-caption("One batch; under each picture its PSNR in dB.", c)
+caption("The first client's batch (GIAS's best here: its mean lead is half as large); under each picture its PSNR in dB.", c)
 
 # %%
 fig, axes = plots.axes(2, height=0.5)
-for i, s in enumerate(["x", SIGNED, "z", "z/x", "z/h", "z/w"]):
+for i, s in enumerate(["x", SIGNED, "z/x", "z/h", "w", "z/w"]):
     at = c.arrays[f"at {s}"]
     for ax, what in zip(axes, ("losses", "psnr"), strict=True):
         ax.plot(at, np.median(c.arrays[f"{what} {s}"], 0), color=f"C{i}", ls=["-", "--", "-.", ":", "-", "--"][i], lw=1.2, label="signed x" if s == SIGNED else f"GI-{s}")
 axes[0].set(yscale="log", ylabel="objective", xlabel="iterations"), axes[1].set(ylabel="PSNR, dB", xlabel="iterations")
 fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncol=6)
 results.save_figure(fig, "spaces_along")
-caption("Median over the clients. Spaces that begin with z share their first part.", c)
+caption("Median over the clients; the objective with its total variation. Spaces that begin with z share their first part, which is GI-z.", c)
 
 # %% [markdown]
 # ## With and without BatchNorm statistics
@@ -236,7 +236,7 @@ with_statistics.round(2) if rows else Markdown(f"*{NOT_YET}*")
 # %% [markdown]
 # ## Difficulty
 #
-# Larger batches, pruned gradients (both attackers look only at what is left), noise, larger images. Where the gradient says less, a prior should matter more.
+# Larger batches, pruned gradients (both attackers look only at what is left), noise, larger images. Where the gradient says less, a prior should matter more. On digits of 8x8 the gradient says so much that pixels win, until nine tenths of it are cut.
 
 # %%
 def curve(cells):
@@ -270,7 +270,7 @@ quoted
 # %% [markdown]
 # ## When the prior misleads
 #
-# Give the generator's attacker images that its generator cannot make. Pixels do not care; the prior answers with a confident picture of its own world. Does the objective tell the attacker so?
+# Give the generator's attacker images that its generator cannot make. Pixels do not care; the latents can only find pictures of the prior's own world, and the parameters have to break it. Does the objective tell the attacker so?
 
 # %%
 both = {who: c for who, s in strange.items() if (c := found(s)) is not None}
@@ -284,7 +284,7 @@ told = pd.DataFrame([{"private images": "like the prior's" if who == "its own" e
 results.save_table(told, "strange")
 objective = {who: c.table[c.table.space == "z/w"].objective.to_numpy() for who, c in both.items()}
 higher_than = (objective["others"][:, None] > objective["its own"][None]).mean()
-display(Markdown(f"*The objective of GIAS is higher on strange images in {higher_than:.0%} of the pairs (50 %: it does not tell).*"))
+display(Markdown(f"*The objective of GIAS is higher on strange images in {higher_than:.0%} of the pairs (50 %: it does not tell). An attacker who also runs the pixels sees it on a single gradient: there the two objectives are alike on the prior's own images, and far apart on strange ones (table).*"))
 told.round(4)
 
 # %% [markdown]
@@ -297,7 +297,7 @@ c = found(giml)
 rounds = c.config[0]["rounds"]
 fig = plots.sheet(c.arrays["samples"] / 255, [f"{i}" for i in [0, *c.config[0]["looked_at"]]], width=0.7)
 results.save_figure(fig, "giml_samples")
-display(Markdown(f"*Samples of the same eight latents, after so many rounds of {rounds}. Digits, LeNet, {c.device}.*"))
+display(Markdown(f"*Samples of the same eight latents, after so many rounds of {rounds}, each of {c.config[0]['clients']} clients and {c.config[0]['iterations']} iterations (official code: 200 rounds of 1,000 + 500 [read]). Digits, LeNet, {c.device}. After so few rounds these are strokes, not digits.*"))
 table = pd.DataFrame([{"prior": "none" if s == SIGNED else who, "search space": name_of(s), "PSNR": t.psnr.mean(), "std": t.psnr.std(), "SSIM": t.ssim.mean(), "n": len(t)} for (who, s), t in c.table.groupby(["prior", "space"], sort=False) if s != SIGNED or who == "untrained"])
 results.save_table(table, "giml")
 display(Markdown("*Against test images, 95 % of the gradient pruned:*"))
@@ -319,28 +319,32 @@ table.round(2)
 
 # %%
 ledger = results.Ledger()
-RULE = "paired t-test of the images' PSNRs, p < 0.05; None otherwise"
+RULE = "paired t-test of the clients' mean PSNRs, p < 0.05; None otherwise"
 
 
 def claim(id, text, c, above, below):
     if c is None:
         return ledger.add(id, text, None, RULE, "not computed", 0, stable=False)
     table = c.table if "prior" not in c.table else c.table[c.table.prior != "untrained"]
-    a, b = (table[table.space == s].psnr.to_numpy() for s in (above, below))
+    a, b = (table[table.space == s].groupby("client").psnr.mean().to_numpy() for s in (above, below))  # images of a batch share one gradient
     verdict, measured = results.decide_greater(a, b, paired=True)
     ledger.add(id, text, verdict, RULE, measured, len(a), stable=c.config[0]["generator"]["images"] != IMAGES["quick"])
 
 
 c = found(spaces)
 claim("zw_z", "caption [read]: GI-z/w is the best space: better than GI-z", c, "z/w", "z")
-claim("zw_zx", "the same: better than GI-z/x", c, "z/w", "z/x")
+claim("zw_zh", "the same: better than GI-z/h", c, "z/w", "z/h")
 claim("zw_w", "the same: better than GI-w", c, "z/w", "w")
 claim("zw_x", "caption [read]: GIAS beats GI-x (the official code's)", c, "z/w", "x")
-claim("zw_signed", "ours: GIAS beats Inverting Gradients as published", c, "z/w", SIGNED)
+claim("zw_signed", f"ours: GIAS beats signed pixels (Inverting Gradients, {c.config[0]['iterations'][SIGNED]:,} iterations of 4,800)", c, "z/w", SIGNED)
 claim("with_statistics", "caption [read]: also with BatchNorm statistics (against signed GI-x)", found(statistics[5e-4]), "z/w", SIGNED)
 claim("sparse", "ours: where 98 % are pruned, GIAS beats signed GI-x", found(sparse[0.98]), "z/w", SIGNED)
-claim("giml", "[read]: a prior learned from gradients helps against 95 % sparsity (against signed GI-x)", found(giml), "z/w", SIGNED)
-claim("strange", "ours: on images of another kind the prior loses to pixels", both["others"], SIGNED, "z/w")
+learned = found(giml).table.query("space == 'z/w'").groupby("prior").psnr
+verdict, measured = results.decide_greater(learned.get_group("learned from gradients"), learned.get_group("untrained"), paired=True)
+ledger.add("giml", "ours: a prior learned from gradients recovers more than the untrained generator that it started from (95 % pruned)", verdict, RULE, measured, len(learned.get_group("untrained")), stable=False)
+gap = {who: c.table[c.table.space == SIGNED].psnr.to_numpy() - c.table[c.table.space == "z/w"].psnr.to_numpy() for who, c in both.items()}
+verdict, measured = results.decide_greater(gap["others"], gap["its own"])
+ledger.add("strange", "ours: on images of another kind the prior loses more to pixels than on its own (difference of PSNRs)", verdict, "Welch's t-test, p < 0.05; None otherwise", measured, len(gap["others"]), stable=False)
 ledger.save()
 
 # %% tags=["nbval-check-output"]
@@ -348,6 +352,14 @@ ledger.verdicts()
 
 # %%
 ledger.table().drop(columns="stable").style.set_properties(**{"white-space": "normal", "text-align": "left"})
+
+# %% [markdown]
+# ## What is not settled
+#
+# - **This notebook is in the making.** Only the generator and the comparison of spaces have their paper-profile cells, on four clients with one start and one network; statistics, difficulty, strange images and GIML are the quick profile's or not computed. ResNet-18 and faces are not here.
+# - The generator of CIFAR-10 is poor: the critic tells 88 of 100 test images from its samples, which have recurring holes; of memories there is no sign. That GIAS wins all the same, and that parameters alone nearly keep up, says that much of the gain is the *network's* prior and not what it learned. *Untested: an untrained generator in the same place.*
+# - GI-z/x has the signed steps of Inverting Gradients at their full rate, which wipe out what the latents found. *Untested: unsigned, or slower.* Inverting Gradients itself had 2,000 iterations instead of 4,800, and all attacks one weight of the total variation.
+# - In the quick profile GIML has eight rounds; whether its prior helps where pixels fail is open.
 
 # %% [markdown]
 # ## Exercises
