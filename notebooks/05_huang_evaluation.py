@@ -478,7 +478,7 @@ table2 = pd.DataFrame({d: {"accuracy, published": f"{published(d, 'test accuracy
     f"PSNR, B = {r['B']}": f"{r['PSNR']:.1f} ± {r['std']:.1f} (best {r['best']:.1f}; {r['attacker']})" for r in rows if r["defense"] == d} | {
     f"SSIM, B = {r['B']}": f"{r['SSIM']:.2f}" for r in rows if r["defense"] == d} | {f"AVD, B = {r['B']}": f"{r['AVD']:.2f}" for r in rows if r["defense"] == d} for d in DEFENSES}).T.fillna("not computed").rename_axis("defense")
 results.save_table(leak.assign(accuracy=[100 * reached[d].mean() if d in reached else np.nan for d in leak.defense]), "defenses")
-caption(f"{metrics.lpips_available(run.data_root, 'vgg')[1] or 'LPIPS (VGG) computed.'} Mid-grey: {grey.mean():.1f} dB. Training time: an epoch of a LeNet, median and range of {len(turns)} turns in which all defenses take part.", found(privacy["None", 1]))
+caption(f"{metrics.lpips_available(run.data_root, 'vgg')[1] or 'LPIPS (VGG) computed'}. Mid-grey: {grey.mean():.1f} dB. Training time: an epoch of a LeNet, median and range of {len(turns)} turns in which all defenses take part.", found(privacy["None", 1]))
 table2
 
 # %% [markdown]
