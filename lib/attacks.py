@@ -68,7 +68,7 @@ class Generative(Attack):
 
     generator: nn.Module | None = None  # latents (B, *latent) -> images (B, C, H, W) in [0, 1]
     latent: tuple = ()  # shape of one latent
-    search: str = "z"  # what is optimised, a letter of SPACES; all but z go on from a stage before
+    search: str = "z"  # what is optimised, a letter of SPACES
     layer: int = 1  # for "h": the activations behind generator[:layer], a Sequential
     copies: str = "image"  # for "w": parameters of every "image", of a "client", or one for "all"
     then: "Generative | None" = None
@@ -84,6 +84,8 @@ class Generative(Attack):
                                        and 0 < self.layer < len(self.generator)):
             raise ValueError("to search an inner layer the generator is a Sequential longer than "
                              f"layer = {self.layer}")
+        if self.then and (self.search != "z" or self.then.search == "z" or self.then.then):
+            raise ValueError("a search of latents is gone on from, once, in another space")
 
 
 def dlg(iterations=300, lr=1.0, line_search=False, in_turn=False, relative=False, scale=1.0,
@@ -165,6 +167,7 @@ def huang(iterations=10_000, tv=0.1, bn=0.005, labels="joint", lr=0.1, signs=Fal
 
 
 RATES = {"x": 0.1, "z": 0.03, "h": 0.03, "w": 1e-3}  # w, z: the official code of GIAS
+GIAS_SPACES = ("x", "z", "w", "z/x", "z/h", "z/w")
 
 
 def gias(generator: nn.Module, space="z/w", iterations=(1000, 5000), lr=None, tv=1e-6, bn=0.0,
@@ -173,20 +176,19 @@ def gias(generator: nn.Module, space="z/w", iterations=(1000, 5000), lr=None, tv
     """GIAS (Jeon et al. 2021): cosine, Adam with step decay; latents, then the generator's own
     parameters, of which every image of the batch has a copy.
 
-    space: letters of `SPACES`, in the order of the stages. "z/w" is GIAS; "z", "z/x", "z/h" and "w"
+    space: one of `GIAS_SPACES`, letters of `SPACES`. "z/w" is GIAS; "z", "z/x", "z/h" and "w"
     (parameters alone, at latents drawn once) its relatives; "x" the baseline of the official code:
-    pixels from noise, without the signs that Inverting Gradients has. Where "x" follows "z" it has
-    signs and box. iterations: one number a stage (500 to 1,000 and 5,000 to 8,000 in the scripts);
-    lr likewise, or None for `RATES`. A stage goes on from the best state of the best restart; only
-    the first has restarts. tv, bn, masked: as `inverting_gradients`; latent_norm: weight of
-    |z| (`priors.norm`). latent: shape of one latent, where the generator has no attribute `latent`.
-    Generators: `lib.generators`, or any module; latents are drawn from N(0, 1).
+    pixels from noise, in a box but without the signs that Inverting Gradients has. iterations: one
+    number a stage (500 to 1,000 and 5,000 to 8,000 in the scripts); lr likewise, or None for
+    `RATES`. The second stage goes on from the best state of the best restart and has none itself.
+    tv, bn, masked: as `inverting_gradients`; latent_norm: weight of |z| (`priors.norm`). latent:
+    shape of one latent, where the generator has no attribute `latent`. Generators:
+    `lib.generators`, or any module; latents are drawn from N(0, 1).
     ValueError for a space, a number of stages or a generator that does not fit."""
     stages = space.split("/")
     shape = latent or getattr(generator, "latent", None)
-    if not set(stages) <= set(SPACES) or "z" in stages[1:] or (stages[0] == "h"):
-        raise ValueError(f"space {space!r}: letters of {', '.join(SPACES)} with / between them; z "
-                         "comes first, h after another")
+    if space not in GIAS_SPACES:
+        raise ValueError(f"unknown space {space!r}: one of {', '.join(GIAS_SPACES)}")
     if len(iterations) < len(stages) or (lr is not None and len(lr) < len(stages)):
         raise ValueError(f"space {space!r} has {len(stages)} stages: as many iterations (and lr)")
     if shape is None and space != "x":
@@ -194,13 +196,11 @@ def gias(generator: nn.Module, space="z/w", iterations=(1000, 5000), lr=None, tv
     rates, attack = lr or [RATES[s] for s in stages], None
     base = inverting_gradients(1, 1.0, tv, labels, bn=bn, masked=masked)
     for i in reversed(range(len(stages))):
-        pixels = stages[i] == "x"
         own = ((latent_norm, priors.norm),) if latent_norm and stages[i] == "z" else ()
         attack = Generative(
-            "gias", base.objective, (*base.priors, *own), labels,
-            "signed_adam" if pixels and i else "adam", iterations[i], rates[i], decay=True,
-            normalise=True, box=pixels, generator=generator, latent=tuple(shape or ()),
-            search=stages[i], layer=layer, copies=copies, then=attack)
+            "gias", base.objective, (*base.priors, *own), labels, "adam", iterations[i], rates[i],
+            decay=True, normalise=True, box=stages[i] == "x", generator=generator,
+            latent=tuple(shape or ()), search=stages[i], layer=layer, copies=copies, then=attack)
     return attack
 
 
@@ -399,13 +399,18 @@ def _begin(update, attack, restarts, seed, start) -> tuple[Tensor, Tensor | None
         return *starts(update, attack, restarts, seed), None
     if restarts > 1:
         raise ValueError("what goes on from one state has one restart")
-    if search == "z":
-        return latents[:, None], None, None
     if search == "x":
         x = client.to_input(start.images, False, attack.normalise, update.mean, update.std)
         return x[:, None], None, latents
-    latents = starts(update, attack, 1, seed)[0][:, 0] if latents is None else latents
+    if start is None:
+        latents = starts(update, attack, 1, seed)[0][:, 0]
     net = _generator(update, attack)
+    if start is not None and (latents is None or not torch.allclose(
+            net(latents.flatten(0, 1)).view_as(start.images), start.images, atol=1e-3)):
+        raise ValueError("to go on, a reconstruction must be what this generator makes of its "
+                         "latents: start from a search of latents")
+    if search == "z":
+        return latents[:, None], None, None
     if search == "w":
         flat = torch.cat([p.detach().flatten() for p in net.parameters()])
         copies = update.batch_size if attack.copies == "image" else 1

@@ -75,8 +75,9 @@ def train(generator: nn.Module, images: ImageSet, steps=2000, batch_size=64, lr=
     each sample is compared with a real image, softplus(-(D(real) - D(fake))), and the critic's
     slope is penalised at both (R1 and R2, weight gamma / 2), without which small GANs diverge. Adam
     with betas 0 and 0.99, one cosine of the learning rate to a tenth; the generator returned has
-    the running mean of its weights (decay `average`, rising to it). Real images are mirrored at
-    random where they have colours: digits are not. cache: a folder, as in `models.train`."""
+    the running mean of its weights (decay `average`, rising to it). Each real image is mirrored or
+    not, at random, where the set has colours: digits are not. cache: a folder, as in
+    `models.train`."""
     run.current()
     device = next(generator.parameters()).device
     critic = models.seeded(lambda: _Critic(images.shape, width), seed).to(device)
@@ -95,15 +96,16 @@ def train(generator: nn.Module, images: ImageSet, steps=2000, batch_size=64, lr=
 
 def _play(generator, critic, images, steps, batch_size, lr, gamma, average, seed) -> None:
     device, rng = next(generator.parameters()).device, run.generator("gan", seed)
-    real_set, mirror = images.images.to(device), images.shape[0] == 3
+    real_set, mirrored = images.images.to(device), images.shape[0] == 3
     mean = copy.deepcopy(generator)
     optimizers = [torch.optim.Adam(n.parameters(), lr, (0.0, 0.99)) for n in (generator, critic)]
     schedules = [torch.optim.lr_scheduler.CosineAnnealingLR(o, steps, lr / 10) for o in optimizers]
     for step in run.progress(range(steps), desc="GAN"):
         rows = torch.randint(len(real_set), (batch_size,), generator=rng)
         real = real_set[rows].float() / 255
-        if mirror and step % 2:
-            real = real.flip(-1)
+        if mirrored:
+            turned = torch.rand(batch_size, 1, 1, 1, generator=rng).to(device) < 0.5
+            real = torch.where(turned, real.flip(-1), real)
         z = torch.randn(batch_size, *generator.latent, generator=rng).to(device)
         fake = generator(z)
         ours = softplus(critic(real) - critic(fake)).mean()
@@ -136,6 +138,16 @@ def sample(generator: nn.Module, count: int, seed=0) -> Tensor:
 
 
 @torch.no_grad()
+def nearest_seen(images: Tensor, seen: ImageSet) -> tuple[Tensor, Tensor]:
+    """To each of images (N, C, H, W) in [0, 1] the nearest training image, (N, C, H, W), mirrored
+    where that is nearer and training does so, and the root mean squared distance (N,)."""
+    known = seen.images.to(images.device).float() / 255
+    known = torch.cat((known, known.flip(-1))) if seen.shape[0] == 3 else known
+    distance, row = torch.cdist(images.flatten(1), known.flatten(1)).min(1)
+    return known[row], distance / images[0].numel() ** 0.5
+
+
+@torch.no_grad()
 def quality(generator: nn.Module, critic: nn.Module, seen: ImageSet, unseen: ImageSet, count=256,
             seed=0) -> dict[str, float]:
     """Numbers that show failure: is the generator worth anything, and does it only repeat?
@@ -146,12 +158,10 @@ def quality(generator: nn.Module, critic: nn.Module, seen: ImageSet, unseen: Ima
     unseen ones: much smaller samples' distances are memories. `spread`: the mean distance between
     two samples over that between two unseen images (near 0: one sample for all latents)."""
     device = next(generator.parameters()).device
-    made = sample(generator, count, seed)
-    known, new = (s.images[:n].to(device).float() / 255 for s, n in ((seen, None), (unseen, count)))
-    pixels = made[0].numel() ** 0.5
+    made, new = sample(generator, count, seed), unseen.images[:count].to(device).float() / 255
 
     def nearest(x):
-        return (torch.cdist(x.flatten(1), known.flatten(1)).amin(1).median() / pixels).item()
+        return nearest_seen(x, seen)[1].median().item()
 
     def spread(x):
         return torch.pdist(x.flatten(1)).mean()

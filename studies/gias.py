@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import torch
+from torch.nn.functional import one_hot
 
 from lib import attacks, client, data, generators, metrics, run
 from lib.experiment import WEIGHTS, as_bytes, composed, image_set, victims
@@ -10,10 +11,24 @@ from lib.experiment import WEIGHTS, as_bytes, composed, image_set, victims
 SIGNED = "signed x"  # Inverting Gradients as published: pixels, signs, box
 
 
+def split_of(images: dict, split: str, seed: int):
+    """`experiment.image_set` of a split. {"apart": n}, for a set without splits (faces of known
+    people): the last n classes are the split "test", the others "train"."""
+    images = {"split": split} | images
+    count = images.pop("apart", None)
+    if not count:
+        return image_set(images, seed)
+    whole = image_set(images | {"split": "test"}, seed)
+    here = slice(-count, None) if split == "test" else slice(-count)
+    return whole.keep(whole.classes[here])
+
+
 def prior(generator: dict, seed: int = 0):
     """(generator, critic, its training set): `generators.dcgan` of {"images", "latent", "width",
     and for a trained one "train": arguments of `generators.train`}, always of the split "train"."""
-    pictures = image_set(generator["images"] | {"split": "train"}, seed)
+    if "split" in generator["images"]:
+        raise ValueError("a generator sees the split 'train' alone: name no split")
+    pictures = split_of(generator["images"], "train", seed)
     net = generators.dcgan(pictures, generator["latent"], generator["width"], seed)
     net = net.to(run.current().device)
     if "train" not in generator:
@@ -22,42 +37,56 @@ def prior(generator: dict, seed: int = 0):
     return *generators.train(net, pictures, seed=seed, cache=WEIGHTS, **how), pictures
 
 
-def worth(generator: dict, count: int, seed: int = 0):
-    """`generators.quality` of a trained generator, in one row. Arrays: `samples` (count, C, H, W)
-    and `nearest`, the training image nearest to each, uint8, where they may be shown."""
+def worth(images: dict, generator: dict, count: int, seed: int = 0):
+    """`generators.quality` of a trained generator, in one row; unseen are the split "test" of
+    `images`. Arrays: `samples` (count, C, H, W) and `nearest`, the training image nearest to each,
+    uint8, where they may be shown."""
     net, critic, seen = prior(generator, seed)
-    unseen = image_set(generator["images"] | {"split": "test"}, seed)
-    table = pd.DataFrame([generators.quality(net, critic, seen, unseen, seed=seed)])
-    made, known = generators.sample(net, count, seed).cpu(), seen.images.float() / 255
-    nearest = known[torch.cdist(made.flatten(1), known.flatten(1)).argmin(1)]
+    table = pd.DataFrame([generators.quality(net, critic, seen, split_of(images, "test", seed),
+                                             seed=seed)])
+    made = generators.sample(net, count, seed)
     table = table.assign(parameters=sum(p.numel() for p in net.parameters()), images=len(seen))
-    shown = {"samples": as_bytes(made), "nearest": as_bytes(nearest)}
+    shown = {"samples": as_bytes(made.cpu()),
+             "nearest": as_bytes(generators.nearest_seen(made, seen)[0].cpu())}
     return table, shown if data.shareable(seen.name) else {}
 
 
 def searched(images: dict, victim: dict, generator: dict, spaces: list[str], iterations: dict,
-             batch_size: int, clients: int, seed: int, restarts: int = 1, tv: float = 1e-4,
-             bn: float = 0.0, statistics: str = "inferred", mode: str = "eval",
-             defense: list | None = None, masked: bool = False, record: int = 0, shown: int = 0,
-             net=None):
-    """Attack the same clients in several search spaces: a row an image and space.
+             batch_size: int, clients: list[int], seed: int, restarts: int = 1,
+             tv: float | dict = 1e-4, rates: dict | None = None, bn: float = 0.0,
+             statistics: str = "inferred", mode: str = "eval", defense: list | None = None,
+             masked: bool = False, record: int = 0, shown: int = 0, net=None):
+    """Attack clients [first, last) in several search spaces: a row an image and space.
 
-    images: private ones, of the split "test" unless it says otherwise, in batches of different
-    labels, which are known. victim: one for all, with a seed. spaces: as in `attacks.gias`, or
-    SIGNED; iterations: of each letter, and of SIGNED. Spaces that begin with z share its search.
-    Columns: metrics of the best state; objective, the smallest found, with its priors; seconds an
-    image, of all its stages. record: so many points of each attack at which the mean PSNR of each
-    client is measured, array `psnr <space>` (K, T) beside `at <space>` (T,) and the objectives,
-    `losses <space>`. net: a generator instead of the one that `generator` describes. `truth` and
-    `guesses <space>`: the first `shown` images, uint8."""
-    pictures = image_set(images, seed)
-    batch = pictures.clients(clients, batch_size, seed, unique_labels=True)
-    model = victims(pictures, victim, [0, 1], seed)
+    images: private ones, of the split "test" unless it says otherwise, never those that the
+    generator has seen (ValueError); in batches of different labels, as far as there are classes
+    enough, and labels are known. victim: drawn anew for each client, unless it has a seed. spaces:
+    as in `attacks.gias`, or SIGNED; iterations: of each letter, and of SIGNED. Spaces that begin
+    with z share its search. restarts: of the first stage, but "w" has none. tv: one weight, or one
+    a space (stages through z share that of "z/w"). rates: learning rates by letter, where not
+    `attacks.RATES`.
+    Columns: metrics of the best state; objective, the smallest found, with its priors; distance,
+    the objective without priors there; seconds an image, of all its stages. record: so many points
+    of each attack at which the mean PSNR of each client is measured, array `psnr <space>` (K, T)
+    beside `at <space>` (T,) and the objectives, `losses <space>`. net: a generator instead of the
+    one that `generator` describes. `truth` and `guesses <space>`: the first `shown` images, uint8.
+    """
+    first, last = clients
+    K = last - first
+    if images.get("split", "test") == "train" and "train" in generator \
+            and images["name"] == generator["images"]["name"]:
+        raise ValueError("the generator has seen these images: attack another split or set")
+    pictures = split_of(images, images.get("split", "test"), seed)
+    rows = pictures.clients(last, batch_size, seed,
+                            unique_labels=batch_size <= pictures.num_classes).indices[first:]
+    batch = pictures.clients(K, batch_size, indices=rows)
+    model = victims(pictures, victim, clients, seed)
     net = net or prior(generator, seed)[0]
     granted = client.ThreatModel("known", statistics, prior_data=generator["images"]["name"])
     update = client.share(model, batch, client.Protocol(mode=mode, normalise=True),
                           composed(defense), granted, seed)
-    tables, arrays, latent = [], {}, None
+    certain = 1e4 * one_hot(batch.labels, pictures.num_classes).float().to(update.device)
+    lr, tables, arrays, latent = attacks.RATES | (rates or {}), [], {}, None
 
     def points(count):
         return sorted({round(i) for i in np.linspace(0, count, record)}) if record else []
@@ -65,29 +94,36 @@ def searched(images: dict, victim: dict, generator: dict, spaces: list[str], ite
     for space in spaces:
         stages = [SIGNED] if space == SIGNED else space.split("/")
         count = [iterations[s] for s in stages]
+        weight = tv if not isinstance(tv, dict) else tv["z/w" if stages[0] == "z" else space]
+        common = {"tv": weight, "bn": bn, "masked": masked}
         if space == SIGNED:
-            how = attacks.inverting_gradients(count[0], tv=tv, bn=bn, masked=masked)
+            how = attacks.inverting_gradients(count[0], **common)
         else:
-            how = attacks.gias(net, space, count, tv=tv, bn=bn, masked=masked)
+            how = attacks.gias(net, space, count, [lr[s] for s in stages], **common)
         if stages[0] == "z" and latent is None:
-            first = attacks.gias(net, "z", count[:1], tv=tv, bn=bn, masked=masked)
-            latent = attacks.reconstruct(update, first, restarts, seed, points(count[0]))
-        if stages[0] == "z":
-            guess = latent if len(stages) == 1 else attacks.reconstruct(
-                update, how.then, 1, seed, points(sum(count[1:])), start=latent)
-        else:
-            guess = attacks.reconstruct(update, how, 1 if stages[0] == "w" else restarts, seed,
-                                        points(count[0]))
+            latent = attacks.reconstruct(update, attacks.gias(net, "z", count[:1], [lr["z"]],
+                                                                **common),
+                                         restarts, seed, points(count[0]))
         later = stages[0] == "z" and len(stages) > 1
+        if space == "z":
+            guess = latent
+        elif later:
+            guess = attacks.reconstruct(update, how.then, 1, seed, points(count[1]), start=latent)
+        else:
+            guess = attacks.reconstruct(update, how, 1 if space == "w" else restarts, seed,
+                                        points(count[0]))
         table = metrics.score(guess.images.cpu(), batch.images, root=run.current().data_root)
-        order = torch.tensor(table.guess.array).view(clients, batch_size)
-        spent = (guess.seconds + (latent.seconds if later else 0)) / (clients * batch_size)
+        order = torch.tensor(table.guess.array).view(K, batch_size)
+        spent = (guess.seconds + (latent.seconds if later else 0)) / (K * batch_size)
+        dummy = attacks.dummy_gradients(update, guess.images, certain)
+        distance = torch.func.vmap(how.objective)(dummy, update.gradients)
+        each = {"objective": guess.loss.amin(1), "distance": distance}
         tables.append(table.drop(columns="guess").assign(
-            space=space, objective=guess.loss.amin(1).cpu().repeat_interleave(batch_size).numpy(),
-            seconds=spent))
+            space=space, seconds=spent,
+            **{n: t.cpu().repeat_interleave(batch_size).numpy() for n, t in each.items()}))
         if record:
             before = _path(latent, batch, 0) if later else [np.zeros(0, int)] + [
-                np.zeros((clients, 0))] * 2
+                np.zeros((K, 0))] * 2
             after = _path(guess, batch, count[0] if later else 0)
             for name, a, b in zip(("at", "psnr", "losses"), before, after, strict=True):
                 arrays[f"{name} {space}"] = np.concatenate((a, b), -1).astype(np.float32)
@@ -112,15 +148,16 @@ def _path(guess, batch, first: int):
 
 
 def from_gradients(images: dict, victim: dict, generator: dict, rounds: int, clients: int,
-                   iterations: list[int], lr: float, looked_at: list[int], test: dict,
+                   iterations: list[int], lr: float, looked_at: list[int], tests: dict,
                    seed: int = 0):
     """GIML: a generator learned from the gradients of `rounds` rounds, each of `clients` new images
     of the split "train", and what it is worth against images of the split "test".
 
-    test: arguments of `searched`, whose generator is untrained, then the learned one (column
-    prior). Arrays: `samples` (T, 8, C, H, W), uint8, of the same latents, before and after the
-    rounds `looked_at`."""
-    pictures = image_set(images | {"split": "train"}, seed)
+    victim: one for all rounds. tests: by name (column test) arguments of `searched`, whose
+    generator is the untrained, then the learned one (column prior; "none" for spaces without).
+    Arrays: `samples` (T, 8, C, H, W), uint8, of the same latents, before and after the rounds
+    `looked_at`."""
+    pictures = split_of(images, "train", seed)
     model = victims(pictures, victim, [0, 1], seed)
     net, _, _ = prior(generator, seed)
     order = torch.randperm(len(pictures), generator=run.generator("rounds", seed))
@@ -140,9 +177,12 @@ def from_gradients(images: dict, victim: dict, generator: dict, rounds: int, cli
     frames.append(as_bytes(generators.sample(net, 8, seed).cpu()))
     learned = generators.learn(net, each(), iterations, lr, watch=watch, seed=seed)
     tables = []
-    for name, one in (("untrained", net), ("learned from gradients", learned)):
-        table, _ = searched(images | {"split": "test"}, victim, generator, seed=seed, net=one,
-                            **test)
-        tables.append(table.assign(prior=name))
+    for name, test in tests.items():
+        for who, one in (("untrained", net), ("learned from gradients", learned)):
+            spaces = [s for s in test["spaces"] if s[0] in "zw" or one is net]
+            same = {"images": images, "victim": victim, "generator": generator, "seed": seed}
+            table, _ = searched(**same | test | {"spaces": spaces}, net=one)
+            alone = ~table.space.str[0].isin(["z", "w"])
+            tables.append(table.assign(test=name, prior=np.where(alone, "none", who)))
     table = pd.concat(tables, ignore_index=True)
     return table, {"samples": np.stack(frames)} if data.shareable(pictures.name) else {}

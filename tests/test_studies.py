@@ -5,6 +5,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 from lib import client, data, experiment
 from studies import gias
@@ -212,8 +214,8 @@ GAN = {"images": DIGITS, "latent": 8, "width": 2, "train": {"steps": 3, "width":
 def test_search_spaces_share_the_latent_stage():
     victim = {"name": "dense", "hidden": [16], "seed": 0}
     its = {"z": 4, "w": 3, "x": 2, "signed x": 5}
-    table, arrays = gias.searched(DIGITS, victim, GAN, ["signed x", "z", "z/w", "z/x"], its, 2, 3,
-                                  0, restarts=2, record=3, shown=4)
+    table, arrays = gias.searched(DIGITS, victim, GAN, ["signed x", "z", "z/w", "z/x"], its, 2,
+                                  [1, 4], 0, restarts=2, record=3, shown=4)
     assert table.space.value_counts().to_dict() == dict.fromkeys(
         ["signed x", "z", "z/w", "z/x"], 6)
     assert arrays["at z/w"].tolist() == [0, 2, 4, 4, 6, 7]
@@ -222,10 +224,37 @@ def test_search_spaces_share_the_latent_stage():
     assert arrays["guesses z/w"].shape == arrays["truth"].shape == (4, 1, 8, 8)
     each = table.pivot(index=["client", "image"], columns="space", values="objective")
     assert (each["z/w"] <= each["z"] + 1e-6).all() and table.seconds.gt(0).all()
+    assert (table.distance <= table.objective + 1e-6).all() and table.distance.gt(0).all()
+
+
+def test_the_prior_and_the_attacked_images_never_meet():
+    settings = {"victim": {"name": "dense"}, "generator": GAN, "spaces": ["z"],
+                "iterations": {"z": 1}, "batch_size": 1, "clients": [0, 397], "seed": 0}
+    _, _, seen = gias.prior(GAN)
+    _, arrays = gias.searched(DIGITS, shown=397, **settings)
+    attacked = torch.tensor(arrays["truth"]).flatten(1).float()
+    assert torch.cdist(attacked, seen.images.flatten(1).float()).min() > 0
+    assert len(attacked.unique(dim=0)) == 397  # the whole split: nothing was left out
+    with pytest.raises(ValueError, match="has seen"):
+        gias.searched(DIGITS | {"split": "train"}, **settings)
+    with pytest.raises(ValueError, match="no split"):
+        gias.prior(GAN | {"images": DIGITS | {"split": "test"}})
+
+
+def test_people_are_split_where_a_set_is_not(tmp_path):
+    for i, person in enumerate("abcd"):
+        (tmp_path / "faces8" / person).mkdir(parents=True)
+        for j in range(2):
+            pixels = np.full((8, 8), 60 * i + j, np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "faces8" / person / f"{j}.png")
+    images = {"name": str(tmp_path / "faces8"), "size": 8, "apart": 1}
+    train, test = (gias.split_of(images, s, 0) for s in ("train", "test"))
+    assert train.classes == ["a", "b", "c"] and test.classes == ["d"]
+    assert (len(train), len(test)) == (6, 2) and test.images.min() >= 180
 
 
 def test_a_generators_worth_is_measured_on_images_it_never_saw():
-    table, arrays = gias.worth(GAN, 5)
+    table, arrays = gias.worth(DIGITS, GAN, 5)
     assert arrays["samples"].shape == arrays["nearest"].shape == (5, 1, 8, 8)
     assert len(table) == 1 and table.images.iloc[0] == 1400
     known = data.load("digits", split="train").images.numpy()
@@ -234,10 +263,13 @@ def test_a_generators_worth_is_measured_on_images_it_never_saw():
 
 def test_learning_from_gradients_is_tested_on_other_images():
     victim = {"name": "dense", "hidden": [16], "seed": 0}
-    test = {"spaces": ["z"], "iterations": {"z": 3}, "batch_size": 1, "clients": 2}
+    test = {"spaces": ["signed x", "z"], "iterations": {"z": 3, "signed x": 2}, "batch_size": 1,
+            "clients": [0, 2]}
     untrained = {k: v for k, v in GAN.items() if k != "train"}
     table, arrays = gias.from_gradients(DIGITS, victim, untrained, 2, 3, [3, 3], 1e-2, [1, 2],
-                                        test)
+                                        {"easy": test})
     assert arrays["samples"].shape == (3, 8, 1, 8, 8)
     assert (arrays["samples"][0] != arrays["samples"][2]).any()
-    assert table.prior.value_counts().to_dict() == {"untrained": 2, "learned from gradients": 2}
+    assert table.prior.value_counts().to_dict() == dict.fromkeys(
+        ["untrained", "learned from gradients", "none"], 2)
+    assert set(table.test) == {"easy"} and (table.space[table.prior == "none"] == "signed x").all()
