@@ -63,7 +63,7 @@ def searched(images: dict, victim: dict, generator: dict, spaces: list[str], ite
     enough, and labels are known. victim: drawn anew for each client, unless it has a seed. spaces:
     as in `attacks.gias`, or SIGNED; iterations: of each letter, and of SIGNED. Spaces that begin
     with z share its search. restarts: of the first stage, but "w" has none. tv: one weight, or one
-    a space (stages through z share that of "z/w"). rates: learning rates by letter, where not
+    a space, of its last stage, and one of "z". rates: learning rates by letter, where not
     `attacks.RATES`.
     Columns: metrics of the best state; objective, the smallest found, with its priors; distance,
     the objective without priors there; seconds an image, of all its stages. record: so many points
@@ -86,6 +86,7 @@ def searched(images: dict, victim: dict, generator: dict, spaces: list[str], ite
     update = client.share(model, batch, client.Protocol(mode=mode, normalise=True),
                           composed(defense), granted, seed)
     certain = 1e4 * one_hot(batch.labels, pictures.num_classes).float().to(update.device)
+    weights = tv if isinstance(tv, dict) else dict.fromkeys([*spaces, "z"], tv)
     lr, tables, arrays, latent = attacks.RATES | (rates or {}), [], {}, None
 
     def points(count):
@@ -94,16 +95,14 @@ def searched(images: dict, victim: dict, generator: dict, spaces: list[str], ite
     for space in spaces:
         stages = [SIGNED] if space == SIGNED else space.split("/")
         count = [iterations[s] for s in stages]
-        weight = tv if not isinstance(tv, dict) else tv["z/w" if stages[0] == "z" else space]
-        common = {"tv": weight, "bn": bn, "masked": masked}
+        common = {"tv": weights[space], "bn": bn, "masked": masked}
         if space == SIGNED:
             how = attacks.inverting_gradients(count[0], **common)
         else:
             how = attacks.gias(net, space, count, [lr[s] for s in stages], **common)
         if stages[0] == "z" and latent is None:
-            latent = attacks.reconstruct(update, attacks.gias(net, "z", count[:1], [lr["z"]],
-                                                                **common),
-                                         restarts, seed, points(count[0]))
+            search = attacks.gias(net, "z", count[:1], [lr["z"]], **common | {"tv": weights["z"]})
+            latent = attacks.reconstruct(update, search, restarts, seed, points(count[0]))
         later = stages[0] == "z" and len(stages) > 1
         if space == "z":
             guess = latent
