@@ -420,8 +420,18 @@ def _begin(update, attack, restarts, seed, start) -> tuple[Tensor, Tensor | None
             0, (len(update), 1, update.batch_size)), None, latents
 
 
+@torch.no_grad()
 def _generator(update: SharedUpdate, attack: "Generative") -> nn.Module:
-    return models.prepare(attack.generator).to(next(iter(update.gradients.values())))
+    like = next(iter(update.gradients.values()))
+    net = models.prepare(attack.generator).to(like)
+    z = torch.randn(2, *attack.latent, generator=run.generator("a look at it", 0)).to(like)
+    made, again = net(z), net(z)
+    if made.shape[1:] != update.shape or made.min() < 0 or made.max() > 1:
+        raise ValueError(f"the generator makes {tuple(made.shape[1:])} in [{made.min():.2g}, "
+                         f"{made.max():.2g}], not {tuple(update.shape)} in [0, 1]: wrap it")
+    if not torch.equal(made, again):
+        raise ValueError("the generator makes two images of one latent: fix its noise")
+    return net
 
 
 @dataclass

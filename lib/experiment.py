@@ -34,7 +34,8 @@ def cell(sweep, gpu: bool = False):
     is read.
     """
     configs = sweep.configs[run.current().profile]
-    here = all(data.present(c["images"]["name"]) for c in configs if "images" in c)
+    parts = [part for c in configs for part in (c, c.get("generator", {}))]
+    here = all(data.present(part["images"]["name"]) for part in parts if "images" in part)
     wanted = [c["victim"]["depth"] for c in configs if c.get("victim", {}).get("pretrained")]
     here = here and all(models.pretrained_file(depth).is_file() for depth in wanted)
     able = here and not (gpu and run.current().device.type == "cpu")

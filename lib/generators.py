@@ -126,6 +126,8 @@ def _play(generator, critic, images, steps, batch_size, lr, gamma, average, seed
         with torch.no_grad():
             for a, b in zip(mean.parameters(), generator.parameters(), strict=True):
                 a.lerp_(b, 1 - decay)
+            for a, b in zip(mean.buffers(), generator.buffers(), strict=True):
+                a.copy_(b)
     generator.load_state_dict(mean.state_dict())
 
 

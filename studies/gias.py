@@ -73,15 +73,16 @@ def searched(images: dict, victim: dict, generator: dict, spaces: list[str], ite
     """
     first, last = clients
     K = last - first
-    if images.get("split", "test") == "train" and "train" in generator \
-            and images["name"] == generator["images"]["name"]:
-        raise ValueError("the generator has seen these images: attack another split or set")
     pictures = split_of(images, images.get("split", "test"), seed)
     rows = pictures.clients(last, batch_size, seed,
                             unique_labels=batch_size <= pictures.num_classes).indices[first:]
     batch = pictures.clients(K, batch_size, indices=rows)
     model = victims(pictures, victim, clients, seed)
-    net = net or prior(generator, seed)[0]
+    if net is None:
+        net, _, seen = prior(generator, seed)
+        if "train" in generator and seen.shape == pictures.shape and \
+                generators.nearest_seen(batch.images.flatten(0, 1), seen)[1].min() == 0:
+            raise ValueError("the generator has seen images of these: attack another split or set")
     granted = client.ThreatModel("known", statistics, prior_data=generator["images"]["name"])
     update = client.share(model, batch, client.Protocol(mode=mode, normalise=True),
                           composed(defense), granted, seed)

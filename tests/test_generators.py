@@ -67,6 +67,14 @@ def test_training_is_cached_and_says_what_it_saw(digits, tmp_path):
     assert not torch.equal(a[0].weight, untouched[0].weight)
 
 
+def test_statistics_of_a_generator_with_batch_norm_are_kept(digits):
+    net = nn.Sequential(nn.Linear(4, 64), nn.BatchNorm1d(64), nn.Sigmoid(),
+                        nn.Unflatten(1, (1, 8, 8)))
+    net.latent = (4,)
+    net, _ = generators.train(net, digits, steps=3, batch_size=8, width=4)
+    assert net[1].num_batches_tracked == 3 and net[1].running_mean.abs().min() > 0
+
+
 def test_quality_shows_memories_and_a_collapse(digits):
     class Memory(nn.Module):
         latent, trained_on = (8,), "digits"
@@ -179,9 +187,21 @@ def test_a_generator_is_any_module(digits):
         def forward(self, z):
             return self.body(z.flatten(1)).view(-1, 1, 8, 8)
 
+    class Wide(Own):  # [-1, 1], as StyleGAN's
+        def forward(self, z):
+            return 2 * super().forward(z) - 1
+
+    class Noisy(Own):
+        def forward(self, z):
+            return (super().forward(z) + 0.1 * torch.rand(1)).clamp(0, 1)
+
     net = Own()
     net.body[1].running_mean.normal_()
     update, _ = shared(digits, generators.dcgan(digits, 8, 4))
+    for bad, word in ((Wide(), "wrap"), (Noisy(), "noise"), (nn.Sequential(
+            nn.Flatten(), nn.Linear(6, 9), nn.Sigmoid(), nn.Unflatten(1, (1, 3, 3))), "wrap")):
+        with pytest.raises(ValueError, match=word):
+            attacks.reconstruct(update, attacks.gias(bad, "z", (4,), latent=(2, 3)))
     guess = attacks.reconstruct(update, attacks.gias(net, "z/w", (4, 4), latent=(2, 3)))
     assert guess.latents.shape == (2, 2, 2, 3)
     guess = attacks.reconstruct(update, attacks.gias(net, "z", (4,), latent=(2, 3)))
