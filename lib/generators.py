@@ -3,7 +3,8 @@ from gradients. Floor 6.
 
 A generator is any module from latents (B, *latent) to images (B, C, H, W) in [0, 1]; its attribute
 `latent` is the shape of one latent, drawn from N(0, 1), and `trained_on` the name of the image set
-it has seen (None: none). StyleGAN weights of your own are one wrapper with a `forward` away.
+it has seen (None: none). StyleGAN weights of your own are one wrapper with a `forward` away,
+which fixes their noise.
 """
 
 import copy
