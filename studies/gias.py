@@ -52,6 +52,22 @@ def worth(images: dict, generator: dict, count: int, seed: int = 0):
     return table, shown if data.shareable(seen.name) else {}
 
 
+def _private(images: dict, batch_size: int, clients: list[int], seed: int):
+    """The image set, and the batches of clients [first, last)."""
+    first, last = clients
+    pictures = split_of(images, images.get("split", "test"), seed)
+    rows = pictures.clients(last, batch_size, seed,
+                            unique_labels=batch_size <= pictures.num_classes).indices[first:]
+    return pictures, pictures.clients(last - first, batch_size, indices=rows)
+
+
+def grey(images: dict, batch_size: int, clients: list[int], seed: int):
+    """What mid-grey pictures score against the images that `searched` attacks: a row an image."""
+    _, batch = _private(images, batch_size, clients, seed)
+    flat = torch.full_like(batch.images, 0.5)
+    return metrics.score(flat, batch.images, root=run.current().data_root), {}
+
+
 def searched(images: dict, victim: dict, generator: dict, spaces: list[str], iterations: dict,
              batch_size: int, clients: list[int], seed: int, restarts: int = 1,
              tv: float | dict = 1e-4, rates: dict | None = None, bn: float = 0.0,
@@ -72,12 +88,8 @@ def searched(images: dict, victim: dict, generator: dict, spaces: list[str], ite
     beside `at <space>` (T,) and the objectives, `losses <space>`. net: a generator instead of the
     one that `generator` describes. `truth` and `guesses <space>`: the first `shown` images, uint8.
     """
-    first, last = clients
-    K = last - first
-    pictures = split_of(images, images.get("split", "test"), seed)
-    rows = pictures.clients(last, batch_size, seed,
-                            unique_labels=batch_size <= pictures.num_classes).indices[first:]
-    batch = pictures.clients(K, batch_size, indices=rows)
+    pictures, batch = _private(images, batch_size, clients, seed)
+    K = len(batch.images)
     model = victims(pictures, victim, clients, seed)
     if net is None:
         net, _, seen = prior(generator, seed)

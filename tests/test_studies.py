@@ -241,6 +241,14 @@ def test_the_prior_and_the_attacked_images_never_meet():
         gias.prior(GAN | {"images": DIGITS | {"split": "test"}})
 
 
+def test_mid_grey_is_scored_on_the_attacked_images():
+    table, _ = gias.grey(DIGITS, 2, [1, 4], 0)
+    _, arrays = gias.searched(DIGITS, {"name": "dense", "hidden": [16]}, GAN, ["z"], {"z": 1}, 2,
+                              [1, 4], 0, shown=6)
+    error = ((arrays["truth"] / 255 - 0.5) ** 2).mean((1, 2, 3))
+    np.testing.assert_allclose(table.psnr, -10 * np.log10(error), rtol=1e-3)
+
+
 def test_people_are_split_where_a_set_is_not(tmp_path):
     for i, person in enumerate("abcd"):
         (tmp_path / "faces8" / person).mkdir(parents=True)
