@@ -113,6 +113,10 @@ data: $(READY)  ## download the data sets of the paper profile to DATA_ROOT (dat
 weights: $(READY)  ## download ImageNet weights (LPIPS, ResNet-18 and 152) to DATA_ROOT/weights
 	@$(PYTHON) tools/get_weights.py --root "$(or $(DATA_ROOT),data)"
 
+.PHONY: scoreboard
+scoreboard: $(READY)  ## write SCOREBOARD.md, and its summary into README.md
+	@$(PYTHON) tools/scoreboard.py
+
 .PHONY: bench
 bench: $(READY)  ## time one attack step against a plain loop
 	@$(PYTHON) bench/bench.py

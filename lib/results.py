@@ -30,8 +30,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from IPython import get_ipython
+from IPython.display import display
 from PIL import Image, ImageChops
 from scipy import stats
 
@@ -220,14 +223,25 @@ def show(number) -> str:
     return text if mark == "read" or text == "–" else f"{text} ({mark})"
 
 
-def save_figure(fig, name: str) -> None:
-    """Write `<name>.png` and `<name>.pdf` among the products; the same figure, the same bytes."""
+def save_figure(fig, name: str, alt: str) -> None:
+    """Show the figure, and write `<name>.png` and `<name>.pdf` among the products; the same figure,
+    the same bytes.
+
+    alt: what it shows, in a sentence or two, for who cannot see it. It goes with the picture in the
+    notebook, and into `figures.json`. ValueError where it is shorter than 40 characters."""
+    if len(alt) < 40:
+        raise ValueError(f"{name}: alternative text says what the figure shows, not {alt!r}")
     undated = {"png": ["Software"], "pdf": ["CreationDate", "Creator", "Producer"]}
     for kind, keys in undated.items():
         drawn = io.BytesIO()
         fig.savefig(drawn, format=kind, dpi=200, metadata=dict.fromkeys(keys))
         with _atomic(_product(f"{name}.{kind}")) as file:
             file.write(small_png(drawn.getvalue()) if kind == "png" else drawn.getvalue())
+    known = _product("figures.json")
+    _write_json(known, (json.loads(known.read_text()) if known.exists() else {}) | {name: alt})
+    if get_ipython():            # at once: left to the end of its cell it would have no text
+        display(fig, metadata={"image/png": {"alt": alt}})
+        plt.close(fig)
 
 
 def small_png(png: bytes, tolerance: int = 16) -> bytes:

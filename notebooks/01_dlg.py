@@ -212,7 +212,7 @@ g = client.share(models.dense(photos, seed=seed), pair).gradients
 W, b = g["1.weight"][0], g["1.bias"][0]
 mixtures = [(W[i] / b[i]).view(photos.shape) for i in (*pair.labels[0].tolist(), 5)]
 names = ["image 1", "image 2", "row of class 1", "row of class 2", "row of another"]
-plots.sheet(torch.stack([*pair.images[0], *mixtures])[None], [""], names, width=0.8);
+results.save_figure(plots.sheet(torch.stack([*pair.images[0], *mixtures])[None], [""], names, width=0.8), "closely_division", "Image sheet, one row: the two private photographs of a batch, then what the division gives from three rows of the dense layer's gradient: the row of each of the two labels and that of another class. The rows of the two labels give nearly their own photographs, another row a blend of both.")
 
 # %% [markdown]
 # ## From dense layers to any network: match the gradient
@@ -276,7 +276,7 @@ belief = {i: softmax(logits[i][0, 0, 0], -1) for i in frames}
 notes = [[f"{photos.classes[int(p.argmax())]}, {float(p.max()):.0%}" for p in belief.values()]]
 strip = torch.stack([guess.history.images[i][0, 0, 0] for i in frames])
 columns = ["start", *(f"{i} iterations" for i in frames[1:])]
-results.save_figure(plots.sheet(strip[None], [photos.classes[int(batch.labels)]], columns, notes), "closely_one_attack")
+results.save_figure(plots.sheet(strip[None], [photos.classes[int(batch.labels)]], columns, notes), "closely_one_attack", "Image sheet, one row: one attack on a photograph of an astronaut at 16 by 16 pixels, from the noise of the start over 2, 4, 6 and 10 iterations to 30. The portrait emerges from coloured noise until it is clear; under each picture stands the label the attacker believes in, which settles before the picture does.")
 
 # %% [markdown]
 # What is a start worth? Four clients of the digits, eight starts each, all 32 attacks in one call.
@@ -341,7 +341,7 @@ rows = [(name, strip) for name, strip in rows if strip is not None][: len(pictur
 # %%
 columns = ["start", *(f"{i} iterations" for i in FILM[run.profile][1:]), "truth"]
 fig = plots.sheet(torch.stack([strip for _, strip in rows]), [name for name, _ in rows], columns)
-results.save_figure(fig, "fig3_leakage")
+results.save_figure(fig, "fig3_leakage", "Image sheet, one row an attack, columns from the noise of the start through growing numbers of iterations to the private image. In the recovered rows noise turns into a sharp copy, of grey images within a few iterations, of coloured ones later; the row marked failed turns into black and white blocks and stays so.")
 caption("Pixels outside [0, 1] are clipped for display.", *(leak[name] for name in pictures))
 
 # %% [markdown]
@@ -369,7 +369,7 @@ below = [f"{'=' if m < RECOVERED else '≈'} dummy {i + 1}\nMSE {m:.0e}" for i, 
 fig = plots.sheet(
     sheet, ["start", *(f"{i} it." for i in at[1:]), "truth"], [f"dummy {i + 1}" for i in range(8)], [[], [], [], below]
 )
-results.save_figure(fig, "fig4_batch")
+results.save_figure(fig, "fig4_batch", "Image sheet, one column a place in a batch of eight: the dummy images at the start, after 20 iterations and at the end, and below them the private images. A note under each private image names the dummy matched to it, its error, and by = or ≈ whether it was recovered; the two orders generally differ.")
 by_batch = eight.table.groupby("client")
 lost = eight.table[eight.table.mse >= RECOVERED]
 caption(
@@ -397,11 +397,11 @@ came_back = close.table.mse.to_numpy() < RECOVERED
 # %%
 fig, (left, right) = plots.axes(2, height=0.45)
 for i in range(4):
-    left.plot(steps, np.median(layers[came_back, :, i], 0), lw=1.2, label=f"layer {i + 1}")
-for values, colour, name in ((objective, "C0", "objective D"), (errors, "C1", "MSE of the image")):
-    right.plot(steps, values[came_back].T, color=colour, lw=0.8, alpha=0.8)
-    right.plot(steps, values[~came_back].T, color=colour, lw=0.8, ls=":")
-    right.plot([], [], color=colour, label=name)
+    left.plot(steps, np.median(layers[came_back, :, i], 0), marker="os^D"[i], ms=3, lw=1.2, label=f"layer {i + 1}")
+for values, colour, mark, name in ((objective, "C0", "", "objective D"), (errors, "C1", "o", "MSE of the image")):
+    right.plot(steps, values[came_back].T, color=colour, marker=mark, ms=2, lw=0.8, alpha=0.8)
+    right.plot(steps, values[~came_back].T, color=colour, marker=mark, ms=2, lw=0.8, ls=":")
+    right.plot([], [], color=colour, marker=mark, ms=2, label=name)
 right.plot([], [], color="0.3", ls=":", label="failed client")
 left.set(ylabel="mean squared gradient difference", title=f"median of recovered clients, n = {came_back.sum()}")
 right.set(ylabel="D; MSE of the image", title=f"all clients, n = {close.n}", ylim=(1e-9, 1e4))
@@ -409,7 +409,7 @@ for ax in (left, right):
     ax.set_xscale("symlog", linthresh=1)
     ax.set(yscale="log", xlabel="iteration", xlim=(0, steps[-1]))
     ax.legend()
-results.save_figure(fig, "fig5_layers")
+results.save_figure(fig, "fig5_layers", "Two line plots over iterations, both axes logarithmic. Left: median squared gradient difference of recovered clients, one line for each of four layers; all fall together. Right: objective D and error of the image, one line each for every client; where recovered (solid) D starts to fall first and the error follows; failed clients are dotted.")
 middle = np.median(objective[came_back], 0), np.median(errors[came_back], 0)
 caption(
     f"Curves above 10,000 leave the frame. At first D falls while the image does not move: at iteration {steps[2]} the median "
@@ -430,18 +430,18 @@ fig, ax = plots.axes(height=0.5)
 for i, name in enumerate(sets):
     mse = cells[name].table.mse.fillna(np.inf)
     plots.dots(ax, i, mse.clip(1e-10, 1e3), color=f"C{i}")
-    ax.plot([i + 0.2, i + 0.36], [clipped[name].mean()] * 2, color="C3", lw=1.8)
+    ax.plot(i + 0.28, clipped[name].mean(), "D", color="C3", ms=4)
     ax.text(i, 8e3, f"{(mse < RECOVERED).sum()} of {len(mse)}", ha="center", fontsize=7)
     if name in numbers.index:
         ax.plot([i - 0.2, i + 0.2], [numbers.value[name]] * 2, color="0.2", lw=1, ls=":")
-for style, label in (("C3-", "mean of the clipped images"), ("k:", "published mean (recalled)"), ("k-", "median, quartiles")):
-    ax.plot([], [], style, lw=1.5, label=label)
+for style, label in (("C3D", "mean of the clipped images"), ("k:", "published mean (recalled)"), ("k-", "median, quartiles")):
+    ax.plot([], [], style, lw=1.5, ms=4, label=label)
 ax.axhline(RECOVERED, color="0.6", lw=0.8, ls="--", label=f"recovered (counts above): below {RECOVERED}")
 ax.axhspan(1, 1e5, color="0.93", lw=0)
 paper_set = [f"{called[n]}\n(published: {n})" if run.quick else n for n in sets]
 ax.set(yscale="log", ylabel="MSE of the image", ylim=(3e-11, 1e5), xticks=range(len(sets)), xticklabels=paper_set)
 fig.legend(loc="outside upper center", ncol=2)
-results.save_figure(fig, "fig6_mse")
+results.save_figure(fig, "fig6_mse", "Dot plot, y: error of the image, logarithmic, one group of dots a set, with the number recovered above and the median with quartiles and the mean beside it. The dots fall into two groups, recovered ones far below the dashed line at 0.001 and failed ones far above, and the mean lies between them, where hardly any dot is.")
 caption("Grey: worse than any image in [0, 1]; values above 1,000 are drawn at 1,000.", *(leak[n] for n in sets))
 
 # %%
@@ -592,7 +592,7 @@ for (name, (build, how)), style in zip(nets.items(), ("C0o-", "C1s-", "C3^-"), s
     ax.plot(np.linspace(0, 1, len(weights)), np.clip(weights, 1e-12, None), style, ms=4, lw=1, label=name)
 ax.set(yscale="log", xlabel="depth: 0 is the first convolution, 1 the last layer", ylabel="norm of the weight's gradient")
 ax.legend()
-results.save_figure(fig, "table1_gradient_norms")
+results.save_figure(fig, "table1_gradient_norms", "Line plot, x: depth from the first convolution to the last layer, y: norm of the weight's gradient, logarithmic. For LeNet with sigmoids and ResNet-20 with tanh the norm stays within a few powers of ten; for ResNet-20 with sigmoids it falls steadily towards the first convolution, where it is smaller by many powers of ten.")
 display(Markdown(f"*One photograph, width 8. At the first convolution the norm is {norms['ResNet-20, sigmoid, no strides'][0]:.0e} in the sigmoid "
                  f"ResNet and {norms['ResNet-20, tanh, strides'][0]:.0e} in the one with tanh.*"))
 
@@ -617,7 +617,7 @@ if deep_cell is not None:
     x, truth = (torch.tensor(deep_cell.arrays[key], dtype=torch.float32) / 255 for key in ("states", "truth"))
     pictures = torch.stack([*x[:, -1, 0], *truth[:, 0]]).unflatten(0, (2, -1))
     below = [[f"MSE {m:.2g}" for m in deep_cell.table.mse[: len(x)]], []]
-    results.save_figure(plots.sheet(pictures, ["relative D", "truth"], notes=below, width=0.6), "table1_relative")
+    results.save_figure(plots.sheet(pictures, ["relative D", "truth"], notes=below, width=0.6), "table1_relative", "Image sheet, two rows: above, what the relative objective finds on ResNet-20 with sigmoids, with the error under each picture; below, the private images, one column a client. The upper pictures are noisy and blurred, but colours and coarse shapes are those of the private images.")
     display(Markdown(f"*ResNet-20, sigmoid, no strides, 32 pixels, one image; the first {len(x)} of {deep_cell.n} clients, stored paper profile. Median MSE at iteration "
                      + ", ".join(f"{i}: {m:.2g}" for i, m in zip(steps, best, strict=True)) + ".*"))
 
@@ -727,12 +727,12 @@ for ax, (panel, members), title in zip(grid.flat, PANELS.items(), ("Gaussian noi
     finer = [n for n in FINER if n.split()[0] in title]
     for i, name in enumerate(n for n in dict.fromkeys(("none", *finer, *members)) if n in names):
         curve = np.nanmedian(large.arrays["losses"][names == name], 0)
-        ax.plot(noted, curve, color="0.2" if name == "none" else f"C{i - 1}", ls=("-", "--", "-.", ":")[i % 4], lw=1.2, label=name.split()[-1])
+        ax.plot(noted, curve, color="0.2" if name == "none" else f"C{i - 1}", ls=("-", "--", "-.", ":")[i % 4], marker="o" if i > 3 else "", ms=3, markevery=0.15, lw=1.2, label=name.split()[-1])
     ax.set(yscale="log", title=f"({panel}) {title}", ylim=(1e-11, 1e4))
     ax.legend(ncol=3, loc="lower left", columnspacing=1, handlelength=1.8)
-fig.supxlabel("iteration")
-fig.supylabel("objective D, median of the clients")
-results.save_figure(fig, "fig7_defenses")
+fig.supxlabel("iteration", fontsize=8)
+fig.supylabel("objective D, median of the clients", fontsize=8)
+results.save_figure(fig, "fig7_defenses", "Four line plots, x: iteration, y: median objective D, logarithmic; one panel each for Gaussian noise, Laplacian noise, fewer bits and pruning, one line a strength and one for no defense. Without defense D keeps falling; the stronger the defense, the earlier and higher it levels off.")
 source = "paper" if stored_cell else run.profile
 verdicts = "; ".join(f"{r['row'].split()[-1]}: {r['column']}" for _, r in results.published("dlg").query("float == 'fig7'").iterrows())
 display(Markdown(
@@ -759,7 +759,7 @@ picked, notes = picked + [picked[0]] * empty, notes + [""] * empty
 fig = plots.sheet(torch.stack(picked).unflatten(0, (-1, width)), notes=[notes[i : i + width] for i in range(0, len(notes), width)])
 for ax in fig.axes[len(picked) - empty :]:
     ax.set_visible(False)
-results.save_figure(fig, "fig7_images")
+results.save_figure(fig, "fig7_images", "Image sheet: the same private image as recovered under each defense, with its edge distance AVD under it, and the truth last. Weak noise, fewer bits and light pruning leave it plain to see; towards more noise and heavier pruning it becomes grainy and then nothing but noise.")
 
 # %% [markdown]
 # The first client, at the last iterate. AVD, the absolute variational distance (Eloul et al. 2022), compares the edges of two images: 0 where equal, larger the more
@@ -981,7 +981,7 @@ if maps:
     for ax, (name, wide) in zip(grid[0], maps.items(), strict=True):
         sns.heatmap(8 * wide, annot=True, fmt=".0f", vmin=0, vmax=8, cmap="cividis", cbar=False, ax=ax)
         ax.set(title=f"recovered of 8, {name}", xlabel="s: weights and biases from U(-s, s)")
-    results.save_figure(fig, "beyond_activation")
+    results.save_figure(fig, "beyond_activation", "Heat maps, one a kind of search: rows are the activations sigmoid, tanh, GELU and ReLU, columns the scale s of the random weights from 0.1 to 1; each cell holds the number of images recovered of eight. Smooth activations recover images at small scales, ReLU recovers none at any, and nothing is recovered at 1.")
     display(Markdown(f"*Images recovered of 8 (MSE below 0.001). Stored paper profile: {described(by_scale['line search'].configs['paper'])}.*"))
 
 # %% [markdown]
@@ -1058,15 +1058,15 @@ lots, two_live = tries, have(matched)
 fig, ax = plots.axes(width=0.8, height=0.55)
 for kernel, style in ((3, "o"), (5, "s")):
     mine = [(i, equations_of(c["victim"]) / 768) for i, c in enumerate(lots.config) if c["victim"]["kernel"] == kernel]
-    for column, colour, what in (("mse", "C0", "MSE of the image"), ("best_loss", "C1", "objective D")):
+    for column, colour, fill, what in (("mse", "C0", "C0", "MSE of the image"), ("best_loss", "C1", "none", "objective D")):
         points = [(x, y) for i, x in mine for y in lots.table[column][lots.table.part == i]]
         if points:
-            ax.plot(*zip(*points, strict=True), style, color=colour, ms=3.5, mec="none", alpha=0.7, label=f"{what}, kernel {kernel}")
+            ax.plot(*zip(*points, strict=True), style, color=colour, mfc=fill, ms=3.5, mew=0.7, alpha=0.7, label=f"{what}, kernel {kernel}")
 ax.axvline(1, color="0.5", lw=0.8, ls="--")
 ax.set(yscale="log", xlabel="independent equations, at most, for each pixel", ylabel="at the end of the attack", ylim=(1e-11, 1e3))
 fig.legend(loc="outside upper center", ncol=2)
-results.save_figure(fig, "beyond_information")
-display(Markdown(f"*{len(lots.config)} networks, {lots.n // len(lots.config)} photographs each, {lots.config[0]['attack']['iterations']} iterations; every dot is one attack.*"))
+results.save_figure(fig, "beyond_information", "Scatter plot, x: independent equations for each pixel, y: result at the end of the attack, logarithmic; for every attack the objective D and the error of the image. Left of a dashed line at 1, D is tiny and the error stays large; right of it the error falls to the level of D, but for a few searches where both are large.")
+display(Markdown(f"*{len(lots.config)} networks, {lots.n // len(lots.config)} photographs each, {lots.config[0]['attack']['iterations']} iterations; every attack has two marks, its error and its D.*"))
 
 # %% [markdown]
 # Left of the line the gradients match too, D below 1e-6, and the image is wrong: **a small objective proves nothing where equations are missing.** Right of it, the same D means the
@@ -1077,7 +1077,7 @@ display(Markdown(f"*{len(lots.config)} networks, {lots.n // len(lots.config)} ph
 if "states" in two_live.arrays:
     pair_of = np.concatenate((two_live.arrays["states"][:2, -1, 0], two_live.arrays["truth"][:1, 0]))[None] / 255
     notes = [[f"{c['victim']['channels']} channels\nD = {d:.0e}\nMSE {m:.0e}" for c, d, m in zip(two_live.config, two_live.table.best_loss, two_live.table.mse, strict=True)] + ["truth"]]
-    results.save_figure(plots.sheet(pair_of, notes=notes, width=0.6), "beyond_information_images")
+    results.save_figure(plots.sheet(pair_of, notes=notes, width=0.6), "beyond_information_images", "Image sheet, one row: the picture recovered from the gradient of a network of 8 channels, from one of 16 channels, and the private photograph. The first is coloured noise with a trace of the subject, the second a faithful copy; the notes below show that the objective is small for both.")
 
 # %% [markdown]
 # ## What the code does that the paper does not say
@@ -1172,10 +1172,10 @@ def judged(id, text, name, defends):
     vote(id, text, f"{name}: share with AVD {'above' if defends else 'not above'} 0.8 is above 0.5", (noise == defends).sum(), len(noise))
 
 
-for reading, (small_one, middle, large_one) in {"variance": ("1e-04", "1e-03", "1e-02"), "sd": ("1e-08", "1e-06", "1e-04")}.items():
-    judged(f"gaussian_1e-4_{reading}", f"Gaussian noise of {reading} 1e-4 does not defend (Fig. 7a [read])", f"Gaussian {small_one}", False)
-    judged(f"gaussian_1e-3_{reading}", f"Gaussian noise of {reading} 1e-3 leaks, with artefacts (Fig. 7a [read])", f"Gaussian {middle}", False)
-    judged(f"gaussian_1e-2_{reading}", f"Gaussian noise of {reading} 1e-2 defends (Fig. 7a [read])", f"Gaussian {large_one}", True)
+for reading, unit, (small_one, middle, large_one) in (("variance", "[recalled]", ("1e-04", "1e-03", "1e-02")), ("sd", "another reading of the same sentence", ("1e-08", "1e-06", "1e-04"))):
+    judged(f"gaussian_1e-4_{reading}", f"Gaussian noise of {reading} 1e-4 does not defend (Fig. 7a [read]; that it is the {reading}: {unit})", f"Gaussian {small_one}", False)
+    judged(f"gaussian_1e-3_{reading}", f"Gaussian noise of {reading} 1e-3 leaks, with artefacts (Fig. 7a [read]; that it is the {reading}: {unit})", f"Gaussian {middle}", False)
+    judged(f"gaussian_1e-2_{reading}", f"Gaussian noise of {reading} 1e-2 defends (Fig. 7a [read]; that it is the {reading}: {unit})", f"Gaussian {large_one}", True)
 judged("laplacian_1e-2", "Laplacian noise of variance 1e-2 defends (Table 3 [recalled])", "Laplacian 1e-02", True)
 for name, defends in (("float16", False), ("bfloat16", False), ("int8", True)):
     judged(name, f"{name} {'defends' if defends else 'does not defend'} (Fig. 7c, Table 3 [recalled])", name, defends)

@@ -202,7 +202,7 @@ pd.Series({rule: photos.classes[c] for rule, c in found.items()} | {"truth": pho
 dlg, idlg = (attacks.reconstruct(update, attacks.idlg(iterations=12, labels=rule), seed=seed) for rule in ("joint", "idlg"))  # "joint": as DLG does
 pictures = torch.stack([guess.last[0, 0, 0] for guess in (dlg, idlg)] + [batch.images[0, 0]])
 below = [*(f"{photos.classes[int(g.last_labels)]}\nMSE {float((g.last[0, 0] - batch.images[0]).square().mean()):.0e}" for g in (dlg, idlg)), photos.classes[int(batch.labels)]]
-plots.sheet(pictures[None], [""], ["DLG", "iDLG", "truth"], [below], width=0.5);
+results.save_figure(plots.sheet(pictures[None], [""], ["DLG", "iDLG", "truth"], [below], width=0.5), "closely_both", "Image sheet, one row: what DLG and iDLG find from the same gradient and the same start after a few iterations, each with its label and mean squared error below, and the private photograph.")
 
 # %% [markdown]
 # A rule is refused where what it needs is not so. The attacker can tell most of it from the model, the protocol and what it is granted:
@@ -240,7 +240,7 @@ for ax, (title, indices) in zip(axes, cases.items(), strict=True):
     ax.plot([], [], "s", color="C0", label="not in the batch")
 axes[0].set_ylabel(r"$\partial\ell/\partial b_i$")
 fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncol=2)
-results.save_figure(fig, "closely_sign")
+results.save_figure(fig, "closely_sign", "Three bar charts for batches of one, four and eight images, x: class, y: gradient of the last layer's bias. Classes in the batch are marked with their number of images. For one image only its own class is negative; for four all present classes are; for eight some present classes are positive, so the sign misses them.")
 display(Markdown("*Among eight images, classes are there whose entry is positive.*"))
 
 # %% [markdown]
@@ -346,7 +346,7 @@ rows = [(f"{attack}\nlabel {c.table.label[k]}\ntrue {c.table.true_label[k]}", c.
 sheet = np.stack([np.concatenate((a["states"][k, :, 0], a["truth"][k])) for _, a, k in rows]) / 255
 notes = [[f"MSE {a['mse'][k][0]:.1f}", *(f"{m:.0e}" for m in a["mse"][k][1:]), ""] for _, a, k in rows]
 columns = ["start", *(f"{i} it." for i in STRIP[run.profile][1:]), "truth"]
-results.save_figure(plots.sheet(sheet, [name for name, *_ in rows], columns, notes), "fig2_process")
+results.save_figure(plots.sheet(sheet, [name for name, *_ in rows], columns, notes), "fig2_process", "Image sheet of grey faces, rows in pairs, DLG above iDLG from the same start; columns go from noise through growing numbers of iterations to the private image, with the error under each. In the first pair both reach the face; in the second DLG, at a wrong label, ends in black and white blocks while iDLG reaches the face.")
 caption(f"At the left the label that the attack ends with, and the true one; pixels are clipped for display, errors are not. Of these {len(wrong)} clients DLG recovers {good['DLG'].sum()}, iDLG {good['iDLG'].sum()}.", process["DLG"])
 
 # %% [markdown]
@@ -414,27 +414,27 @@ def shares_below(c):
 
 fig, axes = plots.axes(3, height=0.5, sharey=True)
 for ax, which in zip(axes, SETS, strict=True):
-    for colour, attack in (("C0", "DLG"), ("C1", "iDLG"), ("C1", "iDLG, own start")):
+    for colour, mark, at, attack in (("C0", "o", 6, "DLG"), ("C1", "s", 14, "iDLG"), ("C1", "", 0, "iDLG, own start")):
         points = numbers[numbers.row == f"{which}, {attack}"]
-        ax.plot(points.column.astype(float), points.value, ":", color=colour, marker="o", ms=2.5, lw=1)
+        ax.plot(points.column.astype(float), points.value, ":", color=colour, marker=mark, ms=2.5, lw=1)
         if (which, attack) in stored:
             middle, low, high = shares_below(stored[which, attack])
-            ax.plot(THRESHOLDS, middle, "--" if "own" in attack else "-", color=colour, lw=1 if "own" in attack else 1.6)
+            ax.plot(THRESHOLDS, middle, "--" if "own" in attack else "-", color=colour, marker=mark, ms=3.5, markevery=(at, 20), lw=1 if "own" in attack else 1.6)
             if "own" not in attack:
                 ax.fill_between(THRESHOLDS, low, high, color=colour, alpha=0.15, lw=0)
         if run.quick and (which, attack) in now and "own" not in attack:
-            ax.plot(THRESHOLDS, shares_below(now[which, attack])[0], "-.", color=colour, lw=0.7)
+            ax.plot(THRESHOLDS, shares_below(now[which, attack])[0], "-.", color=colour, marker=mark, ms=2.5, markevery=(at, 20), lw=0.7)
     n = f", n = {stored[which, 'DLG'].n}" if (which, "DLG") in stored else ""
     quick = f"\n(this run: {SETS[which]['quick']['name']}, n = {now[which, 'DLG'].n})" if run.quick else ""
     ax.set(xscale="log", xlim=(1.3e-2, 8e-7), ylim=(0, 103), xlabel="MSE threshold (stricter →)", title=f"{which}{n}{quick}")
 for ax in axes:
     ax.minorticks_off()
 axes[0].set_ylabel("attacks below it, %")
-for line, name in (("C0-", "DLG"), ("C1-", "iDLG"), ("C1--", "iDLG, own start"), ("k:", "published (digitised)"), ("k-.", "this run: other, easier images")):
+for line, name in (("C0o-", "DLG"), ("C1s-", "iDLG"), ("C1--", "iDLG, own start"), ("k:", "published (digitised)"), ("k-.", "this run: other, easier images")):
     if run.quick or "this run" not in name:
-        axes[0].plot([], [], line, lw=1, label=name)
+        axes[0].plot([], [], line, ms=3.5, lw=1, label=name)
 fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncol=5, fontsize=6.5, columnspacing=1, handlelength=1.8)
-results.save_figure(fig, "fig1_fidelity")
+results.save_figure(fig, "fig1_fidelity", "Three line plots, one a data set, x: threshold of the image's error, stricter to the right, y: per cent of attacks below it, for DLG and iDLG, with 95 % bands and the published points dotted. Where the threshold is lax iDLG lies above DLG in every panel; as it gets strict both fall and come together or cross.")
 display(Markdown(
     "*Solid: the paper profile, stored, with its 95 % Wilson interval. An attack that diverged is below no threshold. The dotted curves end at 1e-4, as the published figure does. "
     f"Own start: {', '.join(f'{which} n = {c.n}' for (which, attack), c in stored.items() if 'own' in attack)}, the first clients of each set, so compare it with DLG in the table of the next section.*"
@@ -657,7 +657,7 @@ for ax in axes[:, 0]:
     ax.set_ylabel("read right, %")
 fig.supxlabel("images in the batch", fontsize=8)
 fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncol=5)
-results.save_figure(fig, "label_rules")
+results.save_figure(fig, "label_rules", "Twelve small line plots, one a victim with random or unique labels, x: images in the batch from 1 to 64, y: per cent of labels read right, one line a rule. On untrained victims the analytic rule stays nearly exact; on the well trained one it and Wainakh's fall with the batch, below the dashed line of labels dealt out evenly.")
 def single(table):
     """How often iDLG's own rule is right, for one image."""
     return table[table.rule == "idlg"].accuracy.mean()

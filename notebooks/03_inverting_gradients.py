@@ -298,7 +298,7 @@ def draw_mean_colour(ax, c):
     """A line where an attacker ends who knows the set's mean colour and no gradient."""
     if c is not None and c.config[0]["images"] == CIFAR and len(mean_colour):
         ax.axhline(mean_colour.mean(), color="0.5", lw=0.8, ls=":")
-        ax.annotate("mean colour", (0.01, mean_colour.mean()), xycoords=("axes fraction", "data"), va="center", fontsize=6, color="0.4", bbox={"fc": "white", "ec": "none", "pad": 0.5})
+        ax.annotate("mean colour", (0.01, mean_colour.mean()), xycoords=("axes fraction", "data"), va="center", fontsize=6, color="0.4", zorder=1, bbox={"fc": "white", "ec": "none", "pad": 0.5})
 
 
 def told(float_id, row, column, of=None):
@@ -384,13 +384,13 @@ for i, (name, c) in enumerate(walks.items()):
     by = c.table.groupby("epoch")
     for ax, column in zip(axes.flat, PANELS, strict=True):
         low, mid, high = (by[column].quantile(q) for q in (0.05, 0.5, 0.95))
-        ax.plot(mid.index, mid, "-", color=f"C{i}", label=name)
+        ax.plot(mid.index, mid, ("-", "--")[i], color=f"C{i}", label=name)
         ax.fill_between(mid.index, low, high, color=f"C{i}", alpha=0.2, lw=0)
         ax.set(title=PANELS[column], yscale="linear" if column == "others" else "log")
 for ax in axes[1]:
     ax.set_xlabel("epoch")
 fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncol=2)
-results.save_figure(fig, "along_training")
+results.save_figure(fig, "along_training", "Four line plots over the epochs of training, for LeNet and a narrow ResNet-18, median with a band over images: the gradient's length, its cosine with other images' gradients, and the squared and the cosine distance to a noisy copy. At the end the ResNet's bands of length and squared distance span far more than its band of cosine distance.")
 
 
 def spread(c, column):
@@ -421,7 +421,7 @@ if strip is not None:
     images = np.concatenate([strip.arrays["states"][shown][:, :, 0], strip.arrays["truth"][shown]], 1) / 255
     notes = [[f"{-10 * np.log10(e):.1f} dB" for e in row] + [""] for row in errors]
     fig = plots.sheet(images, ["", "", ""], [f"{i:,}" for i in STRIP] + ["truth"], notes)
-    results.save_figure(fig, "closely_strip")
+    results.save_figure(fig, "closely_strip", "Image sheet, three rows, one a photograph, columns from noise at iteration 0 to iteration 4,800 and the private image, with the PSNR under each. The outline is there early, under noise that hardly changes for most of the attack and fades in the last columns; how clear the end is differs between photographs.")
     caption("PSNR in dB under each picture; columns are iterations. The outline is there early, under noise; the noise leaves when the steps shrink (after 1,799, 2,999 and 4,203 iterations).", lenet)
 
 # %% [markdown]
@@ -462,10 +462,10 @@ errors31 = {"dense network, 224 x 224 pixels, float32": (found - one.images[0, 0
             "LeNet: features before the dense layer, float32": (features - truly).abs().max()}
 maps = features[0].view(12, 8, 8)
 fig = plots.sheet(np.stack([one.images[0, 0], found])[None], [""], ["image, 224 x 224", "divided out of the gradient"], width=0.62)
-results.save_figure(fig, "prop31_recovery")
+results.save_figure(fig, "prop31_recovery", "Image sheet, one row: a photograph of an astronaut at 224 by 224 pixels, and beside it the picture obtained by dividing the first dense layer's weight gradient by its bias gradient. The two look the same.")
 closer = plots.sheet(np.stack([np.stack([torch.nn.functional.interpolate(batch.images[0], 8, mode="area")[0].mean(0, keepdim=True).numpy()]
                                      + [((m - m.min()) / (m.max() - m.min()))[None].numpy() for m in maps[:7]])]), ["LeNet"], ["image, 8 x 8"] + [f"feature {i}" for i in range(1, 8)])
-results.save_figure(closer, "prop31_features")
+results.save_figure(closer, "prop31_features", "Image sheet, one row: a photograph reduced to 8 by 8 grey pixels, and seven of LeNet's feature maps of the same size, divided out of the gradient. Some maps hint at where the subject is, with light and dark areas that follow its outline; none is the image.")
 pd.Series({k: float(v) for k, v in errors31.items()}, name="largest error").to_frame().style.format("{:.1e}")
 
 # %% [markdown]
@@ -543,7 +543,7 @@ count = min(len(c.arrays["states"]) for c in pictures.values())
 images = [first.arrays["truth"][:count, 0]] + [c.arrays["states"][:count, -1, 0] for c in pictures.values()]
 notes = [[]] + [[f"{v:.1f}" for v in c.table.psnr[:count]] for c in pictures.values()]
 fig = plots.sheet(np.stack(images)[:, :6] / 255, ["truth"] + [f"{'L-BFGS' if row == 'Euclid' else 'cosine'}\n{state}" for state, row in pictures], notes=[n[:6] for n in notes], width=0.7 if count >= 6 else 0.55)
-results.save_figure(fig, "fig2_pictures")
+results.save_figure(fig, "fig2_pictures", "Image sheet, one column an image; the rows are the truth, then Euclidean L-BFGS and the cosine attack on an untrained LeNet, then both on a trained one, with the PSNR under each. L-BFGS ends either close to the image or in noise; the cosine attack keeps colours and shapes of most images, blurred or grainy.")
 display(Markdown(f"*LeNet; first images of {first.config[0]['images']['name']}; PSNR in dB. " + ", ".join(f"{'L-BFGS' if row == 'Euclid' else 'cosine'}, {state}: {c.config[0]['attack']['iterations']:,} iterations" for (state, row), c in pictures.items()) + ".*"))
 
 # %% [markdown]
@@ -596,7 +596,7 @@ for ax, (title, panel) in zip(axes, panels.items(), strict=True):
     ax.set(xlabel=title, xlim=(-0.5, max(2.5, len(panel) - 0.4)), xticks=range(len(panel)), xticklabels=panel)
     draw_mean_colour(ax, next(iter(panel.values()), None))
 axes[0].set_ylabel("PSNR (dB)")
-results.save_figure(fig, "fig5_local_steps")
+results.save_figure(fig, "fig5_local_steps", "Two dot plots of PSNR, one dot an image, with the median as a bar: left against the number of local steps for LeNet, right against the local learning rate for a narrow ConvNet. A dotted line, where drawn, is what the set's mean colour reaches; no group on the right rises clearly above it.")
 rows = {}
 for steps, tau in ((1, 1e-4), (4, 1e-4), (20, 1e-4), (100, 1e-4), (5, 1e-4), (5, 1e-2), (5, 1e-1)):
     of = {network: fig5.get((network, steps, tau)) for network in ("ConvNet64", "ConvNet8", "LeNet")}
@@ -619,7 +619,7 @@ for i, (name, c) in enumerate(four.items()):
     plots.dots(ax, i, c.table.psnr, color="C0" if "18" in name else "C1")
 ax.set(xlim=(-0.5, max(2.5, len(four) - 0.4)), xticks=range(len(four)), xticklabels=[name.replace(", ", "\n") for name in four], ylabel="PSNR (dB)")
 draw_mean_colour(ax, next(iter(four.values()), None))
-results.save_figure(fig, "fig4_width_depth")
+results.save_figure(fig, "fig4_width_depth", "Dot plot of PSNR, one dot an image, with the median as a bar: one group a network, narrow ResNet-18s of growing width, then deeper ResNets of width 8. The dotted line, where drawn, is what the set's mean colour reaches; most groups lie around or below it, and wider networks come out higher.")
 rows = {name + ("" if scale == "paper" else " (300 iterations)"): {
     "published, first 10 images": told("fig4", "first 10 images", name.replace(",", "").replace("34 width 64", "34").replace("50 width 64", "50")),
     "stored": in_words(paper(s)), f"this run, {run.profile}": of_run(cell(s))} for (scale, name), s in fig4.items()}
@@ -638,7 +638,7 @@ c = best_of(fig6["ten classes, LeNet"])
 order = np.argsort(-c.table.query("client == 0").psnr.to_numpy())
 guessed = c.arrays["states"][0, -1][order]
 fig = plots.sheet(np.stack([c.arrays["truth"][0][order], guessed]) / 255, ["truth", "recovered"], notes=[[], [f"{v:.1f}" for v in c.table.psnr.to_numpy()[order]]])
-results.save_figure(fig, "fig6_large_batch")
+results.save_figure(fig, "fig6_large_batch", "Image sheet, two rows: the private images of one batch whose labels all differ, and below them what was recovered, sorted by PSNR from left to right. Below are blurred patches of colour; at the left some follow the image's main areas, at the right hardly anything can be made out.")
 rows = {name: {"published": "about 10.7 (inferred from −0.77 in normalised space)" if "ResNet32" in name else "–", "stored": in_words(paper(s)), "best image": f"{c6.table.psnr.max():.1f}" if (c6 := best_of(s)) is not None else "–",
                f"this run, {run.profile}": of_run(cell(s))} for name, s in fig6.items()}
 results.save_table(pd.DataFrame(rows).T.rename_axis("batch").reset_index(), "fig6_large_batch")
@@ -670,7 +670,7 @@ rows = {kind: {"accuracy of the victim": f"{c.table.victim_accuracy.iloc[0]:.0%}
 results.save_table(pd.DataFrame(rows).T.rename_axis("server").reset_index(), "dishonest_server")
 images = [pair["honest"].arrays["truth"][:6, 0]] + [c.arrays["states"][:6, -1, 0] for c in pair.values()]
 fig = plots.sheet(np.stack(images) / 255, ["truth", "honest", "active"], notes=[[]] + [[f"{v:.1f}" for v in c.table.psnr[:6]] for c in pair.values()], width=0.6)
-results.save_figure(fig, "dishonest_server")
+results.save_figure(fig, "dishonest_server", "Image sheet, one column an image: the truth, what an honest server recovers from a trained network, and what an active server recovers after permuting the classes, with the PSNR under each. No picture is clear, but the active server's show more colours and outlines where the honest server's are mostly noise.")
 display(Markdown(f"*{'Stored' if active['honest'].stored() else 'This run'}: {victim(pair['honest'])}, trained on these very images; the same weights but for the permutation. Accuracy is on test images and before it.*"))
 pd.DataFrame(rows).T
 
@@ -686,7 +686,7 @@ seen = {name: c for name, s in fig1.items() if (c := best_of(s)) is not None}
 if seen:
     images = [next(iter(seen.values())).arrays["truth"][:, 0]] + [c.arrays["states"][:, -1, 0] for c in seen.values()]
     fig = plots.sheet(np.stack(images) / 255, ["truth", *(name.replace(", ", "\n") for name in seen)], notes=[[]] + [[f"{v:.1f}" for v in c.table.psnr] for c in seen.values()], width=0.5)
-    results.save_figure(fig, "fig1_imagenet")
+    results.save_figure(fig, "fig1_imagenet", "Image sheet, one column a photograph: above, the private photograph at the size of ImageNet's images or half of it; below, one row a network, what was recovered, with the PSNR under each. From the untrained ResNet-18 there are only blurred patches of colour in which nothing can be recognised.")
 else:
     results.not_made("fig1", "needs a GPU or a stored result")
     results.not_made("fig3", "needs a GPU or a stored result")
@@ -714,7 +714,7 @@ for values, name, style in ((oracle, "best by the truth (unknown)", "--"), (chos
     axes[1].plot(range(1, len(values) + 1), values.mean(1), "o" + style, ms=3, label=name)
 axes[1].set(xlabel="restarts", ylabel="mean PSNR (dB)", xticks=range(1, len(chosen) + 1), ylim=(chosen.mean() - 1.5, oracle.mean(1).max() + 1.5))
 axes[1].legend()
-results.save_figure(fig, "loss_and_picture")
+results.save_figure(fig, "loss_and_picture", "Left, scatter plot, x: gradient distance at the end, y: PSNR, one dot a restart, joined by a line for each image: the lower the distance, the better the picture, within and between images. Right, line plot of mean PSNR against restarts: choosing by the distance does almost as well as choosing by the truth.")
 display(Markdown(f"*{'Stored' if restarts.stored() else 'This run'}, LeNet, untrained: {len(within)} images, {len(chosen)} restarts. Over images: Spearman {across.statistic:.2f} (p = {across.pvalue:.1g}). "
                  f"Over the restarts of one image: mean {np.nanmean(within):.2f}, from {np.nanmin(within):.2f} to {np.nanmax(within):.2f}. PSNR differs between restarts of one image by {np.ptp(grid['psnr'], axis=1).min():.1f} to {np.ptp(grid['psnr'], axis=1).max():.1f} dB.*"))
 
@@ -733,7 +733,7 @@ for i, c in enumerate(group.values()):
     plots.dots(ax, i, c.table.psnr, color="C0")
 ax.set(xlim=(-0.5, max(2.5, len(group) - 0.4)), xticks=range(len(group)), xticklabels=group, xlabel="clients in the mean, one image each", ylabel="PSNR (dB)")
 draw_mean_colour(ax, group[1])
-results.save_figure(fig, "aggregated")
+results.save_figure(fig, "aggregated", "Dot plot of PSNR, one dot an image, against the number of clients in the mean, 1, 2, 4 or 8, with the median as a bar. An image alone is recovered best and one among eight worse; the dotted line, where drawn, is what the set's mean colour reaches without any gradient.")
 results.save_table(pd.DataFrame([{"clients": B, "images": len(c.table), "PSNR": in_words(c), "median": round(c.table.psnr.median(), 2), "best of each mean": round(c.table.groupby("client").psnr.max().mean(), 2)}
                                  for B, c in group.items()]), "aggregated")
 display(Markdown(f"*{'Stored' if batches[1].stored() else 'This run'}, LeNet, untrained, labels known. " + "; ".join(f"{B}: {in_words(c)}" for B, c in group.items()) + ".*"))
@@ -777,6 +777,7 @@ audit.style.set_properties(**{"white-space": "normal", "text-align": "left"})
 audited = attacks.reconstruct(mine, attacks.inverting_gradients(iterations=400, tv=1e-3), restarts=2, seed=seed)
 after = attacks.diagnose(mine, attacks.inverting_gradients(), audited)
 fig = plots.sheet(np.stack([batch.images[0, 0], audited.last[0, int(audited.loss.argmin()), 0]])[None], [""], ["the client's image", "recovered"], width=0.5)
+results.save_figure(fig, "closely_audit", "Image sheet, one row: the client's image, and the image recovered from the update that plain PyTorch computed. The subject can be recognised in what is recovered.")
 after[after.verdict != "ok"].style.set_properties(**{"white-space": "normal", "text-align": "left"})
 
 # %% [markdown]

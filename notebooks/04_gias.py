@@ -217,11 +217,11 @@ pd.DataFrame({
 made = {name: c for name, s in worths.items() if (c := cell_of(s)) is not None}
 for name, c in made.items():
     if "samples" in c.arrays:
-        results.save_figure(plots.sheet(np.stack([c.arrays["samples"][:8], c.arrays["nearest"][:8]]) / 255, ["samples", "nearest\nseen"], width=0.9), f"generator_{name}")
+        results.save_figure(plots.sheet(np.stack([c.arrays["samples"][:8], c.arrays["nearest"][:8]]) / 255, ["samples", "nearest\nseen"], width=0.9), f"generator_{name}", f"Image sheet in two rows: above, eight samples of the generator of {name}; below each, the training image nearest to it. A sample resembles its neighbour in rough shape and shading but is no copy of it; compare the two to see whether the generator repeats what it saw.")
         caption(f"Generator of {name}: samples, and under each the training image nearest to it. If they were equal, the prior would be a memory.", c)
 quality = pd.DataFrame({name: c.table.drop(columns="part", errors="ignore").iloc[0] for name, c in made.items()})
 results.save_table(quality.reset_index(names="measure"), "generator")
-print(f"digits: trained and measured in {made['digits'].seconds:.0f} s (little where its weights were cached)")
+print(f"digits: trained and measured in {made['digits'].seconds:.0f} s" if made["digits"].seconds > 5 else "digits: the weights were there from an earlier run")
 quality.round(3)
 
 # %% [markdown]
@@ -243,7 +243,7 @@ update = client.share(victim, batch, client.Protocol(normalise=True), threat=gra
 gias = attacks.gias(net, "z/w", iterations=(100, 150), tv=1e-4)
 guess = attacks.reconstruct(update, gias, seed=seed, record=(0, 30, 100, 130, 250))
 strip = np.stack([*(t[0, 0] for t in guess.history.images.values()), batch.images[0]], 1)
-results.save_figure(plots.sheet(strip, column_labels=["z: 0", "30", "100", "w: 30", "150", "private"], width=0.6), "closely_one_batch")
+results.save_figure(plots.sheet(strip, column_labels=["z: 0", "30", "100", "w: 30", "150", "private"], width=0.6), "closely_one_batch", "Image sheet, one row a digit of the batch of four, six columns: the guess after 0, 30 and 100 iterations of the search over latents, after 30 and 150 more over the generator's parameters, and the private image. The first search ends at plausible but often different digits, the second bends them into the private ones.")
 print(pd.Series(update.card()).to_string())
 
 # %% [markdown]
@@ -258,7 +258,7 @@ c = cell_of(digits_spaces)
 table = by_space(c)
 results.save_table(table.drop(columns="seconds an image"), "spaces_digits")
 results.save_timings(table[["search space", "seconds an image"]])
-caption(f"All but the signed pixels have GIAS's weight of the total variation, and GI-x half their iterations, so this is no test of the signs. PSNR in dB, mean over images with its standard deviation; best of a batch: its mean over batches; distance: the objective without its priors, mean. LPIPS: {lpips_missing or 'computed'}.", c)
+caption(f"All but the signed pixels have GIAS's weight of the total variation, and GI-x half their iterations, so this is no test of the signs. PSNR in dB, mean over images with its standard deviation; best of a batch: its mean over batches; distance: the objective without its priors, mean. {lpips_missing or 'LPIPS computed'}.", c)
 table.round(3)
 
 # %% [markdown]
@@ -309,7 +309,7 @@ order = [SIGNED, "x", "z", "z/x", "z/h", "w", "z/w"]
 sheet = np.stack([c.arrays["truth"]] + [c.arrays[f"guesses {s}"] for s in order], 1)
 score = {s: t.psnr.to_numpy() for s, t in c.table.groupby("space")}
 fig = plots.sheet(sheet / 255, column_labels=["private", "signed x", *(f"GI-{s}" for s in order[1:])], notes=[["", *(f"{score[s][i]:.1f}" for s in order)] for i in range(len(sheet))], width=0.9)
-results.save_figure(fig, "fig1_pictures")
+results.save_figure(fig, "fig1_pictures", "Image sheet, one row a CIFAR-10 image of the first client's batch: the private image, then what seven search spaces recover, PSNR in dB below. Searches among pixels end blurred, GI-z shows another picture altogether, and GI-w and GIAS (GI-z/w) mostly come closest.")
 means = {s: clients_mean(c, s) for s in ("z/w", SIGNED)}
 caption(f"The first client's batch; under each picture its PSNR in dB. GIAS's lead over signed pixels is {means['z/w'][0] - means[SIGNED][0]:.1f} dB here and {(means['z/w'] - means[SIGNED]).mean():.1f} dB in the mean of all clients.", c)
 
@@ -318,10 +318,10 @@ fig, axes = plots.axes(2, height=0.5)
 for i, s in enumerate(["x", SIGNED, "z/x", "z/h", "w", "z/w"]):
     at = c.arrays[f"at {s}"]
     for ax, what in zip(axes, ("losses", "psnr"), strict=True):
-        ax.plot(at, np.median(c.arrays[f"{what} {s}"], 0), color=f"C{i}", ls=["-", "--", "-.", ":", "-", "--"][i], lw=1.2, label="signed x" if s == SIGNED else f"GI-{s}")
+        ax.plot(at, np.median(c.arrays[f"{what} {s}"], 0), color=f"C{i}", ls=["-", "--", "-.", ":", "-", "--"][i], marker="    os"[i], ms=3, markevery=3, lw=1.2, label="signed x" if s == SIGNED else f"GI-{s}")
 axes[0].set(yscale="log", ylabel="objective", xlabel="iterations"), axes[1].set(ylabel="PSNR, dB", xlabel="iterations")
 fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncol=6)
-results.save_figure(fig, "spaces_along")
+results.save_figure(fig, "spaces_along", "Two line plots against iterations, one line a search space: the objective on a log scale, and the PSNR. Lines of spaces that begin with z share a flat first part and then separate; GI-w and GIAS (GI-z/w) end with the lowest objective and the highest PSNR, the signed pixels take longest.")
 caption("Median over the clients; the objective with its total variation, whose weights differ between spaces. Spaces that begin with z share their first part, which is GI-z.", c)
 
 # %% [markdown]
@@ -372,7 +372,7 @@ for ax in grid[:, 0]:
     ax.set_ylabel("PSNR, dB")
 if drawn:
     fig.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncol=2)
-results.save_figure(fig, "difficulty")
+results.save_figure(fig, "difficulty", "Line plots, one panel a difficulty, such as batch size, share pruned or noise; y: PSNR in dB with its standard error; one line for signed pixels, one for GIAS. GIAS leads most for a single image; its lead shrinks as batches grow and as more is pruned.")
 hard = pd.concat([t.groupby(["at", "space"]).apply(lambda t: pd.Series({"PSNR": t.psnr.mean(), "std": t.psnr.std(), "best of a batch": t.groupby("client").psnr.max().mean(), "SSIM": t.ssim.mean(), "AVD": t.avd.mean(), "clients": t.client.nunique(), "n": len(t)}), include_groups=False).reset_index().assign(what=what) for what, t in drawn.items()] or [pd.DataFrame(columns=["what", "at", "space", "PSNR", "clients"])])
 results.save_table(hard[["what", *hard.columns.drop("what")]], "difficulty")
 left = "; ".join(f"{what} {', '.join(v)}" for what, v in missing.items() if v)
@@ -395,7 +395,7 @@ both = {who: cell_of(s) for who, s in strange.items()}
 c = both["others"]
 order = [SIGNED, "z", "z/w"]
 fig = plots.sheet(np.stack([c.arrays["truth"], *(c.arrays[f"guesses {s}"] for s in order)]) / 255, ["private", "pixels", "GI-z", "GIAS"], notes=[[]] + [[f"{v:.1f}" for v in c.table[c.table.space == s].psnr[:6]] for s in order], width=0.7)
-results.save_figure(fig, "strange_pictures")
+results.save_figure(fig, "strange_pictures", "Image sheet, one column a face of 8x8 pixels, four rows: private, then recovered by pixels, by GI-z and by GIAS, the last two with a generator of digits; PSNR in dB below. Pixels return the face, GI-z a sharp digit in its place, GIAS something between the two.")
 display(Markdown("*Faces of 8x8, attacked with a generator of digits; under each picture its PSNR in dB. GI-z shows a sharp picture of something else.*"))
 
 # %%
@@ -415,7 +415,7 @@ told.style.format(precision=3).format("{:.2g}", subset="distance, median")
 # %%
 c = cell_of(giml) or cell_of(giml_digits)
 x = c.config[0]
-results.save_figure(plots.sheet(c.arrays["samples"] / 255, [f"{i}" for i in [0, *x["looked_at"]]], width=0.7), "giml_samples")
+results.save_figure(plots.sheet(c.arrays["samples"] / 255, [f"{i}" for i in [0, *x["looked_at"]]], width=0.7), "giml_samples", "Image sheet, one row a number of rounds, from none to the last, one column a fixed latent: samples of the generator that is learned from gradients. The grey noise at the top turns into bright strokes on black, few of them legible digits.")
 display(Markdown(f"*Samples of the same eight latents, after so many rounds of {x['rounds']}, each of {x['clients']} clients and {' + '.join(map(str, x['iterations']))} iterations (official code: 200 rounds of 1,000 + 500 [read]). Digits, LeNet of 6 channels, {c.device}.*"))
 
 # %%

@@ -162,9 +162,9 @@ TRAINED_ON = 29_976  # rows of the training split that these trainings had
 utility = {name: sweep(f"utility_{name}", *[[learned(of, d)] if of == "paper" or name in FIRST else [] for of in ("quick", "paper")], 5, TAUGHT, experiment.accuracy) for name, d in DEFENSES.items()}
 utility_dp = {s: sweep(f"utility_dpsgd_{s}", [], [learned("paper", [{"name": "dpsgd", "clip": 1.0, "noise_multiplier": s, "batch_size": 128}])], 12, TAUGHT, experiment.accuracy) for s in NOISE}
 CLOCKED = {"victim": {"name": "lenet"}, "defenses_": list(DEFENSES.values()), "batch_size": 128}
-floor = sweep("baselines", *[[{"images": IMAGES[of], "clients": N[of], "seed": seed, "mixing": [mixup(4), instahide(4)]}] for of in ("quick", "paper")], 1, "computed", baselines)
+floor = sweep("baselines", *[[{"images": IMAGES[of], "clients": N[of], "seed": seed, "mixing": [mixup(4), instahide(4)]}] for of in ("quick", "paper")], 1, "our baselines, not in the paper", baselines)
 clock = sweep("training_time", [CLOCKED | {"images": {"name": "photos"}, "repeats": 3}], [CLOCKED | {"images": {"name": "cifar10"}, "first": 10_000, "repeats": 5}], 2, "LeNet, one epoch of 10,000 images", training_time)
-operations = sweep("effort", *[[{"images": {"name": "photos"}, "victims_": [{"name": "preact_resnet", "width": w} for w in (8, 64)], "batch_sizes": [1, 16, 32]}] for _ in ("quick", "paper")], 1, "computed", effort)
+operations = sweep("effort", *[[{"images": {"name": "photos"}, "victims_": [{"name": "preact_resnet", "width": w} for w in (8, 64)], "batch_sizes": [1, 16, 32]}] for _ in ("quick", "paper")], 1, "operations counted, nothing attacked", effort)
 
 # %%
 def together(*groups):
@@ -260,7 +260,7 @@ update = client.share(victim, batch, client.Protocol(mode="train", normalise=Tru
 attack = attacks.huang(iterations=100, tv=0.1, bn=0.005)
 guess = attacks.reconstruct(update, attack, record=(0, 10, 30, 60, 100))
 frames = torch.stack([*(guess.history.images[i][:, 0, 0] for i in (0, 10, 30, 60, 100)), batch.images[:, 0]], 1)
-results.save_figure(plots.sheet(frames, column_labels=["0", "10", "30", "60", "100 iterations", "private"], width=0.7), "closely_one_attack")
+results.save_figure(plots.sheet(frames, column_labels=["0", "10", "30", "60", "100 iterations", "private"], width=0.7), "closely_one_attack", "Image sheet, one row a crop of a photograph, six columns: the guess after 0, 10, 30, 60 and 100 iterations, and the private crop. Coloured noise settles into vague patches in which the private crop is hardly to be recognised, although labels and statistics were given.")
 print(pd.Series(update.card()).to_string())
 
 # %% [markdown]
@@ -312,7 +312,7 @@ def draw_statistics(shown):
         ax.set_xticklabels([n.replace(", ", ",\n").replace("client in ", "client in\n") for n in present], rotation=90)
         ax.axhline(grey.mean(), color="0.6", lw=0.8, ls=":")
     axes[0, 0].set_ylabel("PSNR, dB")
-    results.save_figure(fig, "fig1_statistics")
+    results.save_figure(fig, "fig1_statistics", "Strip plots of PSNR in dB, one panel a batch size, one column of dots for each thing that is known of the BatchNorm statistics, with median and quartiles; a dotted line marks mid-grey. Exact statistics put into the network (fixed) do worse than none, and as targets at this weight they do not beat none.")
     caption("A dot an image, a bar the median; dotted: mid-grey. The first three: a client in train mode, the dummy batch normalised with its own statistics, known ones as targets. \"Fixed\": the dummy batch normalised with them. Last: a client in eval mode, where all statistics are public.", found(fig1["exact", 1]))
 
 
@@ -376,12 +376,12 @@ def draw_labels():
     for (of_batch, known), s in fig2.items():
         if (c := found(s)) is not None:
             plots.dots(ax, 1.6 * present.index(of_batch) + 0.75 * (known != "known"), c.table.psnr, color="C0" if known == "known" else "C1")
-    for color, name in (("C0", "given"), ("C1", "optimised")):
-        ax.plot([], [], "o", ms=3, color=color, label=f"labels {name}")
+    for color, name in (("C0", "left: labels given"), ("C1", "right: optimised")):
+        ax.plot([], [], "o", ms=3, color=color, label=name)
     ax.axhline(grey.mean(), color="0.6", lw=0.8, ls=":", label="mid-grey")
     ax.set(xticks=[1.6 * i + 0.45 for i in range(len(present))], xticklabels=present, ylabel="PSNR, dB")
     fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncol=3)
-    results.save_figure(fig, "fig2_labels")
+    results.save_figure(fig, "fig2_labels", "Strip plot: x: the labels of the batch, such as all different or all equal; y: PSNR in dB; side by side the images whose labels are given (left) and optimised (right), with median and quartiles; a dotted line marks mid-grey. Compare left with right within one composition.")
     caption("The compositions are made of different images: compare within one, not across. Dotted: mid-grey of the attack set.", found(fig2["all different", "known"]))
 
 
@@ -408,7 +408,7 @@ fig2_table.round(1)
 pool = photos.clients(1, 24, seed=seed)
 hot = torch.nn.functional.one_hot(pool.labels[0], photos.num_classes).float()
 fed = {"image": pool.images[0]} | {f"{name} {k}": kind(k).encode(pool.images[0], hot, runs.generator("shown", seed))[0] for kind, name in ((defenses.MixUp, "MixUp"), (defenses.InstaHide, "InstaHide")) for k in (4, 6)}
-results.save_figure(plots.sheet(torch.stack([t[:8] for t in fed.values()]), row_labels=list(fed), width=0.9), "closely_encodings")
+results.save_figure(plots.sheet(torch.stack([t[:8] for t in fed.values()]), row_labels=list(fed), width=0.9), "closely_encodings", "Image sheet, one column a crop of a photograph, five rows: the image, and what the network is fed under MixUp 4, MixUp 6, InstaHide 4 and InstaHide 6. MixUp leaves pale blends with visible outlines, InstaHide coloured noise.")
 
 # %% [markdown]
 # What a pruned update still says: of the entries that are left, all; of the others, only that they are small. The cosine above takes the zeros for measurements; an adaptive attacker compares only what is left (below).
@@ -430,7 +430,7 @@ def gallery(names, sizes, per, name):
         blocks.append(np.stack([truth, *shown], 1)), rows.extend([f"B = {B}"] * len(truth))
         notes += [["", *row] for row in np.stack([metrics.psnr(torch.tensor(t) / 255, torch.tensor(truth) / 255).numpy() for t in shown], 1).round(1).astype(str).tolist()]
     short = [d.replace("GradPrune 0.9 + ", "P .9 +\n").replace("GradPrune 0", "Prune\n").replace("MixUp ", "Mix\n" if "+" not in d else "Mix ").replace("InstaHide ", "Insta\n" if "+" not in d else "Ins. ") for d in present]
-    results.save_figure(plots.sheet(np.concatenate(blocks) / 255, row_labels=rows, column_labels=["private", *short], notes=notes, width=1), name)
+    results.save_figure(plots.sheet(np.concatenate(blocks) / 255, row_labels=rows, column_labels=["private", *short], notes=notes, width=1), name, "Image sheet, one row a private image with its batch size, one column a defense: the private image first, then what the strongest attacker recovers, PSNR in dB below. With no defense single images show through; pruning fades them the more it cuts, MixUp tiles are blends, InstaHide tiles coloured noise.")
 
 
 big = 16 if privacy["None", 16].stored() else 4
@@ -529,7 +529,7 @@ axes[0].set_ylabel("test accuracy, %")
 for kind, (color, mark) in KIND.items():
     axes[0].plot([], [], mark, color=color, ms=4, label="GradPrune 0.9 + mixing (+)" if kind.endswith("+") else kind)
 fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncol=5)
-results.save_figure(fig, "utility_privacy")
+results.save_figure(fig, "utility_privacy", "Scatter plots, one panel a batch size: x: PSNR in dB of what is recovered; y: test accuracy; one mark a defense under its strongest attacker, a line leading back to the plain one; dotted: mid-grey and chance. Up and left is wanted; InstaHide lies at the left, but at chance accuracy.")
 caption("Up and left is what a defender wants. The mark is the strongest attacker, the line leads back to the plain one. Dotted: mid-grey, and chance. Numbers: p of GradPrune; M, I: k of MixUp and InstaHide.", found(privacy["None", 1]))
 
 # %% [markdown]
@@ -573,7 +573,7 @@ def draw_fade():
         a = fade_rows[fade_rows.epochs == e].accuracy.iloc[0]
         ax.annotate("" if np.isnan(a) else f"{100 * a:.0f} %", (i, 1), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=6)
     ax.set(xticks=range(len(trained_for)), xticklabels=trained_for, xlabel="epochs of training (above: test accuracy)", ylabel="PSNR, dB")
-    results.save_figure(fig, "fade")
+    results.save_figure(fig, "fade", "Strip plot: x: epochs that the victim was trained for, its test accuracy above; y: PSNR in dB of each recovered image, with median and quartiles. Compare the untrained network with ever longer trained ones: on the LeNet the first epoch lowers the PSNR, later ones raise it again.")
     caption("B = 1, no defense.", next(iter(walked.values())))
 
 

@@ -299,7 +299,7 @@ sheet = torch.stack([batch.images[0], *(demixed(s, batch) for s in (0.01, 0.3, 2
 names = ["truth", "N(0, 0.01²)", "N(0, 0.3²)", "N(0, 2²)", "equal labels:\ntruth", "N(0, 0.3²)"]
 notes = [[f"label {int(c)}" for c in batch.labels[0]], *([f"MSE {float(e):.0e}" for e in (x - batch.images[0]).square().mean((1, 2, 3))] for x in sheet[1:4]),
          [f"label {int(c)}" for c in same.labels[0]], [f"MSE {float(e):.2f}" for e in (sheet[5] - same.images[0]).square().mean((1, 2, 3))]]
-results.save_figure(plots.sheet(sheet, names, notes=notes, width=0.62), "closely_demixing")
+results.save_figure(plots.sheet(sheet, names, notes=notes, width=0.62), "closely_demixing", "Image sheet, one column an image, six rows: four digits of four labels, what the division returns of them at three widths of the weights, four digits of one label, and their division. Different labels come back, with shadows of each other where weights are small; one label gives the same blend four times.")
 display(Markdown("*Four digits of four labels, taken out of one gradient by a division. Small weights leave a shadow of the other three; large ones mostly do not. Below: four digits of one label give the same mixture four times.*"))
 
 # %% [markdown]
@@ -327,7 +327,7 @@ for i, B in enumerate(sorted(table.B.unique())):
     for ax, value_ in zip(axes, (g.neglected.median(), g.error.median(), 100 * g.exact.mean()), strict=True):
         ax.plot(value_, "-", marker="os^"[i], ms=3.5, color=f"C{i}", label=f"B = {B}, different labels")
     axes[0].axhline((B - 1) / (10 - B), color=f"C{i}", lw=0.7, ls=":")
-    axes[2].axhline(100 * 0.9**B, color=f"C{i}", lw=0.7, ls=":")
+    axes[2].axhline(100 * 0.9**B, color=f"C{i}", lw=0.7, ls=":", marker="os^"[i], ms=3, markevery=[1], clip_on=False)
 same_label = table[table.draw == "equal"].groupby("scale")
 for ax, value_ in zip(axes, (same_label.neglected.median(), same_label.error.median(), 100 * same_label.exact.mean()), strict=True):
     ax.plot(value_, "--", color="0.4", lw=1, label="equal labels, all B")
@@ -336,7 +336,7 @@ for ax, title in zip(axes, ("weight of the others,\n$\\sum_{m \\neq j} |w_{jm}|$
 axes[0].set(yscale="log", ylim=(1e-9, 20))
 axes[1].set(yscale="log", ylim=(1e-22, 20))
 fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncol=4)
-results.save_figure(fig, "closely_error")
+results.save_figure(fig, "closely_error", "Three line plots against the standard deviation of the weights: weight of the other images, error of the closed form, share of exact images; one line a batch size, a dashed one for equal labels. The wider the weights the smaller the error; larger batches are worse, and equal labels stay a blend throughout.")
 off = (table.error - table.predicted).abs() / table.predicted
 worst = float(off[(table.predicted > 1e-12) & (table.predicted < 1e6)].max())
 caption(f"float64. Dotted: (B - 1) / (C - B), an even softmax (left); $0.9^B$ (right). Formula and measured error, of which three digits are stored, differ by at most {worst:.0e} (errors of 1e-12 to 1e6); that they are equal in float64 is tested.", formula)
@@ -372,7 +372,7 @@ for ax, precision in zip(axes, r1, strict=True):
     ax.set(title=f"the client computes in {precision}", xlabel="ln MSE of a pixel")
 axes[0].set_ylabel("images")
 axes[0].legend(loc="upper left")
-results.save_figure(fig, "r1_labels")
+results.save_figure(fig, "r1_labels", "Two histograms, for float32 and float64: x: logarithm of the squared error of a pixel; y: images; plain bars for different labels, hatched ones for the same label. Errors of the same label crowd just below 0; most of different labels are many powers of ten smaller, and a part is as large or larger.")
 r1_table = pd.concat([found(r1[p])[0].table.assign(precision=p) for p in r1])
 summary = r1_table.assign(log_error=log_error(r1_table)).groupby(["precision", "draw"]).log_error.describe()[["count", "min", "25%", "50%", "75%", "max"]]
 results.save_table(summary.reset_index(), "r1_labels")
@@ -391,7 +391,7 @@ for ax, scale in zip(axes, sorted(table.scale.unique()), strict=True):
     ax.set(title=f"weights N(0, {scale:g}²)", xlabel="ln MSE of a pixel")
 axes[0].set_ylabel("images")
 fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncol=3)
-results.save_figure(fig, "r2_losses")
+results.save_figure(fig, "r2_losses", "Two histograms, for narrow and wide weights: x: logarithm of the squared error of a pixel; y: images; bars for the squared error of the logits, and for cross-entropy with labels that occur once and that are repeated. Very small errors are nearly all of cross-entropy with a label that occurs once.")
 r2_summary = table.assign(log_error=log_error(table), exact=table.error < 1e-4).groupby(["scale", "loss", "repeated"]).agg(n=("error", "size"), failed=("error", lambda x: int(x.isna().sum())), exact=("exact", "mean"), median=("log_error", "median"))
 results.save_table(r2_summary.reset_index(), "r2_losses")
 caption("B = 4, labels as they come; errors outside, and undefined ones, are shown at the edges. Published [digitised]: cross-entropy from -27 to 2 in clusters, with a large part at -5 to 2; squared error from -6 to 3.", r2)
@@ -428,7 +428,7 @@ for which, s in sheets.items():
     if 0 < first < x.shape[1]:  # the threshold, between two columns
         edge = (fig.axes[first - 1].get_position().x1 + fig.axes[first].get_position().x0) / 2
         fig.add_artist(plots.plt.Line2D([edge, edge], [0.02, 0.98], color="C3", ls="--", lw=1.2))
-    results.save_figure(fig, "r3_avd_sheets" if which == "digits" else f"r3_avd_{which}")
+    results.save_figure(fig, "r3_avd_sheets" if which == "digits" else f"r3_avd_{which}", f"Image sheet of {which}, one column an attack, by rising AVD: the guess with its scores, and below it the true image; a dashed line marks an AVD of 0.8. Guesses go from clean through noisy but legible to pure noise; some left of the line have little of the true image.")
 ok, why = metrics.lpips_available()
 caption(f"LeNet of 12 channels, batches of two, by rising AVD, at several stages of two attacks. Dashed: an AVD of 0.8, below which an attack counts as a success. MSE and AVD are of unclipped pixels (AVD through 8 bits), PSNR, SSIM and LPIPS of clipped ones. {'' if ok else 'LPIPS needs weights that are not here, and images of 31 pixels or more.'}", sheets["digits"])
 
@@ -491,7 +491,7 @@ for ax, (move, of) in zip(axes, curves.groupby("move", sort=False), strict=True)
     ax.set(xlabel=move)
 axes[0].set_ylabel("median, share of its largest")
 fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncol=3, fontsize=6.5)
-results.save_figure(fig, "avd_rankings")
+results.save_figure(fig, "avd_rankings", "Four line plots, one a way to move away from a face: noise, shift, blending, brightness; y: median of each measure as a share of its largest, one line a measure. MSE, PSNR and SSIM rise throughout; AVD jumps at the first pixel of shift and is blind to brightness, or through 8 bits rises and falls with it.")
 steps = curves.groupby(["measure", "move"], sort=False).value
 ranking = pd.DataFrame({"monotone": steps.apply(lambda v: bool((np.diff(v) >= -1e-3 * v.max()).all()) if v.max() > 1e-6 else None), "largest step, share of the range": steps.apply(lambda v: np.abs(np.diff(v)).max() / v.max() if v.max() > 1e-6 else np.nan)}).unstack()
 ranking.columns = [f"{b}: {a}" for a, b in ranking.columns]
@@ -541,7 +541,7 @@ r4_rates = pd.concat([
 ], ignore_index=True)
 results.save_table(r4_rates, "r4_dense")
 shown_run = r4_rates.run.iloc[0]
-LOOK = {name: (f"C{i // 2}", "-" if i % 2 == 0 else "--", "o" if i % 2 == 0 else "s") for i, name in enumerate(STRATEGIES)}
+LOOK = {name: (f"C{i // 2}", "-" if i % 2 == 0 else "--", "oD^"[i // 2]) for i, name in enumerate(STRATEGIES)}
 PUBLISHED = {"CE, random labels": "random labels, CEL", "CE, equal labels": "equal labels, CEL", "MSE of softmax, random labels": "random labels, MSE", "MSE of softmax, equal labels": "equal labels, MSE"}
 
 
@@ -565,7 +565,7 @@ for ax, (title, which) in zip(axes, PANELS, strict=True):
     ax.title.set_fontsize(7)
 axes[0].set_ylabel("images recovered, %")
 fig.legend(*axes[1].get_legend_handles_labels(), loc="outside lower center", ncol=3)
-results.save_figure(fig, "r4_dense")
+results.save_figure(fig, "r4_dense", "Five line plots: x: batch size; y: share of images recovered; one line a loss and draw of labels, dashed for equal labels. Published rates first, then ours by AVD, SSIM, MSE, and in the span. Rates fall as batches grow, mostly faster with equal labels; the attack in the span recovers most.")
 caption(f"One dense layer, {int(r4_rates[(r4_rates.run == shown_run) & (r4_rates.B == 1)].n.max())} clients at each point; the best attack is chosen by the truth, in the last panel there is only one. Which of two squared errors the published \"MSE\" is, is not certain; here the softmax comes first [inferred]. \"+ closed form\" at B = 1: only where it was run, behind cross-entropy.", r4["CE, random labels"])
 
 # %% [markdown]
@@ -592,7 +592,7 @@ columns = names_of(which, "cross_entropy").index("angle + TV")
 pictures = np.stack([c.arrays["truth"], c.arrays["guesses"][:, columns]]) / 255
 first = c.table[(c.table.client == 0) & (c.table.attack == columns)]
 notes = [[], [f"{r.avd_8bit:.2f}\n{r.ssim:.2f}\n{r.mse:.2f}" for r in first.itertuples()]]
-results.save_figure(plots.sheet(pictures, row_labels=["private", "found"], column_labels=[f"B = {c.config[p]['batch_size']}" for p in first.part], notes=notes), "r4_guesses")
+results.save_figure(plots.sheet(pictures, row_labels=["private", "found"], column_labels=[f"B = {c.config[p]['batch_size']}" for p in first.part], notes=notes), "r4_guesses", "Image sheet in two rows, the private digit above, the found one below it with its AVD, SSIM and MSE; one column an image of the first client's batch at each batch size. Single images come back legible but too bright; in larger batches several lie under noise and are hard to read.")
 caption("Under each: AVD, SSIM, MSE. Legible digits, too bright or on a noisy ground: by AVD they pass, by MSE they do not.", r4["CE, random labels"])
 
 # %% [markdown]
@@ -629,7 +629,7 @@ x = (guess.images.flatten(2) @ V).view_as(same.images)
 order = metrics.matching(x, same.images.double())[0]
 sheet = torch.stack([same.images[0], analytic.demix(update.gradients["1.weight"], update.gradients["1.bias"], same.labels).view_as(same.images)[0], x[0, order].float()])
 errors = metrics.score(x.float(), same.images).mse
-results.save_figure(plots.sheet(sheet, ["truth", "divided", "in the span"], notes=[[], [], [f"MSE {e:.0e}" for e in errors]], width=0.62), "span_closely")
+results.save_figure(plots.sheet(sheet, ["truth", "divided", "in the span"], notes=[[], [], [f"MSE {e:.0e}" for e in errors]], width=0.62), "span_closely", "Image sheet, one column a digit of a batch of one label, three rows: the truth, what the division returns, and what the search in the span returns, with its MSE. The division gives one blurred blend four times, the search four different digits close to the private ones.")
 display(Markdown(f"*Four digits of one label, cross-entropy, one gradient: a search over {V.shape[1] ** 2} numbers in {guess.seconds:.1f} s. Relative distance of the gradients: {float(guess.loss.min()):.0e}.*"))
 
 # %% [markdown]
@@ -655,7 +655,7 @@ for angle in (0, 20, 40, 60, 120):
     both_losses = [client.share(model, private, client.Protocol(loss=loss)) for loss in ("mse", "cross_entropy")]
     distance.append([float(sum(((attacks.dummy_gradients(u, x, certain)[n] - g) ** 2).sum() for n, g in u.gradients.items()) / sum((g**2).sum() for g in u.gradients.values())) for u in both_losses])
 notes = [[], [], [f"sq. error {a:.0e}\nCE {b:.0e}" for a, b in distance]]
-results.save_figure(plots.sheet(torch.stack(turned, 1), column_labels=[f"turned by {a}°" for a in (0, 20, 40, 60, 120)], notes=notes, width=0.75), "span_rotations")
+results.save_figure(plots.sheet(torch.stack(turned, 1), column_labels=[f"turned by {a}°" for a in (0, 20, 40, 60, 120)], notes=notes, width=0.75), "span_rotations", "Image sheet, one column a batch of three digits of one label, turned by 0 to 120 degrees, with the distance of its gradient below, behind squared error and cross-entropy. Columns between are blends, yet under the squared error all have one gradient; at 120 degrees the digits only change places.")
 display(Markdown("*Each column is a batch of three. Below: squared distance of its gradient to the first column's, over the latter's size, behind either loss. Under the squared error all five batches have one gradient, to rounding; 120° is the same batch in another order.*"))
 
 # %% [markdown]
@@ -718,7 +718,7 @@ for ax, name in zip(axes, ("CE, random labels", "CE, equal labels", "MSE of logi
 axes[0].set_ylabel("images with MSE < 0.01, %")
 lines = {line.get_label(): line for ax in axes for line in ax.get_lines()}
 fig.legend(lines.values(), lines.keys(), loc="outside lower center", ncol=3)
-results.save_figure(fig, "span_adaptive")
+results.save_figure(fig, "span_adaptive", "Three line plots: cross-entropy with random labels, with equal labels, and squared error of the logits with equal labels; x: batch size; y: share of images recovered in the span; one line each for labels known, labels inferred, and three rounds. Rates fall as batches grow, soonest in the last panel.")
 caption("The attack in the span, 8 restarts (quick profile: 4). Behind the squared error with equal labels the gradient is matched (see the table's distance) by other images than the private ones.", next(iter(adaptive.values())))
 hidden = adaptive_rates[(adaptive_rates.strategy == "MSE of logits, equal labels") & (adaptive_rates.rounds == "one round")]
 hidden[["B", "recovered", "median MSE", "median distance", "n"]].style.format({"recovered": "{:.0%}", "median MSE": "{:.2g}", "median distance": "{:.1g}"}).hide()
@@ -798,7 +798,7 @@ def plane(of, table, columns, keys, size, label):
         ax.title.set_fontsize(7)
     axes[0].set_ylabel("test accuracy, %")
     fig.legend(*axes[1].get_legend_handles_labels(), loc="outside lower center", ncol=4)
-    results.save_figure(fig, size)
+    results.save_figure(fig, size, "Scatter plots of test accuracy against the share of images recovered, one mark and dotted line a training strategy, one point a setting: published values first, then ours by criterion. Up and left is wanted; compare how far equal labels and the two squared errors lie from cross-entropy.")
 
 
 first_run = r5_table.run.iloc[0]
@@ -884,7 +884,7 @@ def heat_maps(column, name):
                 ax.set_xlabel("channels")
         row[0].set_ylabel(f"{'LFW' if which == 'LFW' else maps[which, R7[0]][0].config[0]['images']['name']}\nB")
     fig.colorbar(shown, ax=axes, label=f"{column}, %", fraction=0.03)
-    results.save_figure(fig, name)
+    results.save_figure(fig, name, f"Heat maps, one column a strategy, one row a set of images; x: channels of the LeNet; y: batch size; each cell gives, as a number and a shade, the percentage of images with {column}. Compare the strategies, and how the share changes with the batch size and with the channels.")
     return pd.concat([t.assign(images=c.config[0]["images"]["name"], strategy=key[1]) for key, (c, t) in maps.items()])
 
 
@@ -934,7 +934,7 @@ for r in mine.itertuples():
     ax.plot(r.recovered, 90.05 if low else r.accuracy, MARKS[r.strategy], color=COLORS[r.strategy], ms=6, label=f"{r.strategy}, no noise" + (f" ({r.accuracy:.1f} %, below)" if low else ""))
 ax.set(xlabel="images with MSE < 0.01 by any of four attacks, %", ylabel="test accuracy, %", xlim=(-5, 105), **({"ylim": (90, 92.5)} if which == "paper" else {}))
 ax.legend(fontsize=6, loc="lower right")
-results.save_figure(fig, "noise_against_mixing")
+results.save_figure(fig, "noise_against_mixing", "Line plot: x: share of images recovered by any of four attacks; y: test accuracy; two lines follow growing Gaussian noise, for random and for equal labels, four single marks are mixtures without noise. With equal labels very little noise hides most images at small cost; random labels need far more noise.")
 caption("Four attacks on both: closed form, angle, angle + TV, in the span; fresh victims. Beside the grey marks: variance of the noise. Accuracy under noise: one seed, the better of two learning rates.", noisy["CE, random labels"])
 noise.style.format(precision=1, subset=[x for x in noise if x not in ("variance", "lr", "strategy")]).format({"variance": "{:.0e}"}).hide()
 
@@ -1050,7 +1050,7 @@ plain, equal_ = (mine[mine.strategy == n] for n in ("CE", "CE, equal labels"))
 bearable = noise[(noise.strategy == "CE, random labels") & (noise.accuracy > plain.accuracy.iloc[0] - 1)]
 if len(bearable):
     least = bearable.loc[bearable["any of the four"].idxmin()]
-    fewer("noise_at_equal_accuracy", "the paper's \"as opposed to noise\", turned round: noise that costs less than one point hides more than equal labels do, which cost nothing (dense, B = 4, four attacks, MSE < 0.01)", (round(least["any of the four"] / 100 * least.clients), int(least.clients)), (round(equal_.recovered.iloc[0] / 100 * 30 if steady else equal_.recovered.iloc[0] / 100 * 8), 30 if steady else 8))
+    fewer("noise_at_equal_accuracy", "ours, against the paper's \"as opposed to noise\": noise that costs less than one point hides more than equal labels do, which cost nothing (dense, B = 4, four attacks, MSE < 0.01)", (round(least["any of the four"] / 100 * least.clients), int(least.clients)), (round(equal_.recovered.iloc[0] / 100 * 30 if steady else equal_.recovered.iloc[0] / 100 * 8), 30 if steady else 8))
 ledger.save()
 
 # %% tags=["nbval-check-output"]

@@ -137,7 +137,7 @@ for name, sweep in films.items():
         rows.append(np.concatenate((cell.arrays["states"][k, :, 0], cell.arrays["truth"][k])) / 255)
         names.append({"one dense layer": "one\ndense layer", "dense, one hidden layer": "one hidden\nlayer"}.get(name, name))
 columns = ["start", *(f"{i} iterations" for i in FRAMES[1:]), "truth"]
-results.save_figure(plots.sheet(np.stack(rows), names, columns, width=0.8), "film")
+results.save_figure(plots.sheet(np.stack(rows), names, columns, width=0.8), "film", "Image sheet, two rows for each of three networks, one a client; six columns from the random start through 2, 5, 10 and 30 iterations to the true image. The network with one hidden layer gives its image away at once, the LeNet more slowly; the single dense layer ends black.")
 display(Markdown("*Black: all pixels are negative, clipped for display.*"))
 
 # %% [markdown]
@@ -221,7 +221,7 @@ ax.axhline(255**2 * RESTORED, color="0.6", lw=0.8, label="restored (counts above
 ax.set(yscale="log", ylim=(3e-7, 2e6), ylabel="squared error per pixel, 0 to 255", xticks=range(len(chosen)))
 ax.set_xticklabels([f"{victim.replace(', ', ',' + chr(10))}\n{attacker}" for victim, attacker in chosen], fontsize=6)
 fig.legend(loc="outside upper center", ncol=2)
-results.save_figure(fig, "abstract_error")
+results.save_figure(fig, "abstract_error", "Strip plot: squared error per pixel on a log scale, one column of dots a network and attacker, an image a dot, with the count of restored images above; lines mark the published 5 in three scales and the limit for restored. Lost images lie orders of magnitude above restored ones and decide the mean.")
 display(Markdown(f"*{LABEL[top].capitalize()}; images of {shape[1]} x {shape[2]} pixels; every image a dot, median and quartiles (nearest values) at its right; below 1e-6 drawn at 1e-6. The three lines are the same 5, converted to the scale of the axis.*"))
 
 # %%

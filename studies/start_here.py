@@ -1,5 +1,6 @@
 """What notebook 00 alone computes: every attack on the same clients under the same defenses."""
 
+import time
 from dataclasses import dataclass, replace
 
 import torch
@@ -42,9 +43,10 @@ def compared(images: dict, victim: dict, attack: dict, batch_size: int, defenses
 
     Every client holds `pool` images of the split "test" and shares an update of `batch_size`: its
     first ones, or those that the defense draws; mixing defenses mix them with the rest of the pool.
-    Labels are not granted. Images, victims, the draws of a defense and the starts depend on the
-    seed alone: they are the same for every attack. defenses: as in `experiment.composed`. attack:
-    arguments of a preset, or {"name": one of OWN}. generator: see `prior`, for "gias".
+    Labels are not granted. Images, victims and the draws of a defense depend on the seed alone, so
+    they are the same for every attack; its starts are the same under every defense, and attacks in
+    pixels draw the same numbers. defenses: as in `experiment.composed`. attack: arguments of a
+    preset, or {"name": one of OWN}. generator: see `prior`, for "gias".
     A row an image and defense (column defense counts through them): the metrics of the state of the
     smallest objective against the private images, and seconds an image. Array `guesses`
     (defenses, shown, C, H, W), uint8, beside `truth`: the first image of the first clients."""
@@ -65,7 +67,9 @@ def compared(images: dict, victim: dict, attack: dict, batch_size: int, defenses
     both = models.prepare(victims(pictures, victim, [0, clients], seed, D), "eval")
     joined = replace(updates[0], model=both, gradients={
         n: torch.cat([u.gradients[n] for u in updates]) for n in updates[0].gradients})
+    begin = time.perf_counter()
     found, seconds = _found(joined, attack, generator, D, seed)
+    seconds = seconds or time.perf_counter() - begin
     table = metrics.score(found.cpu(), private, root=run.current().data_root)
     table = table.assign(defense=table.client // clients, client=table.client % clients,
                          seconds=seconds / len(table))
@@ -79,26 +83,29 @@ def compared(images: dict, victim: dict, attack: dict, batch_size: int, defenses
 
 
 def _found(update, attack: dict, generator: dict | None, defenses: int, seed: int):
-    """Images (K, B, C, H, W) that the attack finds, and the seconds that it took."""
+    """Images (K, B, C, H, W) that the attack finds, and the seconds of its iterations or None."""
     B, shape = update.batch_size, (len(update), update.batch_size, *update.shape)
     rule = "idlg" if B == 1 else "analytic"
     if attack["name"] == "mid-grey":
-        return torch.full(shape, 0.5), 0.0
+        return torch.full(shape, 0.5), None
     if attack["name"] == "closed form":
         first = next(n for n in update.gradients if n.endswith("weight")).removesuffix("weight")
         g = update.gradients[first + "weight"], update.gradients[first + "bias"]
         x = analytic.dense_input(*g)[:, None] if B == 1 else \
             analytic.demix(*g, labels.infer(update, rule, enforce=False))
-        return x.view(shape), 0.0
+        return x.view(shape), None
     if attack["name"] == "in the span":
         small, basis = analytic.in_span(update)
         how = attacks.dlg(attack["iterations"], line_search=True, relative=True, labels=rule)
-        guess = attacks.reconstruct(small, how, attack["restarts"], seed)
+        guess = _from_same_starts(small, how, attack["restarts"], defenses, seed)
         return (guess.images.flatten(2) @ basis).view(shape).float(), guess.seconds
     net = prior(generator, seed) if generator else None
-    how = preset(attack, net)
-    x, z = attacks.starts(update, how, 1, seed)
-    K = len(update) // defenses                        # the same starts under every defense
-    start = [t if t is None else torch.cat([t[:K]] * defenses) for t in (x, z)]
-    guess = attacks.reconstruct(update, how, 1, seed, start=tuple(start))
+    guess = _from_same_starts(update, preset(attack, net), 1, defenses, seed)
     return guess.images, guess.seconds
+
+
+def _from_same_starts(update, how, restarts: int, defenses: int, seed: int):
+    """Attack; a client's starts are the same under every defense."""
+    drawn, K = attacks.starts(update, how, restarts, seed), len(update) // defenses
+    start = tuple(t if t is None else torch.cat([t[:K]] * defenses) for t in drawn)
+    return attacks.reconstruct(update, how, restarts, seed, start=start)

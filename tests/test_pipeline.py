@@ -50,6 +50,12 @@ def make(place, *words, **more):
                           capture_output=True, text=True, timeout=300)
 
 
+@pytest.fixture
+def ran(place):
+    """A whole run, published: pytest-xdist may give earlier tests to another process."""
+    assert make(place, "notebooks").returncode == 0
+
+
 def products(place):
     folder = place / "figures/quick/99_fixture"
     return {file.name: file.read_bytes() for file in folder.glob("*")}
@@ -98,10 +104,11 @@ def test_the_next_run_continues(place):
     counts = [calls(place).count(str(i)) for i in range(PARTS)]
     assert counts[:done] == [1] * done and counts[done + 1:] == [1] * (PARTS - done - 1)
     assert {"fig1_squares.png", "fig1_squares.pdf", "table1.csv", "claims.csv",
-            "about.json"} <= set(products(place))
+            "about.json", "made.json"} <= set(products(place))
     assert not (place / "build/quick/99_fixture").exists()
 
 
+@pytest.mark.usefixtures("ran")
 def test_a_second_time_there_is_nothing_to_do(place):
     before = len(calls(place))
     result = make(place, "figures")
@@ -109,6 +116,7 @@ def test_a_second_time_there_is_nothing_to_do(place):
     assert len(calls(place)) == before
 
 
+@pytest.mark.usefixtures("ran")
 def test_the_committed_notebook(place):
     result = make(place, "notebooks")
     assert result.returncode == 0, result.stderr
@@ -118,6 +126,7 @@ def test_the_committed_notebook(place):
     assert "image/png" in text
 
 
+@pytest.mark.usefixtures("ran")
 def test_computed_anew_the_bytes_are_the_same(place):
     before, computed = products(place), len(calls(place))
     notebook = (place / "notebooks/99_fixture.ipynb").read_bytes()
@@ -129,6 +138,7 @@ def test_computed_anew_the_bytes_are_the_same(place):
     assert (place / "notebooks/99_fixture.ipynb").read_bytes() == notebook
 
 
+@pytest.mark.usefixtures("ran")
 def test_nbval_reads_the_stored_cells(place):
     before = len(calls(place)), products(place)
     result = make(place, "nbval", MPLBACKEND="agg")
@@ -137,6 +147,7 @@ def test_nbval_reads_the_stored_cells(place):
     assert (len(calls(place)), products(place)) == before
 
 
+@pytest.mark.usefixtures("ran")
 def test_a_failing_cell_is_shown_and_leaves_the_products(place):
     before = products(place)
     result = make(place, "figures", "FRESH=1", FIXTURE_FAIL="1")
@@ -192,6 +203,7 @@ def test_what_is_asked_wrongly_gets_one_clear_error(place, words, message):
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.usefixtures("ran")
 def test_plan(place):
     result = make(place, "plan")
     assert result.returncode == 0, result.stderr
@@ -200,6 +212,6 @@ def test_plan(place):
 
 def test_help_names_every_target():
     result = subprocess.run(["make"], cwd=ROOT, env=environment(), capture_output=True, text=True)
-    for target in ("figures", "notebooks", "test", "test-all", "data", "weights", "plan", "bench",
-                   "doctor", "clean"):
+    for target in ("figures", "notebooks", "test", "test-all", "data", "weights", "plan",
+                   "scoreboard", "bench", "doctor", "clean"):
         assert f"\n  {target} " in result.stdout

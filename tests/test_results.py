@@ -290,11 +290,22 @@ def test_figures_have_the_same_bytes_twice(place):
     for _ in range(2):
         figure, axes = plt.subplots()
         axes.plot([1, 2, 3])
-        results.save_figure(figure, "fig1")
+        results.save_figure(figure, "fig1", "A straight line that rises from one to three.")
         plt.close(figure)
         bytes_.append([(products / f"fig1.{kind}").read_bytes() for kind in ("png", "pdf")])
     assert bytes_[0] == bytes_[1]
     assert b"CreationDate" not in bytes_[0][1] and b"Software" not in bytes_[0][0]
+
+
+def test_a_figure_has_alternative_text(place):
+    figure, text = plt.figure(), "A straight line that rises from one to three."
+    for name in ("fig1", "fig2"):
+        results.save_figure(figure, name, text)
+    kept = json.loads((place / "build/quick/99_fixture/figures.json").read_text())
+    assert kept == {"fig1": text, "fig2": text}
+    with pytest.raises(ValueError, match="fig3"):
+        results.save_figure(figure, "fig3", "a line")
+    plt.close(figure)
 
 
 def test_a_plot_gets_smaller_and_a_photograph_keeps_its_colours():

@@ -85,6 +85,7 @@ def figures(name, profile) -> None:
     os.environ.pop("PRODUCTS", None)
     execute(name, build, given)
     check_floats(name, build / name)
+    note_made(build / name)
     swap(build / name, shown)
     lock.close()                                             # not earlier: closing lets others in
     (build / f"{name}.stamp").write_text(code + cells_hash(name))
@@ -196,6 +197,15 @@ def check_floats(name, products) -> None:
         raise Failed(f"ran, but made no {', '.join(missing)}, and gave no reason")
 
 
+def note_made(products) -> None:
+    """What this run made and why it left out the rest: made.json, tracked for both profiles."""
+    reasons = products / "reasons.json"
+    found = {"products": sorted({file.stem for file in products.iterdir()
+                                 if file.suffix in (".png", ".csv")}),
+             "reasons": json.loads(reasons.read_text()) if reasons.is_file() else {}}
+    (products / "made.json").write_text(json.dumps(found, indent=1) + "\n")
+
+
 def made(products, product) -> bool:
     files = [products / f"{product}.{kind}" for kind in ("png", "csv")]
     return any(file.is_file() and file.stat().st_size for file in files)
@@ -277,6 +287,8 @@ def problems(notebook, source) -> list:
     outputs = [output for cell in code for output in cell.outputs]
     if any(output.output_type == "error" for output in outputs):
         wrong.append("a cell failed")
+    if any("image/png" in output.get("data", {}) and not alt_of(output) for output in outputs):
+        wrong.append("a picture has no alternative text")
     if any("papermill" in part.metadata for part in [notebook, *notebook.cells]):
         wrong.append("it holds papermill's metadata")
     texts = [cell.source for cell in notebook.cells] + [said(output) for output in outputs]
@@ -285,6 +297,10 @@ def problems(notebook, source) -> list:
     if (size := len(nbformat.writes(notebook).encode())) > LARGEST:
         wrong.append(f"it has {size / 1e6:.1f} MB, more than {LARGEST / 1e6:.1f}")
     return wrong
+
+
+def alt_of(output) -> str:
+    return output.get("metadata", {}).get("image/png", {}).get("alt", "")
 
 
 def said(output) -> str:
