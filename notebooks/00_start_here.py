@@ -58,7 +58,7 @@ guess
 best = int(guess.loss[0].argmin())  # of the two starts: chosen by the objective, never by the truth
 frames = torch.stack([*(guess.history.images[i][0, best, 0].cpu() for i in LOOKED_AT), batch.images[0, 0]])
 columns = ["start", *(f"{i} iterations" for i in LOOKED_AT[1:]), "private"]
-results.save_figure(plots.sheet(frames[None], column_labels=columns), "sixty_seconds", "Image sheet, one row: the dummy image of one attack, from coloured noise at the start through growing numbers of iterations, and the private picture, a crop of a cat, last. Noise turns into the picture.")
+results.save_figure(plots.sheet(frames[None], column_labels=columns), "sixty_seconds", "Image sheet, one row: the dummy image of one attack, from coloured noise at the start through growing numbers of iterations, and the private picture, a crop around a cat's eye, last. Noise turns into the picture.")
 score = metrics.score(guess.images.cpu(), batch.images).iloc[0]
 display(Markdown(f"*LeNet with random weights, the better of two starts. Mean squared error {score.mse:.0e}, PSNR {score.psnr:.0f} dB; {guess.seconds:.0f} s on {runs.device_name(run.device)}.*"))
 
@@ -93,7 +93,7 @@ def arrow(x0, y0, x1, y1, text="", style="-|>", dx=0, dy=0.14):
     ax.text((x0 + x1) / 2 + dx, (y0 + y1) / 2 + dy, text, ha="center", va="bottom", fontsize=6.5)
 
 
-half = guess.history.images[LOOKED_AT[2]][0, best].cpu()  # a dummy image on its way
+half = guess.history.images[LOOKED_AT[1]][0, best].cpu()  # a dummy image on its way
 certain = 1e4 * nn.functional.one_hot(guess.labels, update.num_classes).float()
 two_gradients = [g["0.weight"][0].abs().flatten(1).cpu() for g in (update.gradients, attacks.dummy_gradients(update, half[None].to(update.device), certain))]
 stripes, others = ((g / g.max())[None, :, :60].expand(1, -1, -1) for g in two_gradients)
@@ -103,21 +103,25 @@ box(7.0, 0.1, 3.95, 5.45, "server = attacker")
 picture(7.35, 3.45, half[0], "dummy image $x'$")
 picture(9.45, 3.45, others, "its gradient")
 picture(7.35, 0.95, frames[-2].cpu(), "reconstruction")
+picture(9.45, 0.75, stripes, "shared update")
 arrow(8.55, 4.05, 9.4, 4.05)
-arrow(10.0, 2.95, 8.6, 1.55)
-ax.text(9.75, 1.35, "compare with the\nshared update\n(objective), move\n$x'$, repeat", ha="center", va="center", fontsize=6.5)
+ax.text(10.02, 2.5, "compare\n(objective)", ha="center", va="center", fontsize=6.5)
+arrow(10.02, 3.05, 10.02, 2.8)
+arrow(10.02, 1.95, 10.02, 2.2)
+arrow(9.35, 2.6, 8.72, 3.6)
+ax.text(8.85, 2.62, "move $x'$,\nrepeat", ha="right", va="center", fontsize=6.5)
 picture(4.2, 3.45, stripes, "shared update:\none number a weight")
 arrow(2.6, 4.05, 4.15, 4.05, "defense?")
 arrow(5.4, 4.05, 6.95, 4.05)
 arrow(6.95, 2.4, 2.6, 2.4, "network and weights (public)")
 ax.text(3.5, 0.72, "threat model: what the attacker is given besides\n(labels? BatchNorm statistics? similar images?\nthe defense? several rounds?)", ha="center", va="center", fontsize=6.5, bbox=look)
 ax.set_aspect("equal")
-results.save_figure(fig, "threat_model", "Diagram. A client on the left holds a private picture and sends a shared update, possibly through a defense, to a server on the right, which is the attacker and has sent the network and its weights. The attacker computes the gradient of a dummy image, compares it with the shared one, moves the dummy image and repeats until it is a reconstruction. Below: the threat model says what else the attacker is given.")
+results.save_figure(fig, "threat_model", "Diagram. A client on the left holds a private picture and sends a shared update, possibly through a defense, to a server on the right, which is the attacker and has sent the network and its weights. The attacker compares the gradient of a dummy image with the shared update, moves the dummy image and repeats; it ends as the reconstruction. Below: the threat model says what else the attacker is given.")
 
 # %% [markdown]
 # ## What the attacker is given stands on a card
 #
-# Papers differ most in what they grant without saying so. Here an update carries its assumptions, every notebook prints them, and the default `ThreatModel()` grants nothing:
+# Papers differ most in what they grant without saying so. Here an update carries its assumptions, every notebook prints them, and the default `ThreatModel()` grants nothing but the batch size:
 
 # %%
 pd.Series(update.card(), name="assumptions").to_frame()
@@ -159,7 +163,7 @@ WORDS = {
     "reconstruction": "what the attack gives back; batches have no order, so images are matched one to one before scoring",
     "defense": "what a client does to its images, labels or update before it shares",
     "threat model": "what the attacker is given besides update, network and protocol",
-    "MSE, PSNR": "mean squared error per pixel on [0, 1]; −10 log10 of it in dB, of clipped images: 30 dB is hard to tell from the original, under 10 dB is nothing",
+    "MSE, PSNR": "mean squared error per pixel on [0, 1]; −10 log10 of it in dB, of clipped images: 30 dB is hard to tell from the original; a flat grey has 7 to 18, by image",
     "SSIM, LPIPS, AVD": "structural similarity (1 is equal); a network's perceptual distance (0 is equal); distance between edges (0 is equal)",
 }
 pd.DataFrame(WORDS.items(), columns=["word", "what it means here"]).style.hide(axis="index").set_properties(**{"text-align": "left", "white-space": "normal"})
@@ -281,7 +285,7 @@ print(f"labels read off: {found.labels.tolist()}, sent: {y.tolist()}; mean squar
 # %% [markdown]
 # Updates of several local steps (`from_weights`), saving and loading, objectives, defenses and label rules of your own: [lib/README.md](../lib/README.md). Notebook 03 audits an update with BatchNorm and local steps.
 #
-# ## All attacks on the same clients
+# ## The attacks side by side
 #
 # Every attack meets the same images, victims (random weights, one a client) and draws of the defense; its starts are the same under every defense. Labels are not granted: an attack reads them off the gradient or optimises them. The attacker does *not* adapt to the defense; notebooks 01, 05 and 06 have attackers who do, and what a defense costs.
 #
@@ -294,7 +298,7 @@ GAN = {"quick": {"images": DIGITS, "latent": 32, "width": 8, "train": TRAIN | {"
        "paper": {"images": CIFAR, "latent": 64, "width": 8, "train": TRAIN | {"steps": 4000, "gamma": 1.0}}}  # those of notebook 04
 LBFGS, ADAM, STAGES = {"quick": 20, "paper": 300}, {"quick": 300, "paper": 1200}, {"quick": [60, 100], "paper": [300, 800]}
 TV = {("quick", 1): (1e-6, 1e-6, 1e-4), ("paper", 1): (1e-2, 1e-2, 1e-2), ("paper", 4): (1e-1, 1e-1, 1e-2)}  # Inverting Gradients, Huang et al., GIAS: see below
-DEFENSES = {"none": None, "noise 1e-6": {"name": "gaussian", "variance": 1e-6}, "noise 1e-4": {"name": "gaussian", "variance": 1e-4},
+DEFENSES = {"none": None, "noise var. 1e-6": {"name": "gaussian", "variance": 1e-6}, "noise var. 1e-4": {"name": "gaussian", "variance": 1e-4},
             "int8": {"name": "precision", "format": "int8"}, "pruned 90 %": {"name": "prune", "p": 0.9}, "MixUp 4": {"name": "mixup", "k": 4},
             "InstaHide 4": {"name": "instahide", "k": 4}, "DP-SGD": {"name": "dpsgd", "clip": 1.0, "noise_multiplier": 1.0}, "equal labels": {"name": "equal_labels"}}
 
@@ -361,11 +365,20 @@ def panel(cells):
     return frame.set_axis(list(DEFENSES)[: len(frame.columns)], axis=1)
 
 
-def heat_map(ax, frame, title):
+def above(cells):
+    """How many images each attack finds better than mid-grey does."""
+    grey = decibels(cells["mid-grey"].table).to_numpy()
+    rows = {n: (decibels(c.table) > grey).groupby(c.table.defense).sum() for n, c in cells.items()}
+    return pd.DataFrame(rows).T.to_numpy(), len(grey) // cells["mid-grey"].table.defense.nunique()
+
+
+def heat_map(ax, cells, title):
+    frame, (count, n) = panel(cells), above(cells)
     shown = ax.imshow(frame, cmap="cividis", vmin=5, vmax=45, aspect="auto", interpolation="none")
     for (r, c), value in np.ndenumerate(frame.to_numpy()):
         text = f"{value:.0f}" if r == 0 or value > frame.iloc[0, c] else "–"  # no better than mid-grey
-        ax.text(c, r, text, ha="center", va="center", fontsize=6.5, color="white" if value < 22 else "black")
+        text += f"\n({count[r, c]})" if 0 < count[r, c] < n else ""
+        ax.text(c, r, text, linespacing=0.85, ha="center", va="center", fontsize=5.5, color="white" if value < 22 else "black")
     ax.set_xticks(range(len(frame.columns)), frame.columns, rotation=40, ha="right", fontsize=6.5)
     ax.set_yticks(range(len(frame)), frame.index, fontsize=6.5)
     ax.set_title(title, fontsize=7.5)
@@ -387,27 +400,28 @@ here = {k: {n: live[*k, n] for n in names} for k, names in PANELS.items() if all
 kept = {k: {n: stored[*k, n] for n in names if stored[*k, n] is not None} for k, names in PANELS.items()}
 kept = {k: cells for k, cells in kept.items() if len(cells) > len(PANELS[k]) / 2}
 if run.quick:
-    fig, axes = plots.axes(2, height=0.52)
+    fig, axes = plots.axes(2, height=0.6)
     for ax, (victim, B) in zip(axes, here, strict=True):
-        image = heat_map(ax, panel(here[victim, B]), f"{NAMED[victim]}, one image a client")
+        image = heat_map(ax, here[victim, B], f"{NAMED[victim]}, one image a client")
     fig.colorbar(image, ax=axes, label="median PSNR, dB", shrink=0.8)
-    results.save_figure(fig, "attacks_and_defenses_digits", "Two heat maps of the median PSNR with the number in each cell, rows are attacks, columns defenses. Best attack by defense on LeNet, in dB: " + best(panel(here["lenet", 1])) + ".")
+    results.save_figure(fig, "attacks_and_defenses_digits", "Two heat maps of the median PSNR with the number in each cell, rows are attacks, columns defenses. Best median by defense on LeNet, in dB: " + best(panel(here["lenet", 1])) + ".")
     first = here["lenet", 1]["DLG"]
-    display(Markdown(f"*This run: digits of 8 x 8 pixels, n = {first.table.client.nunique()} clients, each with a network of its own; {first.device}. Above 60 dB as 60; an attack that ends without numbers counts as 0; –: no better than mid-grey, which is what an attacker has who does nothing.*"))
+    display(Markdown(f"*This run: digits of 8 x 8 pixels, n = {first.table.client.nunique()} clients, each with a network of its own; {first.device}. Above 60 dB as 60; an attack that ends without numbers counts as 0; –: median no better than that of mid-grey, which is what an attacker has who does nothing; (k): only k of the images are better than it, since L-BFGS returns an image or loses it.*"))
 
 # %%
 if kept:
     lines = (len(kept) + 1) // 2
-    fig, axes = plots.axes(2, lines, height=0.12 + 0.4 * lines)
+    fig, axes = plots.axes(2, lines, height=0.12 + 0.48 * lines)
     for ax in axes.flat[len(kept):]:
         ax.axis("off")
     for ax, (victim, B) in zip(axes.flat, kept, strict=False):
-        image = heat_map(ax, panel(kept[victim, B]), f"{NAMED[victim]}, {'one image' if B == 1 else f'{B} images'} a client")
+        image = heat_map(ax, kept[victim, B], f"{NAMED[victim]}, {'one image' if B == 1 else f'{B} images'} a client")
     fig.colorbar(image, ax=axes, label="median PSNR, dB", shrink=0.6)
-    results.save_figure(fig, "attacks_and_defenses", f"Heat maps of the median PSNR on CIFAR-10 with the number in each cell, rows are attacks, columns defenses; {', '.join(f'{NAMED[v]} with {B}' for v, B in kept)} images a client. Best attack by defense, in dB, {NAMED[victim]} with {B}: {best(panel(kept[victim, B]))}.")
+    results.save_figure(fig, "attacks_and_defenses", f"Heat maps of the median PSNR on CIFAR-10 with the number in each cell, rows are attacks, columns defenses; panels: {', '.join(f'{NAMED[v]}, B = {B}' for v, B in kept)}. Best median by defense, in dB, {NAMED[victim]}, B = {B}: {best(panel(kept[victim, B]))}.")
     first = next(iter(next(iter(kept.values())).values()))
-    missing = [f"{NAMED[v]}, B = {B}: {n}" for (v, B), names in PANELS.items() for n in names if stored[v, B, n] is None]
-    display(Markdown(f"*Paper profile, stored: CIFAR-10, 8 clients of one image, 4 clients of four; {LBFGS['paper']} iterations of L-BFGS, {ADAM['paper']:,} of Adam, {' + '.join(map(str, STAGES['paper']))} of GIAS; {first.device}. Signs as above. Not computed: {'; '.join(missing) or 'nothing'}.*"))
+    missing = [f"{NAMED[v]}, {B} image{'s' if B > 1 else ''} a client" for v, B in PANELS if (v, B) not in kept]
+    missing += [f"{n} on {NAMED[v]}, B = {B}" for (v, B) in kept for n in PANELS[v, B] if stored[v, B, n] is None]
+    display(Markdown(f"*Paper profile, stored: CIFAR-10, n = {first.table[first.table.defense == 0].client.nunique()} clients; {LBFGS['paper']} iterations of L-BFGS, {ADAM['paper']:,} of Adam, {' + '.join(map(str, STAGES['paper']))} of GIAS; {first.device}. Signs as above. Not computed: {'; '.join(missing) or 'nothing'}.*"))
 else:
     display(Markdown("*Not computed: the paper profile's comparison on CIFAR-10.*"))
 
@@ -419,8 +433,8 @@ shown = kept.get(("lenet", 1)) or here["lenet", 1]
 rows = [np.concatenate([c.arrays["guesses"][:, 0], c.arrays["truth"][:1, 0]]) / 255 for n, c in shown.items() if n != "mid-grey"]
 names = [n.replace(" ", "\n", 1) for n in shown if n != "mid-grey"]
 columns = [*(n.replace(" ", "\n", 1) for n in DEFENSES if n != "equal labels"), "private"]
-results.save_figure(plots.sheet(np.stack(rows), names, columns), "attacks_and_defenses_pictures", f"Image sheet of one client throughout: one row an attack ({', '.join(n for n in shown if n != 'mid-grey')}), one column a defense, the private image last. Best attack by defense, median PSNR of all clients: {best(panel(shown))}.")
-display(Markdown(f"*{'Paper profile, stored: CIFAR-10' if ('lenet', 1) in kept else 'This run: digits'}; the first client, not a chosen one.*"))
+results.save_figure(plots.sheet(np.stack(rows), names, columns), "attacks_and_defenses_pictures", f"Image sheet of one client throughout: one row an attack ({', '.join(n for n in shown if n != 'mid-grey')}), one column a defense, the private image last. Best median PSNR of all clients by defense: {best(panel(shown))}.")
+display(Markdown(f"*{'Paper profile, stored: CIFAR-10' if ('lenet', 1) in kept else 'This run: digits'}; the first client, not a chosen one. MixUp and InstaHide: at best the mixture of four.*"))
 
 # %% [markdown]
 # Without a defense, and what it takes:
@@ -453,12 +467,12 @@ seconds.round(3).astype(object).fillna("–").rename_axis("seconds an image")
 #
 # ## Which to use when
 #
-# What the notebooks support, with where; the rest is *untested*. Under each defense above the best attack is another one, so a defense is tested with all of them.
+# What the notebooks support, with where; the rest is *untested*. No attack is the best everywhere: that depends on network and defense, and an attack that loses by the median may win on single clients. So a defense is tested with all of them.
 #
 # | you want | begin with | why |
 # |---|---|---|
 # | to know whether anything can leak | `attacks.diagnose`, then `analytic` where the first layer is dense | a division, exact for one image (03, 07) |
-# | an exact copy from a small untrained network | `attacks.idlg`, several restarts | exact or lost, by start (01, 02); a line search saves some starts (01), but not at a third of the iterations (07) |
+# | an exact copy from a small untrained network | `attacks.idlg`, several restarts | exact or lost, by start (01, 02); a line search saves some starts (01); at a third of the iterations it helps a dense network with a hidden layer, not the LeNet (07) |
 # | a picture from a trained LeNet | `attacks.inverting_gradients`, also with `optimizer="adam"` | without signs better there (03); against L-BFGS undecided (03) |
 # | one under noise | `attacks.gias` or `inverting_gradients` | GIAS ahead at variances 1e-4 and 1e-3 on LeNet (04) |
 # | batches behind one dense layer | `analytic.in_span`, then `dlg` | random labels up to B = 6 (06) |
