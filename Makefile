@@ -5,7 +5,7 @@ SHELL := bash
 MAKEFLAGS += --no-print-directory
 
 PROFILE ?= quick
-export PROFILE FRESH SEED DEVICE DATA_ROOT
+export PROFILE FRESH SEED DEVICE DATA_ROOT PICTURES COURSE
 # Threads that spin at a barrier make notebooks that run side by side wait for each other.
 ifneq ($(findstring j,$(firstword -$(MAKEFLAGS))),)
 export GOMP_SPINCOUNT := 1000
@@ -23,7 +23,7 @@ endif
 # ---- what was asked for, checked before any work
 ALL := $(sort $(basename $(notdir $(wildcard notebooks/[0-9][0-9]_*.py))))
 NAMES := $(or $(NB),$(ALL))
-VARIABLES := NB PROFILE FRESH SEED DEVICE DATA_ROOT PYTHON PYTHON3
+VARIABLES := NB PROFILE FRESH SEED DEVICE DATA_ROOT PICTURES COURSE PYTHON PYTHON3
 GIVEN := $(foreach word,$(MAKEOVERRIDES),$(if $(findstring =,$(word)),$(firstword $(subst =, ,$(word)))))
 ifneq ($(filter-out $(VARIABLES),$(GIVEN)),)
 $(error unknown variable $(filter-out $(VARIABLES),$(GIVEN)): make knows $(VARIABLES))
@@ -100,7 +100,7 @@ ifeq ($(wildcard notebooks/*.ipynb),)
 else
 	@products=$$(mktemp -d) && trap 'rm -rf "$$products"' EXIT && \
 	  unset SEED DEVICE FRESH && export PROFILE=quick QUIET=1 PRODUCTS="$$products" && \
-	  $(PYTHON) -m pytest -q --nbval-lax --nbval-current-env notebooks
+	  $(PYTHON) -m pytest -q --nbval-lax --nbval-current-env notebooks/*.ipynb
 endif
 
 .PHONY: plan
@@ -116,6 +116,14 @@ weights: $(READY)  ## download ImageNet weights (LPIPS, ResNet-18 and 152) to DA
 .PHONY: scoreboard
 scoreboard: $(READY)  ## write SCOREBOARD.md, and its summary into README.md
 	@$(PYTHON) tools/scoreboard.py
+
+.PHONY: assignments
+assignments: $(READY)  ## student versions in build/assignments, for nbgrader [SEED=7 PICTURES=digits COURSE=...]
+	@$(PYTHON) tools/assignments.py
+
+.PHONY: site
+site: $(READY)  ## a static site of notebooks, figures, scoreboard and reference in build/site/html
+	@$(PYTHON) tools/build_site.py
 
 .PHONY: bench
 bench: $(READY)  ## time one attack step against a plain loop

@@ -254,7 +254,8 @@ def caption(text, *of):
             size = f" at {c['images']['size']} pixels" if "size" in c["images"] else ""
             n = sum(part["clients"][1] - part["clients"][0] for part in sweep.configs[run.profile])
             said.append(f"{c['images']['name']}{size}, {n} client{'s' if n > 1 else ''}, {c['attack']['iterations']:,} iterations")
-    display(Markdown(f"*{run.profile.capitalize()} profile: {'; '.join(dict.fromkeys(said)) or 'no run of its own'}. {text}*"))
+    words = f"{run.profile.capitalize()} profile: {'; '.join(dict.fromkeys(said)) or 'no run of its own'}. {text}".rstrip()
+    display(Markdown(f"*{words}*"))  # a blank before the asterisk, and it would not be emphasis
 
 
 def cell(sweep):

@@ -1,0 +1,258 @@
+"""The course assignments, graded by nbgrader: solved, untouched, by halves; and wrong answers.
+
+One assignment here, all of them with `make test-all`.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib
+import nbformat
+import pytest
+from nbgrader.api import Gradebook
+
+from tools import run_notebook
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER = ROOT / "notebooks/assignments"
+NAMES = sorted(path.stem for path in FOLDER.glob("*.py"))
+ONE_OR_ALL = [NAMES[0], *(pytest.param(name, marks=pytest.mark.slow) for name in NAMES[1:])]
+REGION = re.compile(r"^ *### BEGIN (SOLUTION|HIDDEN TESTS)\n(.*?)^ *### END \1$", re.M | re.S)
+
+
+def source(name):
+    return run_notebook.source_notebook(FOLDER / f"{name}.py")
+
+
+def about(cell) -> dict:
+    return cell.metadata.get("nbgrader", {})
+
+
+def exercises(notebook) -> dict:
+    """The id of each cell that a student fills in, and the points of the tests that bear its name.
+    """
+    ids = [about(cell)["grade_id"] for cell in notebook.cells if about(cell).get("solution")]
+    return {one: sum(about(cell)["points"] for cell in notebook.cells if about(cell).get("grade")
+                     and about(cell)["grade_id"].startswith(f"{one}-")) for one in ids}
+
+
+def make(course, *names, **more):
+    env = {key: value for key, value in os.environ.items()
+           if key not in ("SEED", "PICTURES", "COURSE", "DATA_ROOT", "DEVICE")}
+    return subprocess.run([sys.executable, "tools/assignments.py", *names], cwd=ROOT, text=True,
+                          env=env | {"COURSE": str(course)} | more, capture_output=True)
+
+
+def nbgrader(course, *words):
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    done = subprocess.run([sys.executable, "-m", "nbgrader", *words], cwd=course, text=True,
+                          env=os.environ | {"PATH": path}, capture_output=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def hand_in(course, name, student, solved):
+    """A student's notebook: the released one, with the answers to `solved` filled in."""
+    answers = {about(cell).get("grade_id"): cell.source for cell in source(name).cells}
+    notebook = nbformat.read(course / f"release/{name}/{name}.ipynb", as_version=4)
+    for cell in notebook.cells:
+        if about(cell).get("grade_id") in solved:
+            cell.source = REGION.sub(r"\2", answers[about(cell)["grade_id"]])
+    run_notebook.write(course / f"submitted/{student}/{name}/{name}.ipynb", notebook)
+
+
+def scores(course, name) -> dict:
+    with Gradebook(f"sqlite:///{course}/gradebook.db", "leaky-gradients") as book:
+        return {one.student.id: one.score for one in book.assignment_submissions(name)}
+
+
+@pytest.mark.parametrize("name", ONE_OR_ALL)
+def test_points_are_given_for_what_was_solved_and_for_nothing_else(name, tmp_path):
+    done = make(tmp_path, name)
+    assert done.returncode == 0 and done.stdout.startswith("20 points"), done.stderr
+    released = nbformat.read(tmp_path / f"release/{name}/{name}.ipynb", as_version=4)
+    check_no_answer_is_left(source(name), released)
+
+    points = exercises(source(name))
+    odd, even = list(points)[::2], list(points)[1::2]
+    for student, solved in {"all": points, "none": (), "odd": odd, "even": even}.items():
+        hand_in(tmp_path, name, student, solved)
+    nbgrader(tmp_path, "autograde", name)
+    assert scores(tmp_path, name) == {"all": 20, "none": 0, "odd": sum(points[one] for one in odd),
+                                      "even": sum(points[one] for one in even)}
+    nbgrader(tmp_path, "generate_feedback", name)
+    nbgrader(tmp_path, "export")
+    assert (tmp_path / f"feedback/all/{name}/{name}.html").is_file()
+    assert (tmp_path / "grades.csv").read_text().count(name) == 4
+
+    refused = make(tmp_path, name)
+    assert refused.returncode == 1 and "has submissions" in refused.stderr
+
+
+def check_no_answer_is_left(solved, released):
+    """Every line that only a solution or a hidden test has is gone; nothing was run."""
+    everything = [cell.source for cell in solved.cells]
+    shown = {line.strip() for text in everything for line in REGION.sub("", text).splitlines()}
+    secret = {line.strip() for text in everything for _, region in REGION.findall(text)
+              for line in region.splitlines()} - shown
+    left = [cell.source for cell in released.cells]
+    kept = {line.strip() for text in left for line in text.splitlines()}
+    assert len(secret) > 40 and not secret & kept
+    assert not any(word in text for text in left for word in ("BEGIN", "END SOLUTION"))
+    stubs = sum("raise NotImplementedError()" in text for text in left)
+    assert stubs == len(exercises(solved)) and "YOUR CODE HERE" in "".join(left)
+    assert not any(cell.get("outputs") for cell in released.cells)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "term"), [
+    (name, term) for name in NAMES for term in ({"SEED": "7", "PICTURES": "digits"},
+                                                {"SEED": "2027", "PICTURES": "photos"})])
+def test_other_numbers_leave_it_solvable(name, term, tmp_path):
+    assert make(tmp_path, name, **term).returncode == 0
+    hand_in(tmp_path, name, "all", exercises(source(name)))
+    nbgrader(tmp_path, "autograde", name)
+    assert scores(tmp_path, name) == {"all": 20}
+    graded = nbformat.read(tmp_path / f"autograded/all/{name}/{name}.ipynb", as_version=4)
+    cell = next(cell for cell in graded.cells if about(cell).get("grade_id") == "parameters")
+    assert f"seed = {term['SEED']} " in cell.source and f'"{term["PICTURES"]}"' in cell.source
+
+
+@pytest.mark.parametrize(("words", "more", "wanted"), [
+    (["05_none"], {}, "there are 01_dense_layer"),
+    ([], {"PICTURES": "faces"}, "04_defend it is one of digits, photos"),
+    ([], {"PICTURES": "cats"}, "one of digits, faces, photos"),
+    ([], {"SEED": "one"}, "a seed is a whole number"),
+])
+def test_what_does_not_fit_is_said_before_any_work(words, more, wanted, tmp_path):
+    done = make(tmp_path / "course", *words, **more)
+    assert done.returncode == 1 and wanted in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "course").exists()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_assignment_is_what_its_first_cell_says(name):
+    """Parts, points and minutes; every test belongs to an exercise; every cell has its own id."""
+    cells = source(name).cells
+    rows = re.findall(r"^\| (\d) \| ([^|]+?) \| (\d+) \| (\d+) \|$", cells[0].source, re.M)
+    text = "\n".join(f"@{about(cell).get('points', 0)}@" if about(cell).get("grade")
+                     else cell.source for cell in cells)
+    parts = re.split(r"^## Part (\d)\. .*\((\d+) points\)$", text, flags=re.M)[1:]
+    given = [(number, points, sum(map(int, re.findall(r"^@(\d+)@$", body, re.M))))
+             for number, points, body in zip(*[iter(parts)] * 3, strict=True)]
+    assert [(number, points, int(points)) for number, _, points, _ in rows] == given
+    assert sum(int(points) for _, _, points, _ in rows) == 20
+    assert sum(int(minutes) for *_, minutes in rows) == 90
+    ids = [about(cell)["grade_id"] for cell in cells if about(cell)]
+    assert len(ids) == len(set(ids)) and sum(exercises(source(name)).values()) == 20
+    assert all(points > 0 for points in exercises(source(name)).values())
+    for cell in cells:
+        region = dict(REGION.findall(cell.source))
+        assert ("SOLUTION" in region) == bool(about(cell).get("solution"))
+        assert "HIDDEN TESTS" not in region or about(cell)["grade"]
+        assert about(cell) or not cell.source.startswith("###")
+
+
+# What a student may get wrong: (exercise, what to replace in its solution, by what).
+WRONG = {
+    "01_dense_layer": [
+        ("gradients", "torch.outer(delta, x), delta", "torch.outer(x, delta), delta"),
+        ("gradients", ", delta\n", ", delta / len(delta)\n"),
+        ("closed_form", "bias_gradient.abs().argmax()", "0"),
+        ("closed_form", "bias_gradient.abs().argmax()", "bias_gradient.argmax()"),
+        ("closed_form", "torch.nan", "torch.inf"),
+        ("least_squares", "(bias_gradient @ weight_gradient) / (bias_gradient @ bias_gradient)",
+         "(weight_gradient / bias_gradient[:, None]).mean(0)"),
+        ("demix", "weight_gradient[labels]", "weight_gradient[labels.sort().values]"),
+        ("demix", "torch.where(scale == 0, torch.nan, scale)", "scale.clamp_min(1e-9)"),
+        ("mixing_weights", "of_label / of_label.sum(1, keepdim=True)", "of_label"),
+        ("mixing_weights", "delta[:, labels].T", "delta[:, labels]"),
+        ("mixing_weights", "delta[:, labels].T", "-torch.eye(len(labels))"),
+        ("report", "psnr.std()", "psnr.std(ddof=0)"),
+        ("report", "x >= 20", "x > 20")],
+    "02_dlg_from_scratch": [
+        ("client_gradient", "cross_entropy(model(x), y)",
+         "cross_entropy(model(x), y, reduction='sum')"),
+        ("matching_loss", "create_graph=True", "create_graph=False"),
+        ("matching_loss", ".square()", ".abs()"),
+        ("matching_loss", "softmax(logits, 1) *", "softmax(logits.detach(), 1) *"),
+        ("dlg", "lr=1", "lr=0.01"),
+        ("dlg", "t.detach().clone()", "t.detach()"),
+        ("label_of", "(products <= 0).sum(1).argmax()", "weight_gradient.sum(1).argmin()"),
+        ("label_of", "(products <= 0).sum(1).argmax()", "(products <= 0).sum(1).argmin()"),
+        ("idlg", "torch.tensor([label])", "torch.tensor([0])"),
+        ("compare", "p >= 0.05", "p >= 0.5"),
+        ("compare", "only_dlg + only_idlg).pvalue", "len(recovered)).pvalue"),
+        ("compare", "outcome.mse < 1e-3", "~(outcome.mse >= 1e-3)")],
+    "03_cosine_tv_signs": [
+        ("cosine_distance", "1 - a @ b / (a.norm() * b.norm())", "1 - a @ b"),
+        ("cosine_distance", "1 - a @ b / (a.norm() * b.norm())",
+         "sum(1 - torch.cosine_similarity(dummy[n].flatten(), shared[n].flatten(), 0)"
+         " for n in shared) / len(shared)"),
+        ("total_variation", "x.diff(dim=-2).abs().mean()", "x.diff(dim=-2).mean().abs()"),
+        ("total_variation", "x.diff(dim=-1).abs().mean()", "x.diff(dim=-1).square().mean()"),
+        ("signed_adam", "gradient.sign()", "gradient"),
+        ("signed_adam", "(3 / 8, 5 / 8, 7 / 8)", "(3 / 8, 5 / 8)"),
+        ("signed_adam", "0.1 ** sum", "0.5 ** sum"),
+        ("signed_adam", "i >= milestone", "i > milestone"),
+        ("signed_adam", "torch.minimum(torch.maximum(z, torch.as_tensor(low).to(z)), "
+         "torch.as_tensor(high).to(z))", "z"),
+        ("differences", '"worse" if high < 0', '"worse" if low + high < 0'),
+        ("differences", "scores.pivot", "scores.assign(client=scores.groupby('variant')"
+         ".psnr.rank(method='first')).pivot"),
+        ("wilson", "+ z**2 / (4 * n**2)", ""),
+        ("success_curve", ">= threshold", "> threshold"),
+        ("success_curve", "n, z = len(psnr)", "n, z = sum(v == v for v in psnr)"),
+        ("best_of", "comb(i, m - 1)", "comb(i, m)"),
+        ("best_of", "sorted(psnr)", "psnr")],
+    "04_defend": [
+        ("prune", ".flatten().clone()", ".flatten()"),
+        ("prune", ".abs().argsort()", ".argsort()"),
+        ("prune", "int(share * flat.numel())", "round(share * flat.numel())"),
+        ("masked_cosine", "(dummy[name] * (shared[name] != 0))", "dummy[name]"),
+        ("leakage", 'psnr="mean"', 'psnr="max"'),
+        ("leakage", "idxmax", "idxmin"),
+        ("defend", "0.1 * torch.randn", "0.001 * torch.randn"),
+        ("defend", "0.1 * torch.randn", "torch.randn"),
+        ("defend", ", generator=rng", ""),
+        ("defend", "scale * g + 0.1 * torch.randn(g.shape, generator=rng)", "g"),
+        ("pareto", "(table.psnr <= one.psnr)", "(table.psnr < one.psnr)"),
+        ("pareto", "& ((table.accuracy > one.accuracy) | (table.psnr < one.psnr))", ""),
+        ("pareto", "sorted(front, key=lambda name: -table.accuracy[name])", "front")],
+}
+
+
+def fails(notebook, exercise, names) -> list:
+    """The tests of an exercise that do not pass. `names` is what the notebook has defined."""
+    failed = []
+    for cell in notebook.cells:
+        if about(cell).get("grade") and about(cell)["grade_id"].startswith(f"{exercise}-"):
+            try:
+                exec(cell.source, names)
+            except Exception:
+                failed.append(about(cell)["grade_id"])
+    return failed
+
+
+@pytest.mark.parametrize("name", ONE_OR_ALL)
+def test_no_wrong_answer_gets_full_points(name, monkeypatch):
+    matplotlib.use("agg")
+    monkeypatch.setenv("QUIET", "1")  # the notebook sets it; this takes it back
+    notebook, names = source(name), {}
+    solutions = {about(cell)["grade_id"]: cell.source for cell in notebook.cells
+                 if about(cell).get("solution")}
+    for cell in notebook.cells:
+        if about(cell) and not about(cell)["grade"]:
+            exec(cell.source, names)
+    assert {one for one, _, _ in WRONG[name]} == set(solutions), "a wrong answer to each exercise"
+    survived = []
+    for exercise, what, by in WRONG[name]:
+        assert what in solutions[exercise], (exercise, what)
+        assert not fails(notebook, exercise, names), f"the solution of {exercise} fails"
+        exec(solutions[exercise].replace(what, by), names)
+        if not fails(notebook, exercise, names):
+            survived.append((exercise, by))
+        exec(solutions[exercise], names)
+    assert not survived
