@@ -1,0 +1,157 @@
+"""The site of `make site`, in a headless Chromium, from the file system and without a network."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+         "--disable-background-networking", "--disable-component-update", "--disable-sync",
+         "--disable-dev-shm-usage", "--force-color-profile=srgb")
+pytestmark = pytest.mark.skipif(
+    not (CHROMIUM and DRIVER), reason="no browser: apt-get install chromium chromium-driver")
+
+
+def browser(width, height):
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in FLAGS:
+        options.add_argument(flag)
+    options.add_experimental_option("mobileEmulation", {
+        "deviceMetrics": {"width": width, "height": height, "pixelRatio": 1.0, "mobile": False}})
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    return webdriver.Chrome(options=options, service=Service(DRIVER))
+
+
+def wait_for(script, page, seconds=30):
+    end = time.monotonic() + seconds
+    while not (found := page.execute_script(script)) and time.monotonic() < end:
+        time.sleep(0.05)
+    return found
+
+
+def asked_for(page) -> list:
+    """The addresses that were requested since the last call."""
+    events = [json.loads(line["message"])["message"] for line in page.get_log("performance")]
+    return [event["params"]["request"]["url"] for event in events
+            if event["method"] == "Network.requestWillBeSent"]
+
+
+LOOK = """
+const images = [...document.querySelectorAll('article img')];
+const math = [...document.querySelectorAll('span.math, div.math')];
+return {
+  broken: images.filter(i => !(i.complete && i.naturalWidth)).map(i => i.src),
+  unnamed: images.filter(i => !i.alt || i.alt == i.getAttribute('src')).map(i => i.src),
+  images: images.length,
+  unset: math.filter(m => !m.querySelector('mjx-container svg')).map(m => m.textContent),
+  wrong: document.querySelectorAll('[data-mml-node="merror"]').length,
+  equations: math.length,
+  width: document.documentElement.scrollWidth,
+  links: [...document.querySelectorAll('a[href], link[href]')].map(a => a.href),
+}"""
+
+
+def look(page, file, width) -> dict:
+    """Load a page of the site; it has to load whole, say nothing on the console, ask for nothing
+    outside, and be as wide as the window."""
+    page.get(file.as_uri())
+    wait_for("return document.readyState == 'complete'", page)
+    wait_for("return !window.MathJax || (MathJax.startup && MathJax.startup.promise && "
+             "!document.querySelector('span.math:not(:has(mjx-container)), "
+             "div.math:not(:has(mjx-container))'))", page)
+    seen = page.execute_script(LOOK)
+    assert page.get_log("browser") == [], file
+    outside = [url for url in asked_for(page) if urlsplit(url).scheme not in ("file", "data")]
+    assert not outside, (file, outside)
+    assert not (seen["broken"] or seen["unnamed"] or seen["unset"] or seen["wrong"]), (file, seen)
+    assert seen["width"] <= width, (file, seen["width"], width)
+    return seen
+
+
+def test_the_site_works_in_a_browser_without_a_network(tmp_path):
+    done = subprocess.run([sys.executable, "tools/build_site.py", str(tmp_path)], cwd=ROOT,
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    html = tmp_path / "html"
+    pages = sorted(file for file in html.rglob("*.html") if "_modules" not in file.parts)
+    notebooks = sorted((ROOT / "notebooks").glob("*.ipynb"))
+    assert len(pages) > 30 and {html / f"notebooks/{n.stem}.html" for n in notebooks} <= set(pages)
+    wide = browser(1280, 900)
+    try:
+        seen = {page.relative_to(html).as_posix(): look(wide, page, 1280) for page in pages}
+        check_links(html, seen)
+        for notebook in notebooks:                         # nothing of a notebook is lost
+            text = notebook.read_text()
+            there = seen[f"notebooks/{notebook.stem}.html"]
+            assert there["images"] == text.count('"image/png": "')
+            assert bool(there["equations"]) == bool(re.search(r"\$[^$]+\$", text))
+        figures = [file for notebook in notebooks for file in
+                   (ROOT / "figures/paper" / notebook.stem).glob("*.png")]
+        assert seen["gallery.html"]["images"] >= len(figures) > 50
+        check_search(wide, html)
+        check_reading(wide, html)
+    finally:
+        wide.quit()
+    narrow = browser(390, 844)
+    try:
+        for page in pages:
+            look(narrow, page, 390)
+    finally:
+        narrow.quit()
+
+
+def check_links(html, seen):
+    """Every link within the site leads to a file, and to a heading that it has."""
+    targets = {}
+    for name, page in seen.items():
+        for link in page["links"]:
+            parts = urlsplit(link)
+            if parts.scheme != "file":
+                assert parts.scheme in ("https", "http", "mailto"), (name, link)
+                continue
+            file = Path(unquote(parts.path))
+            assert file.is_file() and html in file.parents, (name, link)
+            if parts.fragment and file.suffix == ".html":
+                if file not in targets:
+                    targets[file] = set(re.findall(r'\bid="([^"]+)"', file.read_text()))
+                assert unquote(parts.fragment) in targets[file], (name, link)
+
+
+def check_search(page, html):
+    page.get((html / "search.html").as_uri() + "?q=cosine")
+    found = wait_for("const all = [...document.querySelectorAll('#search-results li a')];"
+                     "return all.length > 5 && all.map(a => a.getAttribute('href'))", page)
+    assert found and any("notebooks/03_inverting_gradients.html" in link for link in found)
+    assert any(link.startswith("reference/objectives.html") for link in found)
+    assert page.get_log("browser") == []
+
+
+def check_reading(page, html):
+    """The next page, the source beside a notebook, dark mode."""
+    page.get((html / "notebooks/01_dlg.html").as_uri())
+    hrefs = page.execute_script("return [...document.querySelectorAll('a')].map(a => a.href)")
+    assert any(href.endswith("/01_dlg.py") for href in hrefs)
+    assert any(href.endswith("/01_dlg.ipynb") for href in hrefs)
+    ends = page.execute_script("return ['next', 'prev'].map(w => "
+                               "document.querySelector(`a.${w}-page`).href)")
+    assert ends[0].endswith("notebooks/02_idlg.html")
+    assert ends[1].endswith("notebooks/00_start_here.html")
+    brightness = "return getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)"
+    modes = {}
+    for _ in range(3):                                       # auto, light, dark: the button turns
+        page.execute_script("document.querySelector('.theme-toggle').click()")
+        modes[page.execute_script("return document.body.dataset.theme")] = max(
+            page.execute_script(brightness)[:3])
+    assert modes["dark"] < 60 and modes["light"] > 200
