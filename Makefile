@@ -85,7 +85,7 @@ notebooks: figures  ## copy the executed quick run to notebooks/*.ipynb, as it i
 	@for name in $(NAMES); do $(PYTHON) tools/run_notebook.py publish $$name || exit 1; done
 
 # Two processes of one thread each take half the time of one with two.
-PYTEST = OMP_NUM_THREADS=1 $(PYTHON) -m pytest -q -n 2 --dist worksteal
+PYTEST = OMP_NUM_THREADS=1 $(PYTHON) -m pytest -q -rs -n 2 --dist worksteal
 
 .PHONY: test test-all nbval
 test: $(READY)  ## the tests, then the committed notebooks run again (nbval)

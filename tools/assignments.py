@@ -2,10 +2,11 @@
 
     python tools/assignments.py [01_dense_layer ...]
 
-COURSE names the folder (build/assignments), SEED and PICTURES replace those parameters in every
-assignment. notebooks/assignments/README.md says how to go on from there.
+COURSE names the folder (build/assignments), SEED and PICTURES replace those parameters; with other
+numbers than ours the solutions are run first. notebooks/assignments/README.md says how to go on.
 """
 
+import copy
 import os
 import re
 import subprocess
@@ -20,6 +21,9 @@ CONFIG = '''# The course folder of Leaky Gradients' assignments: run nbgrader in
 c = get_config()  # noqa: F821
 c.CourseDirectory.course_id = "leaky-gradients"
 c.ExecutePreprocessor.timeout = 180  # seconds a cell: a loop without end is one failed cell
+# For nbgrader zip_collect, in an archive: NAME_anything_01_dense_layer.ipynb, or a folder of that.
+c.FileNameCollectorPlugin.named_regexp = (
+    r".*/extracted/[^/]+/(?P<student_id>[^/_]+)_.*?(?P<file_id>[0-9]{2}_[a-z_]+)\\.ipynb")
 '''
 
 
@@ -29,11 +33,13 @@ def names() -> list[str]:
 
 def source(assignment, given):
     """The notebook of an assignment, with other values in its cell tagged `parameters`. A word has
-    to be one that the parameter's own comment names."""
+    to be one that the parameter's own comment names; what it has no parameter for is left out."""
     notebook = run_notebook.source_notebook(SOURCES / f"{assignment}.py")
     cell = next(cell for cell in notebook.cells if "parameters" in run_notebook.tags_of(cell))
     for name, value in given.items():
         line = re.search(rf"^{name} = (\S+)(.*)$", cell.source, re.M)
+        if not line:
+            continue
         if isinstance(value, str) and f'"{value}"' not in line[0]:
             allowed = ", ".join(sorted(set(re.findall(r'"(\w+)"', line[0]))))
             raise Failed(f"{name.upper()}={value}: for {assignment} it is one of {allowed}")
@@ -51,6 +57,17 @@ def parameters() -> dict:
     return given
 
 
+def failures(notebook) -> list[str]:
+    """The tests that the solutions fail, as nbgrader counts: an error, or a word on stderr."""
+    import nbclient
+
+    run = nbclient.NotebookClient(copy.deepcopy(notebook), timeout=180, allow_errors=True,
+                                  extra_arguments=["--log-level=ERROR"]).execute()
+    return [cell.metadata.get("nbgrader", {}).get("grade_id", "a figure") for cell in run.cells
+            if any(output.output_type == "error" or output.get("name") == "stderr"
+                   for output in cell.get("outputs", []))]
+
+
 def points(notebook) -> int:
     return sum(cell.metadata.get("nbgrader", {}).get("points", 0) for cell in notebook.cells)
 
@@ -61,6 +78,11 @@ def generate(course, wanted, given) -> None:
         raise Failed(f"{course} has submissions: a course that runs keeps its numbers. Give "
                      "another folder (COURSE=...), or run nbgrader generate_assignment in it")
     sources = {name: source(name, given) for name in wanted}
+    for name in wanted if given else ():
+        print(f"{name}: running the solutions with these numbers", flush=True)
+        if wrong := failures(sources[name]):
+            raise Failed(f"{name}: with these numbers its own solutions fail {', '.join(wrong)}: "
+                         "another SEED")
     # nbgrader looks for its own alembic on PATH, where an environment that is not activated is not.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     course.mkdir(parents=True, exist_ok=True)

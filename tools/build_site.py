@@ -12,13 +12,15 @@ import json
 import re
 import shutil
 import sys
+from binascii import a2b_base64
 from importlib.resources import files
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("SCOREBOARD.md", "RESULTS.md", "lib/README.md", "data/README.md", "bench/table.md",
-         "notebooks/assignments/README.md")
+         "bench/README.md", "notebooks/assignments/README.md")
 FILES = ("LICENSE", "CITATION.cff", "notebooks/*.py", "notebooks/assignments/*.py")
+LONG = 40  # lines of a cell of code that is folded: plans and drawing, not what a page teaches
 MENU = """
 ```{toctree}
 :hidden:
@@ -35,6 +37,7 @@ gallery
 SCOREBOARD
 RESULTS
 bench/table
+bench/README
 ```
 
 ```{toctree}
@@ -72,24 +75,43 @@ def copy_documents(source) -> None:
     names = "\n".join(f"{f.stem[:2]} {title(f)} <notebooks/{f.stem}>" for f in notebooks())
     write(source / "index.md", (ROOT / "README.md").read_text() + MENU.replace("NOTEBOOKS", names))
     for file in notebooks():
-        notebook = json.loads(file.read_text())
-        for cell in notebook["cells"]:
-            if cell["cell_type"] == "markdown":
-                cell["source"] = to_index("".join(cell["source"]))
-        heading = f"# {title(file)}\n"
-        links = (f"[source]({file.stem}.py) · {{download}}`notebook <{file.name}>` · "
-                 f"[its figures](#figures_{file.stem})")
-        first = notebook["cells"][0]
-        first["source"] = first["source"].replace(heading, f"{heading}\n{links}\n", 1)
-        write(source / "notebooks" / file.name, json.dumps(notebook))
+        write(source / "notebooks" / file.name, json.dumps(page(file)))
+        copy(file, source / "_static/notebooks" / file.name)             # as it is, to take away
     for file in (file for pattern in FILES for file in ROOT.glob(pattern)):
         copy(file, source / file.relative_to(ROOT))
-    for file in (ROOT / "figures").glob("*/[0-9]*/*.png"):
+    for file in (ROOT / "figures/paper").glob("[0-9]*/*.png"):
         copy(file, source / file.relative_to(ROOT))
     mathjax = files("sphinx-mathjax-offline") / "static/mathjax/tex-svg.js"
     write(source / "_static/mathjax/tex-svg.js", mathjax.read_text())
     for name in ("conf.py", "_static/site.css"):
         copy(ROOT / "tools/site" / Path(name).name, source / name)
+
+
+def page(file) -> dict:
+    """A notebook for the site: number and links at its head, long cells of code folded."""
+    notebook = json.loads(file.read_text())
+    for cell in notebook["cells"]:
+        cell["source"] = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            cell["source"] = to_index(cell["source"])
+        elif cell["source"].count("\n") >= LONG:
+            cell["metadata"].setdefault("tags", []).append("hide-input")
+    heading = f"# {title(file)}\n"
+    links = (f"*The quick run; results of the paper profile where a caption says so.* To save: "
+             f"[source]({file.stem}.py), {{download}}`notebook <../_static/notebooks/{file.name}>`."
+             f" [Its figures](#figures_{file.stem})")
+    first = notebook["cells"][0]
+    first["source"] = first["source"].replace(
+        heading, f"# {file.stem[:2]} {heading[2:]}\n{links}\n", 1)
+    return notebook
+
+
+def pictures(file) -> list[tuple[bytes, str]]:
+    """The pictures that a notebook shows: png and alternative text."""
+    outputs = [output for cell in json.loads(file.read_text())["cells"]
+               for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
+    return [(a2b_base64("".join(output["data"]["image/png"])),
+             output["metadata"]["image/png"]["alt"]) for output in outputs]
 
 
 def write(path, text) -> None:
@@ -104,24 +126,27 @@ def copy(file, path) -> None:
 
 # ---- the gallery
 
-def gallery() -> str:
-    """Every figure: of the paper profile where it is stored, else of this machine's quick run."""
-    text = ["# Gallery", "Every figure that the notebooks draw, with its profile. *Paper profile*: "
-            "computed at the papers' sizes as far as was possible here, and stored; *quick*: a run "
-            "of minutes on two cores. Captions and numbers are in the notebooks.\n"]
+def gallery(source) -> str:
+    """Every figure: of the paper profile where it is stored, else as the notebook shows it."""
+    text = ["# Gallery", "Every figure that the notebooks draw. *Paper profile*: drawn from the "
+            "results that are stored, at the papers' sizes as far as was possible here; the page "
+            "of a notebook shows its quick run, where the same figure may hold smaller examples. "
+            "*Quick*: drawn by the quick run alone.\n"]
     for file in notebooks():
-        name, shown = file.stem, set()
+        name, folder = file.stem, ROOT / "figures/paper" / file.stem
+        texts = json.loads((folder / "figures.json").read_text())
+        figures = [(f"figures/paper/{name}/{figure}.png", alt, figure.replace("_", " "),
+                    "paper profile") for figure, alt in texts.items()]
+        for i, (png, alt) in enumerate(pictures(file), 1):
+            if alt not in texts.values():
+                path = f"figures/quick/{name}/{i}.png"
+                (source / path).parent.mkdir(parents=True, exist_ok=True)
+                (source / path).write_bytes(png)
+                figures.append((path, alt, f"picture {i} of the notebook", "quick"))
         text += [f"(figures_{name})=", f"## {name[:2]} {title(file)}",
                  f"[To the notebook](notebooks/{name}.ipynb)\n"]
-        for profile, label in (("paper", "paper profile"), ("quick", "quick")):
-            folder = ROOT / "figures" / profile / name
-            texts = json.loads((folder / "figures.json").read_text()) \
-                if (folder / "figures.json").is_file() else {}
-            for figure, alt in texts.items():
-                if figure not in shown and (folder / f"{figure}.png").is_file():
-                    shown.add(figure)
-                    text += [f":::{{figure}} figures/{profile}/{name}/{figure}.png",
-                             f":alt: {alt}", "", f"{figure.replace('_', ' ')} ({label})", ":::\n"]
+        for path, alt, caption, profile in figures:
+            text += [f":::{{figure}} {path}", f":alt: {alt}", "", f"{caption} ({profile})", ":::\n"]
     return "\n".join(text)
 
 
@@ -138,38 +163,63 @@ def reference(source) -> None:
     for name in modules:
         text = (ROOT / f"lib/{name}.py").read_text()
         tree, lines = ast.parse(text), text.splitlines()
-        parts = [f"# {name}", f"```{{py:module}} lib.{name}\n```", plain(ast.get_docstring(tree))]
-        parts += [described(node, lines) for node in tree.body if public(node)]
+        parts = [f"# lib.{name}", f"```{{py:module}} lib.{name}\n```",
+                 plain(ast.get_docstring(tree))]
+        classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+        parts += [described(node, lines, classes) for node in tree.body if public(node)]
         write(source / f"reference/{name}.md", "\n\n".join(parts))
 
 
 def public(node) -> bool:
-    return (isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
-            and bool(ast.get_docstring(node)))
+    """A function, a class or a constant that is for others to use."""
+    if isinstance(node, ast.Assign):
+        return isinstance(node.targets[0], ast.Name) and bool(
+            re.fullmatch("[A-Z][A-Z_]+", node.targets[0].id))
+    return isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
 
 
-def described(node, lines, fence="``````", kind="function") -> str:
+def described(node, lines, classes, fence="``````", kind="function") -> str:
     """A directive of Sphinx's Python domain, with what a class holds inside it. lines: the file,
-    since the comments behind a class's fields say what they mean."""
-    if isinstance(node, ast.FunctionDef):
-        returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
-        marks = {ast.unparse(one) for one in node.decorator_list}
-        if "property" in marks:
-            head = f"{{py:property}} {node.name}"
-        else:
-            arguments = ast.unparse(node.args)
-            if kind == "method" and "staticmethod" not in marks:
-                arguments = arguments.partition(", ")[2]                # without self or cls
-            head = f"{{py:{kind}}} {node.name}({arguments}){returns}"
-        options = [f":{one}:" for one in ("classmethod", "staticmethod") if one in marks]
-        return "\n".join([fence + head, *options, "", plain(ast.get_docstring(node)), fence])
-    fields = [line.strip() for one in node.body if isinstance(one, ast.AnnAssign)
-              for line in lines[one.lineno - 1:one.end_lineno]]
-    body = [plain(ast.get_docstring(node))]
-    if fields:
-        body.append("\n".join(["```python", *fields, "```"]))
-    body += [described(one, lines, "`````", "method") for one in node.body if public(one)]
-    return "\n".join([f"{fence}{{py:class}} {node.name}", "", "\n\n".join(body), fence])
+    since the comments behind a class's fields say what they mean. classes: those of the file."""
+    if isinstance(node, ast.Assign):
+        value = ast.unparse(node.value)
+        if isinstance(node.value, ast.Dict) and len(value) > 200:
+            value = "{" + ", ".join(f"{ast.unparse(key)}: ..." for key in node.value.keys) + "}"
+        return f"{fence}{{py:data}} {node.targets[0].id}\n```python\n{value}\n```\n{fence}"
+    if isinstance(node, ast.ClassDef):
+        return described_class(node, lines, classes, fence)
+    returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
+    marks = {ast.unparse(one) for one in node.decorator_list}
+    if "property" in marks:
+        head = f"{{py:property}} {node.name}"
+    else:
+        arguments = ast.unparse(node.args)
+        if kind == "method" and "staticmethod" not in marks:
+            arguments = arguments.partition(", ")[2]                     # without self or cls
+        head = f"{{py:{kind}}} {node.name}({arguments}){returns}"
+    options = [f":{one}:" for one in ("classmethod", "staticmethod") if one in marks]
+    return "\n".join([fence + head, *options, "", plain(ast.get_docstring(node)), fence])
+
+
+def described_class(node, lines, classes, fence) -> str:
+    """With its bases, and with the fields that it has of its own or from a base in the file."""
+    def fields(one):
+        inherited = [field for base in one.bases if ast.unparse(base) in classes
+                     for field in fields(classes[ast.unparse(base)])]
+        return inherited + [field for field in one.body if isinstance(field, ast.AnnAssign)]
+
+    starts = [one for one in node.body if getattr(one, "name", "") == "__init__"]
+    arguments = ast.unparse(starts[0].args).partition(", ")[2] if starts else ", ".join(
+        ast.unparse(field.target) for field in fields(node))
+    bases = ", ".join(f"`{ast.unparse(base)}`" for base in node.bases)
+    shown = [line.strip() for field in fields(node)
+             for line in lines[field.lineno - 1:field.end_lineno]]
+    body = [f"Bases: {bases}"] * bool(bases) + [plain(ast.get_docstring(node))]
+    body += ["\n".join(["```python", *shown, "```"])] * bool(shown)
+    body += [described(one, lines, classes, "`````", "method")
+             for one in node.body if public(one)]
+    head = f"{fence}{{py:class}} {node.name}({arguments})"
+    return "\n".join([head, "", "\n\n".join(body), fence])
 
 
 def plain(docstring) -> str:
@@ -191,9 +241,10 @@ def main(folder=ROOT / "build/site") -> int:
     from sphinx.cmd.build import build_main
 
     source, out = Path(folder) / "source", Path(folder) / "html"
-    shutil.rmtree(source, ignore_errors=True)
+    for former in (source, out):                             # no page of a document that is gone
+        shutil.rmtree(former, ignore_errors=True)
     copy_documents(source)
-    write(source / "gallery.md", gallery())
+    write(source / "gallery.md", gallery(source))
     reference(source)
     kept = ["-d", str(Path(folder) / "doctrees")]            # what did not change is not read again
     failed = build_main(["-q", "-W", "--keep-going", *kept, str(source), str(out)])

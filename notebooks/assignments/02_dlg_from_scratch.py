@@ -9,7 +9,7 @@
 #
 # - differentiate *through* a gradient, and know what `create_graph` is for;
 # - write the gradient-matching loop with L-BFGS;
-# - read the label of a single image off the last layer, and prove why that works;
+# - read the label of a single image off the last layer, and say why that works;
 # - compare two attacks on the same clients with a paired test.
 #
 # | part | | points | minutes |
@@ -22,7 +22,8 @@
 # | 6 | is one better than the other? | 3 | 10 |
 # | | | **20** | **90** |
 #
-# **How to work.** Write your code where it says `YOUR CODE HERE`, and delete the line below it. The cells with `assert` are tests: you see some
+# **How to work.** Write your code where it says `YOUR CODE HERE`, and delete the line below it.
+# A test that fails does not stop the cells below it. The cells with `assert` are tests: you see some
 # of them, others are run when your work is graded, and what they look at is said. No part needs the answer of another
 # one: you may use your own earlier functions, and where you are stuck you go on. Restart the kernel and run everything before you hand in. Use plain
 # PyTorch; calling `lib`'s attacks, objectives or label rules is not an answer.
@@ -47,7 +48,7 @@ import torch
 from scipy.stats import binomtest
 from torch.nn.functional import cross_entropy, log_softmax, softmax
 
-from lib import attacks, client, data, metrics, models, plots
+from lib import attacks, client, data, metrics, models, objectives, plots
 
 os.environ["QUIET"] = "1"        # no progress bars and no warnings:
 warnings.simplefilter("ignore")  # nbgrader takes any word on stderr for a failed test
@@ -62,9 +63,20 @@ def rng(number):
     return torch.Generator().manual_seed(1000 * seed + number)
 
 
+def own_work(function):
+    """Fails for one of lib's functions, and for one that calls those which are the answer."""
+    assert function.__module__ == "__main__" and not {"attacks", "labels", "objectives"} & set(function.__code__.co_names), \
+        "write it yourself"
+
+
 def start(number):
     """A dummy image (1, C, H, W) and dummy label logits (1, 10), both from N(0, 1)."""
     return torch.randn(1, C, H, W, generator=rng(number)), torch.randn(1, 10, generator=rng(number + 500))
+
+
+def certain(label):
+    """Logits (1, 10) whose softmax is that label (1,)."""
+    return 50 * torch.nn.functional.one_hot(label, 10).float()
 
 
 def victim(number):
@@ -72,6 +84,13 @@ def victim(number):
     model, held = models.lenet(images, seed=1000 * seed + number), images.clients(number + 1, seed=seed)
     update = client.share(model, held)
     return model, held.images[number], held.labels[number], [g[number] for g in update.gradients.values()]
+
+
+def distance(number, x, logits):
+    """D of a dummy image and its logits, for this client: to look at what your attacks return."""
+    update = client.share(models.lenet(images, seed=1000 * seed + number), images.clients(number + 1, seed=seed))
+    dummy = attacks.dummy_gradients(update, x.expand(number + 1, 1, C, H, W), logits.expand(number + 1, 1, 10))
+    return float(objectives.l2(*({n: g[number] for n, g in of.items()} for of in (dummy, update.gradients))))
 
 # %% [markdown]
 # ## Part 1. What the client shares (2 points)
@@ -87,16 +106,17 @@ def client_gradient(model, x, y):
     return [g.detach() for g in gradients]
     ### END SOLUTION
 
-# %% nbgrader={"grade": true, "grade_id": "client_gradient-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+# %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "client_gradient-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 _model, _x, _y, _shared = victim(0)
 _mine = client_gradient(_model, _x, _y)
 assert [g.shape for g in _mine] == [p.shape for p in _model.parameters()], "one gradient for each parameter"
 for _g, _wanted in zip(_mine, _shared, strict=True):
     torch.testing.assert_close(_g, _wanted)
 
-# %% nbgrader={"grade": true, "grade_id": "client_gradient-hidden", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+# %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "client_gradient-hidden", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 # Hidden: a batch (mean, not sum); the model is left as it was.
 ### BEGIN HIDDEN TESTS
+own_work(client_gradient)
 _model = models.lenet(images, seed=seed + 77)
 _x, _y = torch.rand(3, C, H, W, generator=rng(1)), torch.tensor([1, 4, 4])
 _mine = client_gradient(_model, _x, _y)
@@ -129,19 +149,19 @@ def matching_loss(model, x, logits, shared):
     return sum((d - s).square().sum() for d, s in zip(dummy, shared, strict=True))
     ### END SOLUTION
 
-# %% nbgrader={"grade": true, "grade_id": "matching_loss-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+# %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "matching_loss-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 _model, _x, _y, _shared = victim(0)
-_certain = 50 * torch.nn.functional.one_hot(_y, 10).float()            # softmax of it: the true label
-assert matching_loss(_model, _x, _certain, _shared) < 1e-8, "D is 0 at the private image and label"
+assert matching_loss(_model, _x, certain(_y), _shared) < 1e-8, "D is 0 at the private image and label"
 _dummy, _logits = (t.requires_grad_() for t in start(2))
 _D = matching_loss(_model, _dummy, _logits, _shared)
 assert _D.shape == () and _D > 1e-3, "D is one number, and not 0 elsewhere"
 _gx, _gl = torch.autograd.grad(_D, (_dummy, _logits))
 assert _gx.abs().max() > 0 and _gl.abs().max() > 0, "D must depend on the image and on the label"
 
-# %% nbgrader={"grade": true, "grade_id": "matching_loss-hidden", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+# %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "matching_loss-hidden", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 # Hidden: the value of D, its slope against finite differences (float64), the model is left as it was.
 ### BEGIN HIDDEN TESTS
+own_work(matching_loss)
 _model, _x, _y, _shared = victim(1)
 _model, _shared = _model.double(), [g.double() for g in _shared]
 _dummy, _logits = (t.double().requires_grad_() for t in start(3))
@@ -191,56 +211,67 @@ def dlg(model, shared, x, logits, iterations):
     return x.detach(), logits.detach(), losses
     ### END SOLUTION
 
-# %% nbgrader={"grade": true, "grade_id": "dlg-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+# %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "dlg-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 _model, _x, _y, _shared = victim(0)
 for _number in (10, 11, 12):                                           # another start where one fails
     found, _logits, _losses = dlg(_model, _shared, *start(_number), 10)
     assert found.shape == _x.shape and _logits.shape == (1, 10) and len(_losses) == 10
-    print(f"D {_losses[0]:.3g} -> {_losses[-1]:.3g}, mean squared error of the image {float((found - _x).square().mean()):.2g}")
-    if _losses[-1] < 0.05 * _losses[0]:
+    _end = distance(0, found, _logits)
+    print(f"D {_losses[0]:.3g} -> {_losses[-1]:.3g}, of what is returned {_end:.3g}, mean squared error of the image {float((found - _x).square().mean()):.2g}")
+    if _end < 0.05 * _losses[0] and _losses[-1] < 0.05 * _losses[0]:
         break
 else:
-    raise AssertionError("from one of three starts, D must fall far")
+    raise AssertionError("from one of three starts, D of the returned image must fall far")
+_after_one, _logits, _ = dlg(_model, _shared, *start(_number), 1)
+assert abs(distance(0, _after_one, _logits) - _losses[1]) <= 0.01 * _losses[1], "the second D is that of what one iteration returns"
 
-# %%
+# %% tags=["raises-exception"]
 # Look at it: the private image, and yours.
 plots.sheet(torch.stack([_x[0], found[0].clamp(0, 1)])[None], column_labels=["private", "found by DLG"], width=0.5)
 plt.show()
 
-# %% nbgrader={"grade": true, "grade_id": "dlg-hidden", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
-# Hidden: other clients; your first steps against torch's L-BFGS on D; the start is left as it was.
+# %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "dlg-hidden", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+# Hidden: other clients; your first step, and what you return, against torch's L-BFGS on D; the start is left as it was.
 ### BEGIN HIDDEN TESTS
-def _reference(model, shared, x, logits, iterations):
+def _reference(model, shared, x, logits, iterations, label_too=True):
     x, logits = (t.clone().requires_grad_() for t in (x, logits))
-    optimizer = torch.optim.LBFGS([x, logits], lr=1)
+    variables = [x, logits] if label_too else [x]
+    optimizer = torch.optim.LBFGS(variables, lr=1)
 
     def closure():
         g = torch.autograd.grad(cross_entropy(model(x), softmax(logits, 1)), list(model.parameters()), create_graph=True)
         value = sum((a - b).square().sum() for a, b in zip(g, shared, strict=True))
-        x.grad, logits.grad = torch.autograd.grad(value, (x, logits))
+        for variable, slope in zip(variables, torch.autograd.grad(value, variables), strict=True):
+            variable.grad = slope
         return value
 
     return [float(optimizer.step(closure)) for _ in range(iterations)]
 
 
+def _alike(a, b):
+    return b / 2 - 1e-6 < a < 2 * b + 1e-6
+
+
+own_work(dlg)
 _agree = []
 for _number in (1, 2, 3):
     _model, _x, _y, _shared = victim(_number)
     _begin = start(20 + _number)
     _kept = [t.clone() for t in _begin]
-    _got, _logits, _losses = dlg(_model, _shared, *_begin, 2)
+    _got, _logits, _losses = dlg(_model, _shared, *_begin, 1)
     assert all(torch.equal(a, b) for a, b in zip(_begin, _kept, strict=True)), "the start was changed"
     assert not _got.requires_grad and not _logits.requires_grad, "no graph in what is returned"
     _wanted = _reference(_model, _shared, *_begin, 2)
-    _agree.append(abs(_losses[0] - _wanted[0]) < 1e-3 * _wanted[0] and _losses[1] < 2 * _wanted[1] + 1e-6)
-assert sum(_agree) >= 2, "D does not fall as it does with L-BFGS of learning rate 1"
+    _mine = [*_losses, distance(_number, _got, _logits)]               # of what is returned: D after the last iteration
+    _agree.append(all(map(_alike, _mine, _wanted)))
+assert sum(_agree) >= 2, "D does not fall as it does with L-BFGS of learning rate 1, or what is returned is not its end"
 ### END HIDDEN TESTS
 
 # %% [markdown]
 # ## Part 4. The label, without a search (3 points)
 #
 # Row $i$ of the last layer's weight gradient is $g_i = (p_i - [i = c])\, a$, where $a$ is what the layer is fed. One of the factors has another
-# sign than all others. So what is the sign of $g_i \cdot g_j$, for $i, j \ne c$, and for $i = c$? Turn that into a rule that needs no knowledge of $a$: not even
+# sign than all others. So what is the sign of $g_i \cdot g_j$, for two rows $i \ne j$ that are both not $c$, and for $i = c$, $j \ne c$? Turn that into a rule that needs no knowledge of $a$: not even
 # that it is positive.
 
 # %% nbgrader={"grade": false, "grade_id": "label_of", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -251,17 +282,18 @@ def label_of(weight_gradient):
     return int((products <= 0).sum(1).argmax())
     ### END SOLUTION
 
-# %% nbgrader={"grade": true, "grade_id": "label_of-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+# %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "label_of-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 _right = 0
 for _number in range(20):
     _model, _x, _y, _shared = victim(_number)
     _right += label_of(_shared[-2]) == int(_y)
 print(f"{_right} of 20 labels are right")
-assert _right == 20, "for a single image the rule is never wrong"
+assert _right == 20, "for one image of three or more classes the rule is right, as long as no probability is rounded to 0"
 
-# %% nbgrader={"grade": true, "grade_id": "label_of-hidden", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+# %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "label_of-hidden", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 # Hidden: features of any sign, whose rows sum to anything; every class.
 ### BEGIN HIDDEN TESTS
+own_work(label_of)
 for _c in range(6):
     _p = softmax(torch.randn(6, generator=rng(30 + _c)), 0)
     _p[_c] -= 1
@@ -296,29 +328,36 @@ def idlg(model, shared, x, label, iterations):
     return x.detach(), losses
     ### END SOLUTION
 
-# %% nbgrader={"grade": true, "grade_id": "idlg-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+# %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "idlg-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 _model, _x, _y, _shared = victim(0)
 for _number in (10, 11, 12):
     _got, _losses = idlg(_model, _shared, start(_number)[0], int(_y), 10)
     assert _got.shape == _x.shape and len(_losses) == 10
-    print(f"D {_losses[0]:.3g} -> {_losses[-1]:.3g}, mean squared error of the image {float((_got - _x).square().mean()):.2g}")
-    if _losses[-1] < 0.05 * _losses[0]:
+    _end = distance(0, _got, certain(_y))
+    print(f"D {_losses[0]:.3g} -> {_losses[-1]:.3g}, of what is returned {_end:.3g}, mean squared error of the image {float((_got - _x).square().mean()):.2g}")
+    if _end < 0.05 * _losses[0] and _losses[-1] < 0.05 * _losses[0]:
         break
 else:
-    raise AssertionError("from one of three starts, D must fall far")
+    raise AssertionError("from one of three starts, D of the returned image must fall far")
 
-# %% nbgrader={"grade": true, "grade_id": "idlg-hidden", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
-# Hidden: the label you were given is the one you use; the start is left as it was.
+# %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "idlg-hidden", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+# Hidden: the label you were given is the one you use; your first step, and what you return, against torch's L-BFGS; the start
+# is left as it was.
 ### BEGIN HIDDEN TESTS
-_model, _x, _y, _shared = victim(4)
-_begin = start(60)[0]
-for _label in (int(_y), (int(_y) + 3) % 10):
-    _g = torch.autograd.grad(cross_entropy(_model(_begin), torch.tensor([_label])), list(_model.parameters()))
-    _first = float(sum((a - b).square().sum() for a, b in zip(_g, _shared, strict=True)))
+own_work(idlg)
+_agree = []
+for _number, _wrong in ((4, 0), (5, 0), (6, 0), (4, 3)):
+    _model, _x, _y, _shared = victim(_number)
+    _begin, _label = start(60 + _number)[0], (_y + _wrong) % 10
     _kept = _begin.clone()
-    _got, _losses = idlg(_model, _shared, _begin, _label, 2)
-    assert abs(_losses[0] - _first) < 1e-3 * _first, "D before the first iteration is that of the start"
+    _got, _losses = idlg(_model, _shared, _begin, int(_label), 1)
     assert torch.equal(_begin, _kept) and not _got.requires_grad
+    _g = torch.autograd.grad(cross_entropy(_model(_begin), _label), list(_model.parameters()))
+    _first = float(sum((a - b).square().sum() for a, b in zip(_g, _shared, strict=True)))
+    assert abs(_losses[0] - _first) < 1e-3 * _first, "D before the first iteration is that of the start, with the label given"
+    _wanted = _reference(_model, _shared, _begin, certain(_label), 2, label_too=False)[1]
+    _agree.append(_alike(distance(_number, _got, certain(_label)), _wanted))
+assert sum(_agree) >= 3, "D does not fall as it does with L-BFGS of learning rate 1, or what is returned is not its end"
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -328,13 +367,14 @@ for _label in (int(_y), (int(_y) + 3) % 10):
 #
 # The clients are the same, so the comparison is *paired*: clients where both succeed, or both fail, say nothing. Of those where exactly one succeeds, the better attack
 # has more than half. Whether more by chance: `binomtest(k, n).pvalue` (two-sided, exact; McNemar's test). With no such client at all the p-value is 1.
+# Before you look: how many clients have to tell, at least, for p < 0.05, if all of them tell the same?
 
 # %% nbgrader={"grade": false, "grade_id": "outcome", "locked": true, "schema_version": 3, "solution": false, "task": false}
 K, iterations = 12, 6
 held = images.clients(K, seed=seed)
 update = client.share(models.ensemble(models.lenet, images, seeds=[1000 * seed + k for k in range(K)]), held)
 rows = []
-for name, attack in {"DLG": attacks.dlg(iterations), "iDLG": attacks.idlg(iterations)}.items():
+for name, attack in {"DLG": attacks.dlg(iterations), "iDLG": attacks.idlg(iterations, stop=None)}.items():
     scored = metrics.score(attacks.reconstruct(update, attack, seed=seed).images, held.images)
     rows.append(pd.DataFrame({"attack": name, "client": scored.client, "mse": scored.mse}))
 outcome = pd.concat(rows, ignore_index=True)
@@ -354,15 +394,19 @@ def compare(outcome):
     return {"n": len(recovered), "DLG": int(recovered.DLG.sum()), "iDLG": int(recovered.iDLG.sum()), "p": float(p), "better": better}
     ### END SOLUTION
 
-# %% nbgrader={"grade": true, "grade_id": "compare-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+# %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "compare-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 _said = compare(outcome)
 print(_said)
 assert set(_said) == {"n", "DLG", "iDLG", "p", "better"} and _said["n"] == K
+assert _said["DLG"] == (outcome[outcome.attack == "DLG"].mse < 1e-3).sum(), "of the clients, how many DLG recovers"
 assert 0 <= _said["p"] <= 1 and _said["better"] in ("DLG", "iDLG", "undecided")
 
-# %% nbgrader={"grade": true, "grade_id": "compare-hidden", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+# %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "compare-hidden", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 # Hidden: this table and made-up ones: one attack clearly better, none, NaN, rows in another order.
 ### BEGIN HIDDEN TESTS
+own_work(compare)
+
+
 def _made_up(dlg_mse, idlg_mse):
     _n = len(dlg_mse)
     return pd.DataFrame({"attack": ["DLG"] * _n + ["iDLG"] * _n, "client": [*range(_n), *range(_n)],

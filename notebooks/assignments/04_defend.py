@@ -2,8 +2,8 @@
 # # Assignment 4: defend
 #
 # A defense changes the update before it leaves the client. It costs accuracy, and it is worth what the *strongest* attacker leaves of it: one who knows the
-# defense and adapts. You will write a known defense, break it, decide how to score privacy, and then write a defense of your own that has to stand against three
-# attackers.
+# defense and adapts. You will write a known defense, break it, decide how to score privacy, and then write a defense of your own that has to stand against four
+# attackers, one of whom learns from your own function how to undo it.
 #
 # **You will be able to**
 #
@@ -21,20 +21,20 @@
 # | 5 | which defenses are worth having | 3 | 15 |
 # | | | **20** | **90** |
 #
-# **How to work.** Write your code where it says `YOUR CODE HERE`, and delete the line below it. The cells with `assert` are tests: you see some
+# **How to work.** Write your code where it says `YOUR CODE HERE`, and delete the line below it.
+# A test that fails does not stop the cells below it. The cells with `assert` are tests: you see some
 # of them, others are run when your work is graded, and what they look at is said. No part needs the answer of another
 # one. Restart the kernel and run everything before you hand in. Use plain PyTorch and pandas; calling `lib`'s defenses and objectives is
 # not an answer.
 #
 # **Threat model.** The server is honest but curious. It knows the model, its random weights (the first round, when most leaks), the update of a client with one image and
-# its label, the mean and standard deviation of public images, and *which defense is used*; not the random numbers that the client drew.
+# its label, public images of the same kind, and *the defense itself*, which it may run as often as it likes; not the random numbers that the client drew.
 #
 # **Background.** Notebooks 05_huang_evaluation and 01_dlg (Figure 7). Papers: Zhu, Liu and Han 2019 (arXiv:1906.08935), section 5; Huang, Gupta, Song, Li and Arora 2021
 # (arXiv:2112.00059); Tramèr, Carlini, Brendel and Madry 2020, "On Adaptive Attacks to Adversarial Example Defenses" (arXiv:2002.08347), for the way of thinking.
 
 # %% tags=["parameters"] nbgrader={"grade": false, "grade_id": "parameters", "locked": true, "schema_version": 3, "solution": false, "task": false}
-seed = 0                # another seed: other clients, other networks, other starts
-pictures = "digits"     # "digits" or "photos": sets with labels that can be learned, and a train split
+seed = 0                # another seed: other clients, other networks, other noise
 
 # %% nbgrader={"grade": false, "grade_id": "setup", "locked": true, "schema_version": 3, "solution": false, "task": false}
 import os
@@ -44,14 +44,12 @@ from dataclasses import replace
 import pandas as pd
 import torch
 
-from lib import attacks, client, data, defenses, metrics, models, plots
+from lib import attacks, client, data, defenses, metrics, models, objectives, plots
 
 os.environ["QUIET"] = "1"        # no progress bars and no warnings:
 warnings.simplefilter("ignore")  # nbgrader takes any word on stderr for a failed test
-if pictures not in ("digits", "photos"):
-    raise ValueError(f"pictures = {pictures!r}: 'digits' or 'photos', which have labels to learn")
-public, images = (data.load(pictures, split=split, size=8) for split in ("train", "test"))
-held = images.clients(16, seed=seed)              # 16 clients, one private image each
+public, images = (data.load("digits", split=split, size=8) for split in ("train", "test"))
+typical = torch.stack([public.images[public.labels == c].float().mean(0) / 255 for c in range(10)])  # a mean image a label
 
 
 def rng(number):
@@ -59,60 +57,109 @@ def rng(number):
     return torch.Generator().manual_seed(1000 * seed + number)
 
 
-def network():
-    """The victim: two dense layers, random weights."""
-    return models.dense(images, hidden=(32,), seed=seed)
-
-
 class Defense:
-    """What `client.share` and `models.train` take: an object with a function `update(grads, rng)`."""
+    """An object as `lib` wants it, of one function `update(grads, rng)`."""
 
     def __init__(self, update):
         self.update = update
 
 
-def shared(defense=None):
-    """What 16 clients with one image each share in the first round."""
-    return client.share(network(), held, client.Protocol(normalise=True), defense,
-                        client.ThreatModel(labels="known", defense_known=True), seed=seed)
+class EachClient:
+    """For training: every image of a step is a client of its own, and what the server averages went through the defense."""
+
+    def __init__(self, defense):
+        self.defense, self.rng = defense, rng(99)
+
+    def per_example(self, grads):
+        sent = [self.defense.update({name: g[k] for name, g in grads.items()}, self.rng)
+                for k in range(len(next(iter(grads.values()))))]
+        return {name: torch.stack([one[name] for one in sent]) for name in grads}
 
 
-def accuracy(defense=None):
-    """On test images, after eight epochs in which every update (of 64 images) goes through the defense."""
-    return models.accuracy(models.train(network(), public, epochs=8, defense=defense, seed=seed), images)
+def network(number=0):
+    """The victim: two dense layers of random weights. Other numbers give other networks."""
+    return models.dense(images, hidden=(32,), seed=1000 * seed + number)
 
 
-def closed_form(update):
-    """The images from the first layer, by all rows in which an entry is left (assignment 1, part 3)."""
+def accuracy(defense=None, number=0):
+    """On test images, after two epochs; in each step the server averages the updates of 64 clients with one image each."""
+    how = None if defense is None else EachClient(defense)
+    return models.accuracy(models.train(network(number), public, epochs=2, lr=0.5, defense=how, seed=seed), images)
+
+
+def clients(number=0):
+    """32 clients, each with one private image. Other numbers give other clients."""
+    return images.clients(32, seed=1000 * seed + number)
+
+
+def shared(defense, batch, number=0):
+    """What these clients send in the first round."""
+    return client.share(network(number), batch, client.Protocol(normalise=True), defense,
+                        client.ThreatModel(labels="known", defense_known=True, prior_data="digits"), seed=seed)
+
+
+def matching(objective):
+    """An attacker who searches: Inverting Gradients with this objective, 50 iterations."""
+    attack = replace(attacks.inverting_gradients(50), objective=objective)
+    return lambda update, defense, number: attacks.reconstruct(update, attack, seed=seed).images
+
+
+def closed_form(update, defense, number):
+    """An attacker who divides (assignment 1): the least squares of the first layer, where an entry is left."""
     dW, db = update.gradients["1.weight"], update.gradients["1.bias"]
-    weight = db.square()[:, :, None] * (dW != 0)
-    x = (db[:, :, None] * dW).sum(1) / weight.sum(1).clamp_min(1e-12)
+    x = (db[:, :, None] * dW).sum(1) / (db.square()[:, :, None] * (dW != 0)).sum(1).clamp_min(1e-12)
     mean, std = (v.view(-1, 1, 1) for v in (images.mean, images.std))
-    return (x.view(held.images.shape) * std + mean).clamp(0, 1)
+    return (x.view(-1, 1, *images.shape) * std + mean).clamp(0, 1)
 
 
-def matching(update, masked):
-    """Inverting Gradients, 80 iterations; masked: it looks only where the update is not zero."""
-    return attacks.reconstruct(update, attacks.inverting_gradients(80, masked=masked), seed=seed).images
+def learned(update, defense, number):
+    """An attacker who adapts to any defense: it runs the defense on public images, and learns by ridge regression from
+    which image, other than the typical one of its label, such an update comes."""
+    own = public.clients(400, seed=seed + 1)
+
+    def flat(sent):
+        return torch.cat([g.flatten(1) for g in sent.gradients.values()], 1)
+
+    seen, wanted = flat(shared(defense, own, number)), (own.images - typical[own.labels]).flatten(1)
+    size = seen.square().mean().sqrt() + 1e-12
+
+    def ridge(n, strength, asked):                # fitted to the first n of the public images
+        gram = (seen[:n] / size) @ (seen[:n] / size).T
+        weights = torch.linalg.solve(gram + strength * (gram.diagonal().mean() + 1e-9) * torch.eye(n), wanted[:n])
+        return (asked / size) @ (seen[:n] / size).T @ weights
+
+    best = min((0.01, 0.1, 1, 10, 100), key=lambda s: (ridge(300, s, seen[300:]) - wanted[300:]).square().mean())
+    found = ridge(400, best, flat(update)).view(-1, 1, *images.shape)
+    return (typical[update.labels] + found).clamp(0, 1)
 
 
-attackers = {"plain": lambda update: matching(update, False), "masked": lambda update: matching(update, True),
-             "closed form": closed_form}
+attackers = {"matching": matching(objectives.cosine), "layer by layer": matching(objectives.layer_cosine),
+             "closed form": closed_form, "learned": learned}
 
 
-def attacked(name, defense):
-    """A row for every attacker and client: defense, attacker, client, psnr (cut at 60 dB)."""
-    update = shared(defense)
-    rows = [metrics.score(attack(update), held.images)[["client", "psnr"]].assign(defense=name, attacker=attacker)
+def attacked(name, defense, number=0):
+    """A row for every attacker and client: defense, attacker, client, psnr (cut at 60 dB: exact to the last bit of a pixel)."""
+    batch = clients(number)
+    update = shared(defense, batch, number)
+    rows = [metrics.score(attack(update, defense, number), batch.images)[["client", "psnr"]].assign(defense=name, attacker=attacker)
             for attacker, attack in attackers.items()]
-    table = pd.concat(rows, ignore_index=True)[["defense", "attacker", "client", "psnr"]]
-    return table.assign(psnr=table.psnr.clip(upper=60))        # 60 dB: exact, but for the last bit of a pixel
+    return pd.concat(rows, ignore_index=True)[["defense", "attacker", "client", "psnr"]].assign(psnr=lambda t: t.psnr.clip(upper=60))
 
 
-average = (public.images.float() / 255).mean(0).expand_as(held.images)
-ignorant = metrics.score(average, held.images).psnr.mean()
+def ignorant(number=0):
+    """The mean PSNR of an attacker who has no update: the typical image of the label."""
+    batch = clients(number)
+    return metrics.score(typical[batch.labels], batch.images).psnr.mean()
+
+
+def own_work(function):
+    """Fails for one of lib's functions, and for one that calls those which are the answer."""
+    assert function.__module__ == "__main__" and not {"defenses", "objectives", "attacks"} & set(function.__code__.co_names), \
+        "write it yourself"
+
+
 undefended = accuracy()
-print(f"no defense: accuracy {undefended:.2f}.  The mean public image, which needs no update: {ignorant:.1f} dB")
+print(f"no defense: accuracy {undefended:.2f}.  Without any update, the typical image of the label: {ignorant():.1f} dB")
 
 # %% [markdown]
 # ## Part 1. Prune the update (3 points)
@@ -132,15 +179,16 @@ def prune(grads, rng, share):
     return pruned
     ### END SOLUTION
 
-# %% nbgrader={"grade": true, "grade_id": "prune-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+# %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "prune-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 _grads = {"weight": torch.tensor([[1.0, -5.0, 2.0], [-0.5, 3.0, 0.1]]), "bias": torch.tensor([0.01, -0.02])}
 _got = prune(_grads, rng(0), 0.5)
 assert torch.equal(_got["weight"], torch.tensor([[0, -5.0, 2.0], [0, 3.0, 0]])), "by magnitude: -5 stays"
 assert torch.equal(_got["bias"], torch.tensor([0, -0.02])), "every tensor by itself: the bias is not lost"
 
-# %% nbgrader={"grade": true, "grade_id": "prune-hidden", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+# %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "prune-hidden", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 # Hidden: shares of 0, 1 and between, tensors of other shapes; what is given is not changed.
 ### BEGIN HIDDEN TESTS
+own_work(prune)
 _grads = {"a": torch.randn(3, 4, 5, generator=rng(1)), "b": torch.randn(7, generator=rng(2))}
 _kept = {n: g.clone() for n, g in _grads.items()}
 for _share in (0, 0.25, 0.3, 0.9, 1):
@@ -173,30 +221,31 @@ def masked_cosine(dummy, shared):
     return 1 - a @ b / (a.norm() * b.norm())
     ### END SOLUTION
 
-# %% nbgrader={"grade": true, "grade_id": "masked_cosine-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+# %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "masked_cosine-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 _a = {"w": torch.tensor([3.0, 8.0]), "b": torch.tensor([4.0])}
 _b = {"w": torch.tensor([6.0, 0.0]), "b": torch.tensor([8.0])}
-torch.testing.assert_close(masked_cosine(_a, _b), torch.tensor(0.0), atol=1e-6, rtol=0)
+torch.testing.assert_close(masked_cosine(_a, _b), torch.tensor(0.0), atol=1e-4, rtol=0)
 torch.testing.assert_close(masked_cosine(_a, {n: -g for n, g in _b.items()}), torch.tensor(2.0))
 
 # %% [markdown]
 # Your objective goes into `lib`'s attack as it is: here against an update of which 90 % were pruned (by `lib`), next to the attacker who does not adapt.
 
-# %%
+# %% tags=["raises-exception"]
 # Look at it.
-pruned = shared(defenses.GradPrune(0.9))
-plain = attacks.inverting_gradients(80)
+batch = clients()
+pruned, plain = shared(defenses.GradPrune(0.9), batch), attacks.inverting_gradients(60)
 found = {"does not adapt": attacks.reconstruct(pruned, plain, seed=seed).images,
          "adapts": attacks.reconstruct(pruned, replace(plain, objective=masked_cosine), seed=seed).images}
 for name, guess in found.items():
-    psnr = metrics.score(guess, held.images).psnr
+    psnr = metrics.score(guess, batch.images).psnr
     print(f"{name}: {psnr.mean():.1f} ± {psnr.std():.1f} dB, n = {len(psnr)}")
-sheet = plots.sheet(torch.stack([*(guess[:6, 0] for guess in found.values()), held.images[:6, 0]]),
+sheet = plots.sheet(torch.stack([*(guess[:6, 0] for guess in found.values()), batch.images[:6, 0]]),
                     row_labels=[*found, "private"], width=0.7)
 
-# %% nbgrader={"grade": true, "grade_id": "masked_cosine-hidden", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+# %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "masked_cosine-hidden", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 # Hidden: one cosine over all layers; nothing pruned; it can be differentiated, and pruned entries have no slope.
 ### BEGIN HIDDEN TESTS
+own_work(masked_cosine)
 _t = {"w": torch.randn(4, 5, generator=rng(3), dtype=torch.float64), "b": torch.randn(6, generator=rng(4), dtype=torch.float64)}
 _d = {n: torch.randn(g.shape, generator=rng(5), dtype=torch.float64) for n, g in _t.items()}
 _flat = [torch.cat([_v["w"].flatten(), _v["b"]]) for _v in (_d, _t)]
@@ -212,12 +261,13 @@ torch.testing.assert_close(masked_cosine(_d, _t), 1 - torch.cosine_similarity(*_
 # %% [markdown]
 # ## Part 3. Privacy is what the strongest attacker leaves (3 points)
 #
-# Below, three attackers meet five defenses; `scores` has a row for every defense, attacker and client. A defense is scored by the attacker with the highest *mean* PSNR over the clients. (Why not by the best attacker for
-# each client? The attacker cannot see which of its images is right.) With that attacker come n and the sample standard deviation.
+# Below, four attackers meet four defenses; `scores` has a row for every defense, attacker and client. Two of the attackers search, one divides; "learned" adapts to anything: it runs the defense on public
+# images and learns what such updates come from. A defense is scored by the attacker with the highest *mean* PSNR over the clients. (Not by the best attacker for each client: without the private image an attacker
+# chooses by how well its guess matches the update, which a defense spoils. So this is an estimate from below, and a mean hides the client who leaks most.) With that attacker come n and the sample standard deviation.
 
 # %% nbgrader={"grade": false, "grade_id": "scores", "locked": true, "schema_version": 3, "solution": false, "task": false}
 known = {"none": None, "prune 0.9": defenses.GradPrune(0.9), "prune 0.99": defenses.GradPrune(0.99),
-         "8 bits": defenses.LowPrecision("int8"), "noise 1e-2": defenses.GaussianNoise(1e-2)}
+         "noise 1e-3": defenses.GaussianNoise(1e-3)}
 scores = pd.concat([attacked(name, defense) for name, defense in known.items()], ignore_index=True)
 utility = {name: accuracy(defense) for name, defense in known.items()}
 scores.pivot_table(index="defense", columns="attacker", values="psnr", sort=False).round(1)
@@ -231,16 +281,18 @@ def leakage(scores):
     return strongest.set_index("defense")[["attacker", "psnr", "std", "n"]]
     ### END SOLUTION
 
-# %% nbgrader={"grade": true, "grade_id": "leakage-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+# %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "leakage-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 _table = leakage(scores)
 print(_table.round(1).to_string())
 assert list(_table.columns) == ["attacker", "psnr", "std", "n"] and sorted(_table.index) == sorted(known)
-assert (_table.n == 16).all(), "n counts clients"
-assert (_table.psnr >= scores[scores.attacker == "plain"].groupby("defense").psnr.mean()[_table.index] - 1e-9).all()
+assert (_table.n == 32).all(), "n counts clients"
+_none = scores[(scores.defense == "none") & (scores.attacker == "closed form")].psnr
+assert _table.attacker["none"] == "closed form" and abs(_table.psnr["none"] - _none.mean()) < 1e-6
 
-# %% nbgrader={"grade": true, "grade_id": "leakage-hidden", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+# %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "leakage-hidden", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 # Hidden: your numbers; made-up scores where the best attacker of single clients is not the strongest.
 ### BEGIN HIDDEN TESTS
+own_work(leakage)
 _means = scores.groupby(["defense", "attacker"]).psnr.mean()
 for _name in known:
     assert _table.loc[_name, "attacker"] == _means[_name].idxmax() and abs(_table.loc[_name, "psnr"] - _means[_name].max()) < 1e-9
@@ -255,60 +307,46 @@ assert abs(_got.loc["d", "std"] - 2**0.5) < 1e-9, "the sample standard deviation
 # %% [markdown]
 # ## Part 4. Your defense (7 points)
 #
-# Write one function that changes an update, by any means: clipping, noise, fewer bits, fewer entries, some layers more than others, all of it
+# Write one function that changes the update of one client, by any means: clipping, noise, fewer bits, fewer entries, some layers more than others, all of it
 # together. It may use `rng` for random numbers (`torch.randn(g.shape, generator=rng)`), and nothing of the images or labels. It has to be
 #
-# - **useful**: after training through it, the accuracy on test images is at most 0.15 below that without a defense (3 points);
-# - **private**: the strongest of the three attackers gets, on average over the clients, at most 1 dB more than the mean public image, which
-#   needs no update (2 points);
-# - both for other clients and another network, when your work is graded (2 points).
+# - **useful**: trained on updates that went through it, the network's accuracy on test images is at most 0.10 below that without a defense;
+# - **private**: the strongest of the four attackers gets, on average over 32 clients, at most 1 dB more than the typical image of the label, which needs no update at all.
 #
-# Which defenses of part 3 are both? Think about the difference between the two: in training an update is the mean of 64 images, in the attack it comes from one. The printed lines of
-# the tests tell how far you are.
+# One point is for the form, 3 for both together, and 3 for both with other clients and another network, when your work is graded; then with a little more room (0.15, and 1.5 dB), since 32 clients are not many.
+# Is any defense of part 3 both? Think about who sees what: the attacker sees the update of one client, the server uses the mean of 64.
 
 # %% nbgrader={"grade": false, "grade_id": "defend", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def defend(grads, rng):
     """The update (dict name -> tensor) as the client sends it. rng: a torch.Generator, for random numbers."""
     ### BEGIN SOLUTION
-    norm = sum(g.square().sum() for g in grads.values()).sqrt()
-    scale = (1 / norm.clamp_min(1e-12)).clamp(max=1)           # clip the whole update to norm 1, as DP-SGD does
-    return {name: scale * g + 0.1 * torch.randn(g.shape, generator=rng) for name, g in grads.items()}
+    # Noise of one client drowns its image; in the mean of 64 clients an eighth of it is left.
+    return {name: g + 0.3 * torch.randn(g.shape, generator=rng) for name, g in grads.items()}
     ### END SOLUTION
 
-# %% nbgrader={"grade": true, "grade_id": "defend-useful", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+# %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "defend-form", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 _grads = {n: p.detach().clone() for n, p in network().named_parameters()}
-_sent = defend(_grads, rng(6))
+_before = {n: g.clone() for n, g in _grads.items()}
+_sent, _again = (defend(_grads, torch.Generator().manual_seed(7)) for _ in range(2))
 assert {n: g.shape for n, g in _sent.items()} == {n: g.shape for n, g in _grads.items()}, "same names, same shapes"
 assert all(g.isfinite().all() for g in _sent.values())
-_accuracy = accuracy(Defense(defend))
-print(f"accuracy {_accuracy:.2f}, without a defense {undefended:.2f}")
-assert _accuracy >= undefended - 0.15, "this costs too much accuracy"
-
-# %% nbgrader={"grade": true, "grade_id": "defend-private", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-_leaks = attacked("mine", Defense(defend)).groupby("attacker").psnr.mean()
-print("mean PSNR by attacker:", {name: f"{value:.1f} dB" for name, value in _leaks.items()}, f"limit {ignorant + 1:.1f} dB")
-assert _leaks.max() <= ignorant + 1, "the strongest attacker gets too much"
-
-# %% nbgrader={"grade": true, "grade_id": "defend-hidden", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-# Hidden: other clients and other networks; the same rng gives the same update; what is given is not changed.
-### BEGIN HIDDEN TESTS
-_before = {n: g.clone() for n, g in _grads.items()}
-_twice = [defend(_grads, torch.Generator().manual_seed(7)) for _ in range(2)]
 assert all(torch.equal(_grads[n], _before[n]) for n in _grads), "grads was changed"
-assert all(torch.equal(_twice[0][n], _twice[1][n]) for n in _grads), "take random numbers from rng alone"
-_kept_held, _kept_network = held, network
-try:
-    held = images.clients(16, seed=seed + 91)
+assert all(torch.equal(_sent[n], _again[n]) for n in _grads), "take random numbers from rng alone"
 
-    def network():
-        return models.dense(images, hidden=(32,), seed=seed + 92)
+# %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "defend-test", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+my_accuracy = accuracy(Defense(defend))
+my_leakage = attacked("mine", Defense(defend)).groupby("attacker").psnr.mean()
+print(f"accuracy {my_accuracy:.2f}, at least {undefended - 0.10:.2f} is asked for")
+print("mean PSNR:", ", ".join(f"{name} {value:.1f} dB" for name, value in my_leakage.items()), f"; at most {ignorant() + 1:.1f} dB is allowed")
+assert my_accuracy >= undefended - 0.10, "this costs too much accuracy"
+assert my_leakage.max() <= ignorant() + 1, "the strongest attacker gets too much"
 
-    _others = attacked("mine", Defense(defend)).groupby("attacker").psnr.mean()
-    _limit = metrics.score(average, held.images).psnr.mean()
-    assert accuracy(Defense(defend)) >= accuracy() - 0.15, "this costs another network too much accuracy"
-finally:
-    held, network = _kept_held, _kept_network
-assert _others.max() <= _limit + 1, "the strongest attacker gets too much from other clients"
+# %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "defend-hidden", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+# Hidden: the same for other clients and another network, with a little more room.
+### BEGIN HIDDEN TESTS
+assert accuracy(Defense(defend), 1) >= accuracy(None, 1) - 0.15, "this costs another network too much accuracy"
+_others = attacked("mine", Defense(defend), 1).groupby("attacker").psnr.mean()
+assert _others.max() <= ignorant(1) + 1.5, "the strongest attacker gets too much of other clients"
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -316,6 +354,9 @@ assert _others.max() <= _limit + 1, "the strongest attacker gets too much from o
 #
 # A defense is *dominated* where another one is at least as good in both accuracy and leakage (mean PSNR of the strongest attacker; less is better), and better in one of them.
 # Nobody should use a dominated defense. What remains is the Pareto front: between those, someone has to choose.
+
+#
+# A leakage below that of the typical image is no extra privacy: an attacker who gets less from the update will ignore it. So the table below is cut there.
 
 # %% nbgrader={"grade": false, "grade_id": "pareto", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def pareto(table):
@@ -331,22 +372,21 @@ def pareto(table):
     return sorted(front, key=lambda name: -table.accuracy[name])
     ### END SOLUTION
 
-# %% nbgrader={"grade": true, "grade_id": "pareto-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
-_means = scores.pivot_table(index="defense", columns="attacker", values="psnr").max(axis=1)
+# %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "pareto-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+_means = scores.pivot_table(index="defense", columns="attacker", values="psnr").max(axis=1).clip(lower=ignorant())
 _table = pd.DataFrame({"accuracy": pd.Series(utility), "psnr": _means})
-_front = pareto(_table)
-print(_table.round(2).to_string(), "\nworth having:", _front)
-assert set(_front) <= set(known), "names of defenses"
-assert _table.sort_values(["accuracy", "psnr"], ascending=[False, True]).index[0] in _front, "the most accurate is on the front"
+print(_table.round(2).to_string(), "\nworth having:", pareto(_table))
+_toy = pd.DataFrame({"accuracy": [0.6, 0.9, 0.7, 0.8], "psnr": [10.0, 30.0, 25.0, 20.0]}, index=["d", "a", "c", "b"])
+assert pareto(_toy) == ["a", "b", "d"], "b is better than c in both"
 
-# %% nbgrader={"grade": true, "grade_id": "pareto-hidden", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+# %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "pareto-hidden", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 # Hidden: made-up tables: equal rows, equal in one column, a single row.
 ### BEGIN HIDDEN TESTS
 def _made(**rows):
     return pd.DataFrame.from_dict(rows, orient="index", columns=["accuracy", "psnr"])
 
 
-assert pareto(_made(a=(0.9, 30), b=(0.8, 20), c=(0.7, 25), d=(0.6, 10))) == ["a", "b", "d"]
+own_work(pareto)
 assert pareto(_made(d=(0.6, 10), a=(0.9, 30), b=(0.8, 20))) == ["a", "b", "d"], "by falling accuracy"
 assert pareto(_made(a=(0.9, 30), b=(0.9, 20))) == ["b"], "equal accuracy, less leakage"
 assert pareto(_made(a=(0.9, 30), b=(0.8, 30))) == ["a"], "equal leakage, more accuracy"
@@ -354,23 +394,22 @@ assert sorted(pareto(_made(a=(0.9, 30), b=(0.9, 30)))) == ["a", "b"], "equal in 
 assert pareto(_made(a=(0.1, 50))) == ["a"]
 ### END HIDDEN TESTS
 
-# %%
+# %% tags=["raises-exception"]
 # Look at it: accuracy to the right, leakage upwards. Where does yours stand?
-fig, ax = plots.axes(width=0.7)
+fig, ax = plots.axes(width=0.8, height=0.7)
 with_mine = _table.copy()
-with_mine.loc["mine"] = (_accuracy, _leaks.max())              # measured in part 4
+with_mine.loc["mine"] = (my_accuracy, max(my_leakage.max(), ignorant()))    # measured in part 4
 front = pareto(with_mine)
 for name, one in with_mine.iterrows():
     ax.plot(one.accuracy, one.psnr, "o" if name in front else "x", color="black")
-    ax.annotate(name, (one.accuracy, one.psnr), xytext=(4, 4), textcoords="offset points", fontsize=8)
-ax.axhline(ignorant, linestyle=":", color="grey")
+    ax.annotate(name, (one.accuracy, one.psnr), xytext=(5, -9 if name == "mine" else 5), textcoords="offset points", fontsize=8)
+ax.axhline(ignorant(), linestyle=":", color="grey")
 ax.set(xlabel="accuracy (circle: worth having, cross: dominated)", ylabel="PSNR of the strongest\nattacker, mean [dB]")
-ax.margins(0.15)
+ax.margins(0.2)
 
 # %% [markdown]
 # ## To think about (no points)
 #
-# - Your defense stood against *these* attackers. Write one that knows it: what would it do against your noise, with a prior on digits, or with the
-#   updates of several rounds?
-# - DP-SGD clips the gradient of every *single* image before the mean, and has a proof. What does clipping the mean, as the client here can, not give?
-# - 16 clients, one image each, one network. What of your conclusion would you sign for a batch of 64?
+# - Your defense stood against *these* attackers. What would one do who sees the same client in a hundred rounds? Or one with ten thousand public images, and a network instead of a ridge regression?
+# - Differential privacy asks for a bound on what *any* attacker can learn. What is missing in your function for that? (Clipping; notebook 05 has DP-SGD with its accountant.)
+# - In part 3 pruning stops the attackers who search, and not the one who learns. What does the learner use that the zeros do not hide?

@@ -16,6 +16,7 @@ extensions = ["myst_nb", "sphinx.ext.mathjax", "sphinx.ext.viewcode"]
 exclude_patterns = ["_static"]
 add_module_names = False
 maximum_signature_line_length = 90
+smartquotes = False  # quotes in docstrings are Python's
 
 nb_execution_mode = "off"
 nb_render_markdown_format = "myst"
