@@ -37,7 +37,7 @@ gallery
 SCOREBOARD
 RESULTS
 bench/table
-bench/README
+How the speed is measured <bench/README>
 ```
 
 ```{toctree}
