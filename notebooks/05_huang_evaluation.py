@@ -418,7 +418,7 @@ results.save_figure(plots.sheet(torch.stack([t[:8] for t in fed.values()]), row_
 # Labels given (mixed ones for encodings), and statistics where the network keeps any: the strongest attacker of the paper. Encodings are recovered as encodings, then *decoded*: an attacker who knows the keys solves for the images (`attacks.decode`). Nobody is likely to have the keys; the official code calls this strong and unrealistic [read].
 
 # %%
-def gallery(names, sizes, per, name):
+def gallery(names, sizes, per, name, alt):
     """A column a defense, `per` rows a batch size: the originals first, then what the strongest attacker got."""
     blocks, notes, rows = [], [], []
     best = {B: {d: s for d in names if (s := strongest(d, B)) is not None and s[2] in s[1].arrays} for B in sizes}
@@ -430,15 +430,15 @@ def gallery(names, sizes, per, name):
         blocks.append(np.stack([truth, *shown], 1)), rows.extend([f"B = {B}"] * len(truth))
         notes += [["", *row] for row in np.stack([metrics.psnr(torch.tensor(t) / 255, torch.tensor(truth) / 255).numpy() for t in shown], 1).round(1).astype(str).tolist()]
     short = [d.replace("GradPrune 0.9 + ", "P .9 +\n").replace("GradPrune 0", "Prune\n").replace("MixUp ", "Mix\n" if "+" not in d else "Mix ").replace("InstaHide ", "Insta\n" if "+" not in d else "Ins. ") for d in present]
-    results.save_figure(plots.sheet(np.concatenate(blocks) / 255, row_labels=rows, column_labels=["private", *short], notes=notes, width=1), name, "Image sheet, one row a private image with its batch size, one column a defense: the private image first, then what the strongest attacker recovers, PSNR in dB below. With no defense single images show through; pruning fades them the more it cuts, MixUp tiles are blends, InstaHide tiles coloured noise.")
+    results.save_figure(plots.sheet(np.concatenate(blocks) / 255, row_labels=rows, column_labels=["private", *short], notes=notes, width=1), name, alt)
 
 
 big = 16 if privacy["None", 16].stored() else 4
-gallery(FIRST, (1, big), 2, "fig3_reconstructions")
+gallery(FIRST, (1, big), 2, "fig3_reconstructions", "Image sheet, two private images as single ones and in a batch, one row each; one column a defense: the private image first, then what the strongest attacker recovers, PSNR in dB below. With no defense single images show through, and less after pruning; MixUp tiles are blends, InstaHide tiles coloured noise. In the batch every tile is noise.")
 caption("Under each reconstruction: its PSNR against the private image, dB; in batches matched one to one, but with mixing in its place. Mix: MixUp; Insta, Ins.: InstaHide; P: GradPrune. Of each defense the strongest attacker that was run; against mixing that is one who takes the encoding for the image, so the tiles show encodings.", found(privacy["None", 1]))
 
 # %%
-gallery(list(DEFENSES), (1,), 4, "fig7_reconstructions")
+gallery(list(DEFENSES), (1,), 4, "fig7_reconstructions", "Image sheet, one row a private image, alone in its batch, one column a defense: the private image first, then what the strongest attacker recovers, PSNR in dB below. The more pruning cuts, the more the image fades, to a smear at 99.9 %; MixUp tiles are blends, InstaHide tiles coloured noise whatever is added.")
 caption("Every defense that was attacked, batch size 1; of each the strongest attacker (pruning from 0.7 on: masked; mixing: the encoding, taken for the image).", found(privacy["None", 1]))
 
 # %% [markdown]

@@ -776,36 +776,32 @@ COLORS = dict(zip(NAMES, ("C0", "C1", "C2", "C3"), strict=True))
 MARKS = dict(zip(NAMES, "osD^", strict=True))
 
 
-def plane(of, table, columns, keys, size, label):
-    """Accuracy against recovery: published beside ours, a point a setting."""
+def plane(of, table, columns, keys, name, alt):
+    """Accuracy against recovery: published beside ours, a point a setting; the larger the mark, the larger the batch."""
     fig, axes = plots.axes(1 + len(columns), height=0.42, sharey=True)
-    placed = {ax: [] for ax in axes}  # labels that would overprint are left out
-    for name in NAMES:
-        look = {"color": COLORS[name], "marker": MARKS[name], "ms": 4}
-        axes[0].plot([value(of, NAMES[name], f"{k}, recovery")["value"] for k in keys], [value(of, NAMES[name], f"{k}, accuracy")["value"] for k in keys], ":", mfc="none", **look)
-        mine = table[table.strategy == name]
-        for ax, column in zip(axes[1:], columns, strict=True):
-            ax.plot(mine[column], mine.accuracy, ":", label=name, **look)
-            crowded = column == "MSE < 0.01" and of == "r6"  # at zero
-            for r in mine[mine[column] > (2 if crowded else -1)].dropna(subset=["accuracy"]).itertuples():
-                at = mine.loc[r.Index, column], r.accuracy
-                if any(abs(at[0] - x) < 14 and abs(at[1] - y) < 0.035 * (table.accuracy.max() - table.accuracy.min()) for x, y in placed[ax]):
-                    continue
-                placed[ax].append(at)
-                ax.annotate(label(r), (mine.loc[r.Index, column], r.accuracy), xytext=(2, 2), textcoords="offset points", fontsize=5.5)
+    for strategy in NAMES:
+        published = pd.DataFrame({"B": B, "x": value(of, NAMES[strategy], f"{k}, recovery")["value"], "accuracy": value(of, NAMES[strategy], f"{k}, accuracy")["value"]} for B, k in keys.items())
+        mine = table[table.strategy == strategy].dropna(subset="accuracy").sort_values("B")
+        color, mark = COLORS[strategy], MARKS[strategy]
+        for ax, points, x, fill in zip(axes, [published, *[mine] * len(columns)], ["x", *columns], ["none", *[color] * len(columns)], strict=True):
+            ax.plot(points[x], points.accuracy, ":", color=color)
+            for at, accuracy, B in zip(points[x], points.accuracy, points.B, strict=True):
+                ax.plot(at, accuracy, mark, ms=2 + 0.7 * B, color=color, mfc=fill, alpha=0.8)
+        axes[0].plot([], [], f"{mark}:", ms=4, color=color, label=strategy)
     for ax, title in zip(axes, ("published (digitised)\nAVD < 0.8", *(f"{c}\n{'MSE < 0.01 (ours)' if c == 'in the span' else 'best of five' if of == 'r6' else 'matching' if c == 'AVD < 0.8' else '+ closed form'}" for c in columns)), strict=True):
-        ax.set(title=title, xlabel="recovered, %", xlim=(-8, 112))
+        ax.set(title=title, xlabel="recovered, %", xlim=(-12, 112))
+        ax.margins(y=0.08)
         ax.title.set_fontsize(7)
     axes[0].set_ylabel("test accuracy, %")
-    fig.legend(*axes[1].get_legend_handles_labels(), loc="outside lower center", ncol=4)
-    results.save_figure(fig, size, "Scatter plots of test accuracy against the share of images recovered, one mark and dotted line a training strategy, one point a setting: published values first, then ours by criterion. Up and left is wanted; compare how far equal labels and the two squared errors lie from cross-entropy.")
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncol=4)
+    results.save_figure(fig, name, alt)
 
 
 first_run = r5_table.run.iloc[0]
-plane("r5", r5_table[r5_table.run == first_run], ["AVD < 0.8", "MSE < 0.01", "in the span"], ("B=2", "B=4", "B=6"), "r5_dense_accuracy", lambda r: f"{r.B}")
+plane("r5", r5_table[r5_table.run == first_run], ["AVD < 0.8", "MSE < 0.01", "in the span"], {2: "B=2", 4: "B=4", 6: "B=6"}, "r5_dense_accuracy", "Four scatter plots of a dense network: x: images recovered, %; y: test accuracy, %; one mark and dotted line a training strategy, one point a batch size, larger for larger ones. Published values first, then ours by AVD, by MSE with the closed form, and in the span. The squared error of the logits lies lowest in accuracy; equal labels lie left of cross-entropy.")
 mean10 = {run_name: accuracy_of(c) for run_name, c in both(averaged).items()}
 text = "; ".join(f"{run_name}: {100 * a[1].mean():.1f} %" for run_name, d in mean10.items() for a in d.values())
-caption(f"Numbers beside points: B. Attacks: matching (AVD < 0.8), matching or closed form (MSE < 0.01), so the second can exceed the first. Down and left is private and useless, up and left is wanted. Equal labels at B = 4, ten clients averaged a step: {text}.", r5["CE"])
+caption(f"The larger the mark, the larger the batch: B = 2, 4, 6. Attacks: matching (AVD < 0.8), matching or closed form (MSE < 0.01), so the second can exceed the first. Down and left is private and useless, up and left is wanted. Equal labels at B = 4, ten clients averaged a step: {text}.", r5["CE"])
 wide = {}
 for r in r5_table.itertuples():
     wide.setdefault((r.strategy, r.B), {"published": f"{results.show(value('r5', NAMES[r.strategy], f'B={r.B}, accuracy'))} %"})[r.run] = f"{r.accuracy:.1f}{'' if np.isnan(r.sd) else f' ± {r.sd:.1f}'} % (lr {r.lr:g}, {r.seeds} seeds)"
@@ -855,8 +851,8 @@ r6_table = pd.DataFrame(r6_rows)
 if len(r6_table):
     results.save_table(r6_table, "r6_lenet_accuracy")
     results.save_table(pd.DataFrame(r6_each), "r6_attacks")
-    plane("r6", r6_table, ["AVD < 0.8", "MSE < 0.01"], ("(2,6)", "(4,8)", "(6,10)", "(8,12)"), "r6_lenet_accuracy", lambda r: f"{r.B},{r.channels}")
-    display(Markdown("*Beside points: batch size, channels. Stored paper profile, MNIST, 8 clients a setting. Recovered: the best of five attacks, chosen by the truth, an upper bound; what an attacker can choose is in the table. Accuracy: one seed, one epoch, the better of two learning rates on held-out images. The quick profile has no such cells.*"))
+    plane("r6", r6_table, ["AVD < 0.8", "MSE < 0.01"], {2: "(2,6)", 4: "(4,8)", 6: "(6,10)", 8: "(8,12)"}, "r6_lenet_accuracy", "Three scatter plots of a LeNet: x: images recovered, %; y: test accuracy, %; one mark and dotted line a training strategy, one point a setting of batch size and channels, larger for larger batches. Published values first, then ours by AVD and by MSE, best of five attacks. By AVD the squared error of the softmax lies furthest left; by MSE nearly nothing is recovered.")
+    display(Markdown("*The larger the mark, the larger the batch: (B, channels) = (2, 6), (4, 8), (6, 10), (8, 12). Stored paper profile, MNIST, 8 clients a setting. Recovered: the best of five attacks, chosen by the truth, an upper bound; what an attacker can choose is in the table. Accuracy: one seed, one epoch, the better of two learning rates on held-out images. The quick profile has no such cells.*"))
 wide = {(name, f"({B},{ch})"): {"published: recovered, accuracy": ", ".join(results.show(value("r6", NAMES[name], f"({B},{ch}), {what}")) for what in ("recovery", "accuracy"))} for name in NAMES for B, ch in POINTS["paper"]}
 for r in r6_rows:
     wide[r["strategy"], f"({r['B']},{r['channels']})"] |= {
