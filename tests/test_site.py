@@ -156,15 +156,19 @@ def check_search(page, html):
 
 
 def check_reading(page, html):
-    """The next page, the source beside a notebook, dark mode."""
+    """The next page, the source beside a notebook, names that lead to the reference, dark mode."""
     page.get((html / "notebooks/01_dlg.html").as_uri())
     hrefs = page.execute_script("return [...document.querySelectorAll('a')].map(a => a.href)")
     assert any(href.endswith("/01_dlg.py") for href in hrefs)
     assert any(href.endswith("/01_dlg.ipynb") for href in hrefs)
+    assert any(href.endswith("/reference/attacks.html#lib.attacks.dlg") for href in hrefs)
     ends = page.execute_script("return ['next', 'prev'].map(w => "
                                "document.querySelector(`a.${w}-page`).href)")
     assert ends[0].endswith("notebooks/02_idlg.html")
     assert ends[1].endswith("notebooks/00_start_here.html")
+    page.get((html / "reference/analytic.html").as_uri())
+    assert page.execute_script(                              # of the same module, in a docstring
+        "return document.querySelector('dd a[href=\"#lib.analytic.demix_weights\"] code')")
     brightness = "return getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)"
     modes = {}
     for _ in range(3):                                       # auto, light, dark: the button turns

@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+import re
 from binascii import a2b_base64
 from pathlib import Path
 
 from docutils import nodes
+from sphinx.addnodes import pending_xref
 
 HERE = Path(__file__).resolve().parent  # the copy beside the documents
 
@@ -49,6 +51,25 @@ def alternative_texts() -> dict:
     return texts
 
 
+def link_names(app, doctree):
+    """A name of lib in a text leads to the reference: `attacks.dlg`, with or without arguments, and
+    on the page of its own module `dlg`. What the reference does not have stays as it is."""
+    modules = {file.stem for file in (HERE / "reference").glob("*.md")} - {"index"}
+    page = Path(app.env.docname)
+    own = f"{page.name}." if page.parent.name == "reference" and page.name in modules else None
+    for literal in list(doctree.findall(nodes.literal)):
+        name = literal.astext().partition("(")[0].removeprefix("lib.")
+        if isinstance(literal.parent, nodes.reference) or not re.fullmatch(r"[A-Za-z][\w.]*", name):
+            continue
+        if name.partition(".")[0] not in modules:
+            name = own and own + name
+        if name:
+            link = pending_xref("", refdomain="py", reftype="obj", reftarget=f"lib.{name}",
+                                refdoc=app.env.docname)
+            literal.replace_self(link)
+            link += literal
+
+
 def setup(app):
     texts = alternative_texts()
 
@@ -58,3 +79,4 @@ def setup(app):
                 image["alt"] = texts[name]
 
     app.connect("doctree-read", describe)
+    app.connect("doctree-read", link_names)
