@@ -339,7 +339,7 @@ def markdown(table, checked, messages, device, rounds, quick):
               f"commit {where['commit']}; {rounds} interleaved rounds"
               f"{', quick' if quick else ''}.", ""]
     lines += ["Milliseconds per iteration (L-BFGS: per evaluation of the objective) and image: "
-              "median [min-max]. What the columns mean: README.md beside this file.", ""]
+              "median [min-max]. What the columns mean: [README.md](../bench/README.md).", ""]
     lines += [*grid(time_rows(table)), "", "Equal work, equal result: mean PSNR in dB of the "
               "same images, from the same starts, after the same iterations.", ""]
     lines += grid(result_rows(table))

@@ -6,6 +6,8 @@ import shutil
 import subprocess
 import sys
 import time
+from binascii import a2b_base64
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -16,8 +18,6 @@ CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
          "--disable-background-networking", "--disable-component-update", "--disable-sync",
          "--disable-dev-shm-usage", "--force-color-profile=srgb")
-pytestmark = pytest.mark.skipif(
-    not (CHROMIUM and DRIVER), reason="no browser: apt-get install chromium chromium-driver")
 
 
 def browser(width, height):
@@ -28,8 +28,8 @@ def browser(width, height):
     options.binary_location = CHROMIUM
     for flag in FLAGS:
         options.add_argument(flag)
-    options.add_experimental_option("mobileEmulation", {
-        "deviceMetrics": {"width": width, "height": height, "pixelRatio": 1.0, "mobile": False}})
+    options.add_experimental_option("mobileEmulation", {"deviceMetrics": {
+        "width": width, "height": height, "pixelRatio": 1.0, "mobile": width < 600}})
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     return webdriver.Chrome(options=options, service=Service(DRIVER))
 
@@ -48,6 +48,14 @@ def asked_for(page) -> list:
             if event["method"] == "Network.requestWillBeSent"]
 
 
+def assert_inside(page, html):
+    """Since the last call nothing went wrong by the console, or was asked for outside."""
+    said = [line for line in page.get_log("browser") if line["level"] != "INFO"]
+    assert said == [], page.current_url
+    within = (html.as_uri() + "/", "data:")
+    assert not [url for url in asked_for(page) if not url.startswith(within)], page.current_url
+
+
 LOOK = """
 const images = [...document.querySelectorAll('article img')];
 const math = [...document.querySelectorAll('span.math, div.math')];
@@ -56,8 +64,18 @@ return {
   texts: images.map(i => i.alt),
   unset: math.filter(m => !m.querySelector('mjx-container svg')).map(m => m.textContent),
   wrong: document.querySelectorAll('[data-mml-node="merror"]').length,
-  equations: math.length,
+  displayed: document.querySelectorAll('div.math:not(:has(div.math))').length,
+  raw: (article => { article.querySelectorAll('pre, code, .math').forEach(e => e.remove());
+    return article.textContent.match(/\\$[^$]+\\$/g) || [] })(
+    document.querySelector('article').cloneNode(true)),
+  figures: [...document.querySelectorAll('article figure')].map(f => ({
+    src: f.querySelector('img').src, text: f.querySelector('img').alt,
+    caption: f.querySelector('figcaption').textContent})),
+  next: document.querySelector('a.next-page')?.href,
+  previous: document.querySelector('a.prev-page')?.href,
+  inner: window.innerWidth,
   width: document.documentElement.scrollWidth,
+  inside: [...document.querySelectorAll('article a')].map(a => a.href),
   links: [...document.querySelectorAll('a[href], link[href]')].map(a => a.href),
 }"""
 
@@ -71,12 +89,10 @@ def look(page, html, file, width) -> dict:
              "!document.querySelector('span.math:not(:has(mjx-container)), "
              "div.math:not(:has(mjx-container))'))", page)
     seen = page.execute_script(LOOK)
-    assert page.get_log("browser") == [], file
-    inside = (html.as_uri() + "/", "data:")
-    assert not [url for url in asked_for(page) if not url.startswith(inside)], file
+    assert_inside(page, html)
     assert all(seen["texts"]), (file, seen["texts"])
-    assert not (seen["broken"] or seen["unset"] or seen["wrong"]), (file, seen)
-    assert seen["width"] <= width, (file, seen["width"], width)
+    assert not (seen["broken"] or seen["unset"] or seen["wrong"] or seen["raw"]), (file, seen)
+    assert seen["width"] <= seen["inner"] == width, (file, seen["width"], seen["inner"])
     return seen
 
 
@@ -84,6 +100,8 @@ def test_the_site_works_in_a_browser_without_a_network(tmp_path):
     done = subprocess.run([sys.executable, "tools/build_site.py", str(tmp_path)], cwd=ROOT,
                           capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    if not (CHROMIUM and DRIVER):
+        pytest.skip("built, not looked at: no browser, apt-get install chromium chromium-driver")
     html = tmp_path / "html"
     pages = sorted(html.rglob("*.html"))
     notebooks = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -92,15 +110,21 @@ def test_the_site_works_in_a_browser_without_a_network(tmp_path):
     try:
         seen = {page.relative_to(html).as_posix(): look(wide, html, page, 1280) for page in pages}
         check_links(html, seen)
-        shown = [text for file in notebooks for text in figure_texts(file)]
-        assert len(shown) > 50 and sorted(seen["gallery.html"]["texts"]) == sorted(shown)
+        check_gallery(notebooks, seen["gallery.html"]["figures"])
+        assert {page.parent for page in html.rglob("_modules/**/*.html")} == {
+            html / "_modules", html / "_modules/lib"}
+        assert not any(link.endswith("labels.html")          # a key of a file, not the module
+                       for link in seen["data/README.html"]["inside"])
+        for one, other in pairwise(f"notebooks/{file.stem}.html" for file in notebooks):
+            assert seen[one]["next"] == (html / other).as_uri()
+            assert seen[other]["previous"] == (html / one).as_uri()
         for file in notebooks:                             # nothing of a notebook is lost
             there = seen[f"notebooks/{file.stem}.html"]
             cells = json.loads(file.read_text())["cells"]
-            assert there["texts"] == texts_of(cells), file
+            assert there["texts"] == [text for _, text in pictures(cells)], file
             blocks = sum("".join(cell["source"]).count("$$") // 2 for cell in cells
                          if cell["cell_type"] == "markdown")
-            assert there["equations"] >= blocks, file
+            assert there["displayed"] == blocks, file
             assert any(Path(link).read_bytes() == file.read_bytes() for link in
                        (unquote(urlsplit(link).path) for link in there["links"])
                        if link.endswith(".ipynb")), "the notebook to save is the repository's"
@@ -116,17 +140,27 @@ def test_the_site_works_in_a_browser_without_a_network(tmp_path):
         narrow.quit()
 
 
-def texts_of(cells) -> list:
-    """The alternative texts of a notebook's pictures, in order."""
-    return [output["metadata"]["image/png"]["alt"] for cell in cells
+def pictures(cells) -> list:
+    """The pictures that a notebook shows, in order: png and alternative text."""
+    data = [(output["data"]["image/png"], output["metadata"]["image/png"]["alt"]) for cell in cells
             for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
+    return [(a2b_base64("".join(png)), text) for png, text in data]
 
 
-def figure_texts(file) -> list:
-    """Of all its figures: those of the paper profile, and what only the quick run draws."""
-    stored = json.loads((ROOT / "figures/paper" / file.stem / "figures.json").read_text())
-    quick = texts_of(json.loads(file.read_text())["cells"])
-    return [*stored.values(), *(text for text in quick if text not in stored.values())]
+def check_gallery(notebooks, figures):
+    """Each figure once: of the paper profile where it is stored, else of the quick run, and its
+    caption says which."""
+    wanted = []
+    for file in notebooks:
+        folder = ROOT / "figures/paper" / file.stem
+        stored = json.loads((folder / "figures.json").read_text())
+        wanted += [(text, (folder / f"{name}.png").read_bytes(), "(paper profile)")
+                   for name, text in stored.items()]
+        quick = pictures(json.loads(file.read_text())["cells"])
+        wanted += [(text, png, "(quick)") for png, text in quick if text not in stored.values()]
+    shown = [(one["text"], Path(unquote(urlsplit(one["src"]).path)).read_bytes(),
+              re.search(r"\([a-z ]+\)", one["caption"])[0]) for one in figures]
+    assert len(shown) > 50 and shown == wanted
 
 
 def check_links(html, seen):
@@ -152,20 +186,16 @@ def check_search(page, html):
                      "return all.length > 5 && all.map(a => a.getAttribute('href'))", page)
     assert found and any("notebooks/03_inverting_gradients.html" in link for link in found)
     assert any(link.startswith("reference/objectives.html") for link in found)
-    assert page.get_log("browser") == []
+    assert_inside(page, html)
 
 
 def check_reading(page, html):
-    """The next page, the source beside a notebook, names that lead to the reference, dark mode."""
+    """The source beside a notebook, names that lead to the reference, dark mode."""
     page.get((html / "notebooks/01_dlg.html").as_uri())
     hrefs = page.execute_script("return [...document.querySelectorAll('a')].map(a => a.href)")
     assert any(href.endswith("/01_dlg.py") for href in hrefs)
     assert any(href.endswith("/01_dlg.ipynb") for href in hrefs)
     assert any(href.endswith("/reference/attacks.html#lib.attacks.dlg") for href in hrefs)
-    ends = page.execute_script("return ['next', 'prev'].map(w => "
-                               "document.querySelector(`a.${w}-page`).href)")
-    assert ends[0].endswith("notebooks/02_idlg.html")
-    assert ends[1].endswith("notebooks/00_start_here.html")
     page.get((html / "reference/analytic.html").as_uri())
     assert page.execute_script(                              # of the same module, in a docstring
         "return document.querySelector('dd a[href=\"#lib.analytic.demix_weights\"] code')")
@@ -176,3 +206,4 @@ def check_reading(page, html):
         modes[page.execute_script("return document.body.dataset.theme")] = max(
             page.execute_script(brightness)[:3])
     assert modes["dark"] < 60 and modes["light"] > 200
+    assert_inside(page, html)

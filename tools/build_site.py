@@ -37,7 +37,7 @@ gallery
 SCOREBOARD
 RESULTS
 bench/table
-How the speed is measured <bench/README>
+bench/README
 ```
 
 ```{toctree}
@@ -180,12 +180,14 @@ def public(node) -> bool:
 
 def described(node, lines, classes, fence="``````", kind="function") -> str:
     """A directive of Sphinx's Python domain, with what a class holds inside it. lines: the file,
-    since the comments behind a class's fields say what they mean. classes: those of the file."""
+    since the comments at constants and at a class's fields say what they mean. classes: those of
+    the file."""
     if isinstance(node, ast.Assign):
-        value = ast.unparse(node.value)
-        if isinstance(node.value, ast.Dict) and len(value) > 200:
-            value = "{" + ", ".join(f"{ast.unparse(key)}: ..." for key in node.value.keys) + "}"
-        return f"{fence}{{py:data}} {node.targets[0].id}\n```python\n{value}\n```\n{fence}"
+        first = node.lineno - 1
+        while lines[first - 1].startswith("# "):
+            first -= 1
+        return "\n".join([f"{fence}{{py:data}} {node.targets[0].id}", "```python",
+                          *lines[first:node.end_lineno], "```", fence])
     if isinstance(node, ast.ClassDef):
         return described_class(node, lines, classes, fence)
     returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
@@ -240,14 +242,13 @@ def plain(docstring) -> str:
 def main(folder=ROOT / "build/site") -> int:
     from sphinx.cmd.build import build_main
 
-    source, out = Path(folder) / "source", Path(folder) / "html"
-    for former in (source, out):                             # no page of a document that is gone
+    source, out, doctrees = (Path(folder) / name for name in ("source", "html", "doctrees"))
+    for former in (source, out, doctrees):                   # no page of a document that is gone
         shutil.rmtree(former, ignore_errors=True)
     copy_documents(source)
     write(source / "gallery.md", gallery(source))
     reference(source)
-    kept = ["-d", str(Path(folder) / "doctrees")]            # what did not change is not read again
-    failed = build_main(["-q", "-W", "--keep-going", *kept, str(source), str(out)])
+    failed = build_main(["-q", "-W", "--keep-going", "-d", str(doctrees), str(source), str(out)])
     if not failed:
         print(out / "index.html")
     return failed

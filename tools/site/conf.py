@@ -26,6 +26,8 @@ myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence"]
 myst_heading_anchors = 4
 myst_links_external_new_tab = False
 
+viewcode_follow_imported_members = False  # lib's own source, not that of what it imports
+
 html_theme = "furo"
 html_title = "Leaky Gradients"
 html_static_path = ["_static"]
@@ -53,18 +55,20 @@ def alternative_texts() -> dict:
 
 def link_names(app, doctree):
     """A name of lib in a text leads to the reference: `attacks.dlg`, with or without arguments, and
-    on the page of its own module `dlg`. What the reference does not have stays as it is."""
+    on the page of its own module `dlg`. What the reference does not have stays as it is, and so
+    does the bare name of a module: `labels` is more often the labels."""
     modules = {file.stem for file in (HERE / "reference").glob("*.md")} - {"index"}
     page = Path(app.env.docname)
-    own = f"{page.name}." if page.parent.name == "reference" and page.name in modules else None
+    own = f"lib.{page.name}." if page.parent.name == "reference" and page.name in modules else None
     for literal in list(doctree.findall(nodes.literal)):
-        name = literal.astext().partition("(")[0].removeprefix("lib.")
+        name = literal.astext().partition("(")[0]
         if isinstance(literal.parent, nodes.reference) or not re.fullmatch(r"[A-Za-z][\w.]*", name):
             continue
-        if name.partition(".")[0] not in modules:
-            name = own and own + name
+        if not name.startswith("lib."):
+            inside, dot, _ = name.partition(".")
+            name = f"lib.{name}" if dot and inside in modules else own and own + name
         if name:
-            link = pending_xref("", refdomain="py", reftype="obj", reftarget=f"lib.{name}",
+            link = pending_xref("", refdomain="py", reftype="obj", reftarget=name,
                                 refdoc=app.env.docname)
             literal.replace_self(link)
             link += literal
