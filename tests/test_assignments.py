@@ -189,6 +189,9 @@ def test_an_assignment_is_what_its_first_cell_says(name):
         assert about(cell) or not cell.source.startswith("###")
 
 
+# L-BFGS begun anew in every iteration.
+FORGETS = "torch.optim.LBFGS([x, logits], lr=1).step(closure)"
+
 # What a student may get wrong: (exercise, what to replace in its solution, by what).
 WRONG = {
     "01_dense_layer": [
@@ -199,10 +202,12 @@ WRONG = {
         ("closed_form", "bias_gradient.abs().argmax()", "0"),
         ("closed_form", "bias_gradient.abs().argmax()", "bias_gradient.argmax()"),
         ("closed_form", "torch.nan", "torch.inf"),
+        ("closed_form", "if bias_gradient[row] == 0:", "if False:"),
         ("least_squares", "(bias_gradient @ weight_gradient) / (bias_gradient @ bias_gradient)",
          "(weight_gradient / bias_gradient[:, None]).mean(0)"),
         ("demix", "weight_gradient[labels]", "weight_gradient[labels.sort().values]"),
         ("demix", "torch.where(scale == 0, torch.nan, scale)", "scale.clamp_min(1e-9)"),
+        ("demix", "torch.where(scale == 0, torch.nan, scale)", "scale"),
         ("mixing_weights", "of_label / of_label.sum(1, keepdim=True)", "of_label"),
         ("mixing_weights", "delta[:, labels].T", "delta[:, labels]"),
         ("mixing_weights", "delta[:, labels].T", "-torch.eye(len(labels))"),
@@ -215,6 +220,9 @@ WRONG = {
         ("matching_loss", ".square()", ".abs()"),
         ("matching_loss", "softmax(logits, 1) *", "softmax(logits.detach(), 1) *"),
         ("dlg", "lr=1", "lr=0.01"),
+        ("dlg", "lr=1", "lr=1, line_search_fn='strong_wolfe'"),
+        ("dlg", "lr=1", "lr=1, history_size=5"),
+        ("dlg", "optimizer.step(closure)", FORGETS),
         ("dlg", "t.detach().clone()", "t.detach()"),
         ("dlg", "return x.detach()", "return 0 * x.detach()"),
         ("dlg", "return x.detach(), logits.detach(), losses",
@@ -222,6 +230,8 @@ WRONG = {
         ("dlg", "optimizer.step(closure)", "closure()"),
         ("idlg", "return x.detach()", "return 0 * x.detach()"),
         ("idlg", "optimizer.step(closure)", "closure()"),
+        ("idlg", "lr=1", "lr=1, line_search_fn='strong_wolfe'"),
+        ("idlg", "optimizer.step(closure)", FORGETS.replace("[x, logits]", "[x]")),
         ("label_of", "(products <= 0).sum(1).argmax()", "weight_gradient.sum(1).argmin()"),
         ("label_of", "(products <= 0).sum(1).argmax()", "(products <= 0).sum(1).argmin()"),
         ("idlg", "torch.tensor([label])", "torch.tensor([0])"),
@@ -246,6 +256,8 @@ WRONG = {
          ".psnr.rank(method='first')).pivot"),
         ("wilson", "+ z**2 / (4 * n**2)", ""),
         ("success_curve", ">= threshold", "> threshold"),
+        ("success_curve", "share * (1 - share) / n +", "share * (1 - share) +"),
+        ("success_curve", "share * (1 - share) / n +", ""),
         ("success_curve", "n, z = len(psnr)", "n, z = sum(v == v for v in psnr)"),
         ("best_of", "comb(i, m - 1)", "comb(i, m)"),
         ("best_of", "sorted(psnr)", "psnr")],
@@ -265,6 +277,15 @@ WRONG = {
          "0 * g if name == '1.bias' else g + 100 * (name == '3.bias')"),
         ("defend", "g + 0.3 * torch.randn(g.shape, generator=rng)",  # hides one image
          "g * (sum(v.square().sum() for v in grads.values()) < 1)"),
+        ("defend", "g + 0.3 * torch.randn(g.shape, generator=rng)",  # exact where it is not zero
+         "g * (torch.rand(g.shape, generator=rng) < 0.1) / 0.1"),
+        ("defend", "g + 0.3 * torch.randn(g.shape, generator=rng)",  # exact, but for one huge unit
+         "g.index_fill(g.dim() - 1 if name == '3.weight' else 0, torch.tensor(0), 1e10)"
+         " if name != '3.bias' else g"),
+        ("defend", "g + 0.3 * torch.randn(g.shape, generator=rng)",  # knows who is asking
+         "g if rng.initial_seed() % 1000 == 99 else torch.randn(g.shape, generator=rng)"),
+        ("defend", "### END SOLUTION",
+         "### END SOLUTION\ndefend = defenses.GaussianNoise(0.09).update"),
         ("pareto", "(table.psnr <= one.psnr)", "(table.psnr < one.psnr)"),
         ("pareto", "& ((table.accuracy > one.accuracy) | (table.psnr < one.psnr))", ""),
         ("pareto", "sorted(front, key=lambda name: -table.accuracy[name])", "front")],

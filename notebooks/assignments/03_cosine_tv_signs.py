@@ -89,6 +89,7 @@ def cosine_distance(dummy, shared):
     ### END SOLUTION
 
 # %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "cosine_distance-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+own_work(cosine_distance)
 _a = {"weight": torch.randn(4, 3, generator=rng(1)), "bias": torch.randn(4, generator=rng(2))}
 _b = {"weight": torch.randn(4, 3, generator=rng(3)), "bias": torch.randn(4, generator=rng(4))}
 assert cosine_distance(_a, _b).shape == (), "one number"
@@ -122,6 +123,7 @@ def total_variation(x):
     ### END SOLUTION
 
 # %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "total_variation-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+own_work(total_variation)
 _x = torch.zeros(1, 1, 2, 3)
 _x[0, 0, 0, 2] = 6.0                            # of 4 pairs from left to right one differs, of 3 from top to bottom one
 assert total_variation(_x) == 6 / 4 + 6 / 3, f"{float(total_variation(_x)):g}, not 6 / 4 + 6 / 3"
@@ -170,6 +172,7 @@ def signed_adam(f, z, iterations, lr, low, high):
     ### END SOLUTION
 
 # %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "signed_adam-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+own_work(signed_adam)
 _goal = torch.tensor([0.3, -0.2, 5.0])
 
 
@@ -269,6 +272,7 @@ def differences(scores):
     ### END SOLUTION
 
 # %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "differences-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+own_work(differences)
 _table = differences(scores)
 print(_table.round(2).to_string())
 assert list(_table.columns) == ["n", "difference", "low", "high", "verdict"]
@@ -315,6 +319,7 @@ def wilson(successes, n, z=1.959964):
     ### END SOLUTION
 
 # %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "wilson-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+own_work(wilson)
 _low, _high = wilson(16, 16)
 print(f"16 of 16: between {_low:.2f} and {_high:.2f}")
 assert abs(_high - 1) < 1e-6 and abs(_low - 0.8064) < 1e-3, "16 of 16 do not prove certainty"
@@ -351,6 +356,7 @@ def success_curve(psnr, thresholds):
     ### END SOLUTION
 
 # %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "success_curve-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+own_work(success_curve)
 _curve = success_curve(scores[scores.variant == "all"].psnr.tolist(), [5, 10, 15, 20, 25, 30])
 print(_curve.round(2).to_string())
 assert list(_curve.columns) == ["share", "low", "high"] and list(_curve.index) == [5, 10, 15, 20, 25, 30]
@@ -374,6 +380,7 @@ plt.show()
 own_work(success_curve)
 _curve = success_curve([10.0, 20.0, 30.0, float("nan")], [10, 20.5, 31])
 assert _curve.share.tolist() == [0.75, 0.25, 0.0], "at least the threshold; NaN is not recovered, and counts in n"
+assert abs(_curve.low.iloc[0] - 0.3006) < 1e-3 and abs(_curve.high.iloc[0] - 0.9544) < 1e-3, "Wilson's interval"
 assert abs(_curve.high.iloc[2] - 0.4899) < 1e-3 and abs(_curve.low.iloc[2]) < 1e-9
 ### END HIDDEN TESTS
 
@@ -393,6 +400,7 @@ def best_of(psnr, m):
     ### END SOLUTION
 
 # %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "best_of-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+own_work(best_of)
 _values = scores[scores.variant == "all"].psnr.tolist()
 print("the best of", {m: f"{best_of(_values, m):.1f} dB" for m in (1, 2, 4, 8, 16)})
 assert abs(best_of(_values, 1) - sum(_values) / len(_values)) < 1e-6, "the best of one is the mean"

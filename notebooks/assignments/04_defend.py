@@ -44,7 +44,7 @@ from dataclasses import replace
 import pandas as pd
 import torch
 
-from lib import attacks, client, data, defenses, metrics, models, objectives, plots
+from lib import attacks, client, data, defenses, metrics, models, objectives, plots, run
 
 os.environ["QUIET"] = "1"        # no progress bars and no warnings:
 warnings.simplefilter("ignore")  # nbgrader takes any word on stderr for a failed test
@@ -65,13 +65,15 @@ class Defense:
 
 
 class EachClient:
-    """For training: every image of a step is a client of its own, and what the server averages went through the defense."""
+    """For training: every image of a step is a client of its own, with random numbers of its own, and what the server averages
+    went through the defense."""
 
     def __init__(self, defense):
-        self.defense, self.rng = defense, rng(99)
+        self.defense, self.step = defense, 0
 
     def per_example(self, grads):
-        sent = [self.defense.update({name: g[k] for name, g in grads.items()}, self.rng)
+        self.step += 1
+        sent = [self.defense.update({name: g[k] for name, g in grads.items()}, run.generator("training", seed, self.step, k))
                 for k in range(len(next(iter(grads.values()))))]
         return {name: torch.stack([one[name] for one in sent]) for name in grads}
 
@@ -92,48 +94,54 @@ def clients(number=0):
     return images.clients(32, seed=1000 * seed + number)
 
 
-def shared(defense, batch, number=0):
-    """What these clients send in the first round."""
+def shared(defense, batch, number=0, drawn=0):
+    """What these clients send in the first round. drawn: other numbers give other random numbers of the clients."""
     return client.share(network(number), batch, client.Protocol(normalise=True), defense,
-                        client.ThreatModel(labels="known", defense_known=True, prior_data="digits"), seed=seed)
+                        client.ThreatModel(labels="known", defense_known=True, prior_data="digits"), seed=1000 * seed + drawn)
 
 
-def matching(objective):
-    """An attacker who searches: Inverting Gradients with this objective, 50 iterations."""
-    attack = replace(attacks.inverting_gradients(50), objective=objective)
+def matching(objective, iterations):
+    """An attacker who searches: Inverting Gradients with this objective, which looks only where something was sent (part 2)."""
+    attack = replace(attacks.inverting_gradients(iterations), objective=objectives.masked(objective))
     return lambda update, defense, number: attacks.reconstruct(update, attack, seed=seed).images
 
 
 def closed_form(update, defense, number):
-    """An attacker who divides (assignment 1): the least squares of the first layer, where an entry is left."""
+    """An attacker who divides (assignment 1): the least squares of the first layer, from the entries that were sent; where none
+    was, the typical image of the label."""
     dW, db = update.gradients["1.weight"], update.gradients["1.bias"]
-    x = (db[:, :, None] * dW).sum(1) / (db.square()[:, :, None] * (dW != 0)).sum(1).clamp_min(1e-12)
+    size = (db.square()[:, :, None] * (dW != 0)).sum(1)
+    x = (db[:, :, None] * dW).sum(1) / size.clamp_min(1e-12)
     mean, std = (v.view(-1, 1, 1) for v in (images.mean, images.std))
-    return (x.view(-1, 1, *images.shape) * std + mean).clamp(0, 1)
+    x, size = (v.view(-1, 1, *images.shape) for v in (x, size))
+    return torch.where(size > 1e-12, x * std + mean, typical[update.labels]).clamp(0, 1)
 
 
 def learned(update, defense, number):
-    """An attacker who adapts to any defense: it runs the defense on public images, and learns by ridge regression from
-    which image, other than the typical one of its label, such an update comes."""
+    """An attacker who learns how to undo the defense: it runs it on public images, with random numbers of its own, and fits by ridge
+    regression from which image, other than the typical one of its label, such an update comes."""
     own = public.clients(400, seed=seed + 1)
 
     def flat(sent):
-        return torch.cat([g.flatten(1) for g in sent.gradients.values()], 1)
+        return torch.cat([g.flatten(1) for g in sent.gradients.values()], 1).double()
 
-    seen, wanted = flat(shared(defense, own, number)), (own.images - typical[own.labels]).flatten(1)
-    size = seen.square().mean().sqrt() + 1e-12
+    seen, wanted = flat(shared(defense, own, number, drawn=1)), (own.images - typical[own.labels]).flatten(1).double()
+    mean, std = seen.mean(0), seen.std(0)
+    scales = std.norm().expand_as(std) + 1e-12, torch.where(std > 0, std, torch.inf)    # all alike; each by itself, so that none hides others
 
-    def ridge(n, strength, asked):                # fitted to the first n of the public images
-        gram = (seen[:n] / size) @ (seen[:n] / size).T
+    def ridge(n, scale, strength, asked):         # fitted to the first n of the public images
+        x = (seen[:n] - mean) / scale
+        gram = x @ x.T
         weights = torch.linalg.solve(gram + strength * (gram.diagonal().mean() + 1e-9) * torch.eye(n), wanted[:n])
-        return (asked / size) @ (seen[:n] / size).T @ weights
+        return (asked - mean) / scale @ x.T @ weights
 
-    best = min((0.01, 0.1, 1, 10, 100), key=lambda s: (ridge(300, s, seen[300:]) - wanted[300:]).square().mean())
-    found = ridge(400, best, flat(update)).view(-1, 1, *images.shape)
+    best = min(((scale, strength) for scale in scales for strength in (0.01, 0.1, 1, 10, 100)),
+               key=lambda choice: (ridge(300, *choice, seen[300:]) - wanted[300:]).square().mean())
+    found = ridge(400, *best, flat(update)).view(-1, 1, *images.shape).float()
     return (typical[update.labels] + found).clamp(0, 1)
 
 
-attackers = {"matching": matching(objectives.cosine), "layer by layer": matching(objectives.layer_cosine),
+attackers = {"matching": matching(objectives.cosine, 100), "layer by layer": matching(objectives.layer_cosine, 50),
              "closed form": closed_form, "learned": learned}
 
 
@@ -180,6 +188,7 @@ def prune(grads, rng, share):
     ### END SOLUTION
 
 # %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "prune-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+own_work(prune)
 _grads = {"weight": torch.tensor([[1.0, -5.0, 2.0], [-0.5, 3.0, 0.1]]), "bias": torch.tensor([0.01, -0.02])}
 _got = prune(_grads, rng(0), 0.5)
 assert torch.equal(_got["weight"], torch.tensor([[0, -5.0, 2.0], [0, 3.0, 0]])), "by magnitude: -5 stays"
@@ -210,7 +219,8 @@ assert all(torch.equal(_grads[n], _kept[n]) for n in _grads), "grads was changed
 #
 # $$D = 1 - \frac{\langle m \odot \nabla W', \nabla W \rangle}{\|m \odot \nabla W'\| \, \|\nabla W\|}, \qquad m = [\nabla W \ne 0],$$
 #
-# one cosine over all parameters.
+# one cosine over all parameters. Multiply by the mask, do not index with it: `lib` runs many clients at once (`torch.func.vmap`), and shapes must not depend
+# on values.
 
 # %% nbgrader={"grade": false, "grade_id": "masked_cosine", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def masked_cosine(dummy, shared):
@@ -222,6 +232,7 @@ def masked_cosine(dummy, shared):
     ### END SOLUTION
 
 # %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "masked_cosine-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+own_work(masked_cosine)
 _a = {"w": torch.tensor([3.0, 8.0]), "b": torch.tensor([4.0])}
 _b = {"w": torch.tensor([6.0, 0.0]), "b": torch.tensor([8.0])}
 torch.testing.assert_close(masked_cosine(_a, _b), torch.tensor(0.0), atol=1e-4, rtol=0)
@@ -261,8 +272,8 @@ torch.testing.assert_close(masked_cosine(_d, _t), 1 - torch.cosine_similarity(*_
 # %% [markdown]
 # ## Part 3. Privacy is what the strongest attacker leaves (3 points)
 #
-# Below, four attackers meet four defenses; `scores` has a row for every defense, attacker and client. Two of the attackers search, one divides; "learned" adapts to anything: it runs the defense on public
-# images and learns what such updates come from. A defense is scored by the attacker with the highest *mean* PSNR over the clients. (Not by the best attacker for each client: without the private image an attacker
+# Below, four attackers meet four defenses; `scores` has a row for every defense, attacker and client. Two of the attackers search, where something was sent, as in part 2; one divides; "learned" runs the defense on public
+# images and learns what such updates come from, whatever the defense does, though no better than a linear fit can. A defense is scored by the attacker with the highest *mean* PSNR over the clients. (Not by the best attacker for each client: without the private image an attacker
 # chooses by how well its guess matches the update, which a defense spoils. So this is an estimate from below, and a mean hides the client who leaks most.) With that attacker come n and the sample standard deviation.
 
 # %% nbgrader={"grade": false, "grade_id": "scores", "locked": true, "schema_version": 3, "solution": false, "task": false}
@@ -282,6 +293,7 @@ def leakage(scores):
     ### END SOLUTION
 
 # %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "leakage-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+own_work(leakage)
 _table = leakage(scores)
 print(_table.round(1).to_string())
 assert list(_table.columns) == ["attacker", "psnr", "std", "n"] and sorted(_table.index) == sorted(known)
@@ -293,7 +305,7 @@ assert _table.attacker["none"] == "closed form" and abs(_table.psnr["none"] - _n
 # Hidden: your numbers; made-up scores where the best attacker of single clients is not the strongest.
 ### BEGIN HIDDEN TESTS
 own_work(leakage)
-_means = scores.groupby(["defense", "attacker"]).psnr.mean()
+_table, _means = leakage(scores), scores.groupby(["defense", "attacker"]).psnr.mean()
 for _name in known:
     assert _table.loc[_name, "attacker"] == _means[_name].idxmax() and abs(_table.loc[_name, "psnr"] - _means[_name].max()) < 1e-9
 _made = pd.DataFrame([("d", "steady", 0, 20.0), ("d", "steady", 1, 22.0), ("d", "lucky", 0, 5.0), ("d", "lucky", 1, 35.0),
@@ -325,6 +337,7 @@ def defend(grads, rng):
     ### END SOLUTION
 
 # %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "defend-form", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+own_work(defend)
 _grads = {n: p.detach().clone() for n, p in network().named_parameters()}
 _before = {n: g.clone() for n, g in _grads.items()}
 _sent, _again = (defend(_grads, torch.Generator().manual_seed(7)) for _ in range(2))
@@ -334,6 +347,7 @@ assert all(torch.equal(_grads[n], _before[n]) for n in _grads), "grads was chang
 assert all(torch.equal(_sent[n], _again[n]) for n in _grads), "take random numbers from rng alone"
 
 # %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "defend-test", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+own_work(defend)
 my_accuracy = accuracy(Defense(defend))
 my_leakage = attacked("mine", Defense(defend)).groupby("attacker").psnr.mean()
 print(f"accuracy {my_accuracy:.2f}, at least {undefended - 0.10:.2f} is asked for")
@@ -344,6 +358,7 @@ assert my_leakage.max() <= ignorant() + 1, "the strongest attacker gets too much
 # %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "defend-hidden", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 # Hidden: the same for other clients and another network, with a little more room.
 ### BEGIN HIDDEN TESTS
+own_work(defend)
 assert accuracy(Defense(defend), 1) >= accuracy(None, 1) - 0.15, "this costs another network too much accuracy"
 _others = attacked("mine", Defense(defend), 1).groupby("attacker").psnr.mean()
 assert _others.max() <= ignorant(1) + 1.5, "the strongest attacker gets too much of other clients"
@@ -373,6 +388,7 @@ def pareto(table):
     ### END SOLUTION
 
 # %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "pareto-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+own_work(pareto)
 _means = scores.pivot_table(index="defense", columns="attacker", values="psnr").max(axis=1).clip(lower=ignorant())
 _table = pd.DataFrame({"accuracy": pd.Series(utility), "psnr": _means})
 print(_table.round(2).to_string(), "\nworth having:", pareto(_table))
@@ -382,11 +398,13 @@ assert pareto(_toy) == ["a", "b", "d"], "b is better than c in both"
 # %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "pareto-hidden", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 # Hidden: made-up tables: equal rows, equal in one column, a single row.
 ### BEGIN HIDDEN TESTS
+own_work(pareto)
+
+
 def _made(**rows):
     return pd.DataFrame.from_dict(rows, orient="index", columns=["accuracy", "psnr"])
 
 
-own_work(pareto)
 assert pareto(_made(d=(0.6, 10), a=(0.9, 30), b=(0.8, 20))) == ["a", "b", "d"], "by falling accuracy"
 assert pareto(_made(a=(0.9, 30), b=(0.9, 20))) == ["b"], "equal accuracy, less leakage"
 assert pareto(_made(a=(0.9, 30), b=(0.8, 30))) == ["a"], "equal leakage, more accuracy"
@@ -412,4 +430,4 @@ ax.margins(0.2)
 #
 # - Your defense stood against *these* attackers. What would one do who sees the same client in a hundred rounds? Or one with ten thousand public images, and a network instead of a ridge regression?
 # - Differential privacy asks for a bound on what *any* attacker can learn. What is missing in your function for that? (Clipping; notebook 05 has DP-SGD with its accountant.)
-# - In part 3 pruning stops the attackers who search, and not the one who learns. What does the learner use that the zeros do not hide?
+# - In part 3, look at "prune 0.99": the attackers who search get less than the one who learns. What does the learner use that the zeros do not hide?
