@@ -280,7 +280,7 @@ torch.testing.assert_close(masked_cosine(_d, _t), 1 - torch.cosine_similarity(*_
 known = {"none": None, "prune 0.9": defenses.GradPrune(0.9), "prune 0.99": defenses.GradPrune(0.99),
          "noise 1e-3": defenses.GaussianNoise(1e-3)}
 scores = pd.concat([attacked(name, defense) for name, defense in known.items()], ignore_index=True)
-utility = {name: accuracy(defense) for name, defense in known.items()}
+utility = {name: accuracy(defense) if defense else undefended for name, defense in known.items()}
 scores.pivot_table(index="defense", columns="attacker", values="psnr", sort=False).round(1)
 
 # %% nbgrader={"grade": false, "grade_id": "leakage", "locked": false, "schema_version": 3, "solution": true, "task": false}
