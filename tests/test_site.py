@@ -81,8 +81,8 @@ return {
 
 
 def look(page, html, file, width) -> dict:
-    """Load a page of the site; it has to load whole, say nothing on the console, ask for nothing
-    outside, and be as wide as the window."""
+    """Load a page of the site; it has to load whole, without a warning on the console, ask for
+    nothing outside, and be as wide as the window."""
     page.get(file.as_uri())
     wait_for("return document.readyState == 'complete'", page)
     wait_for("return !window.MathJax || (MathJax.startup && MathJax.startup.promise && "

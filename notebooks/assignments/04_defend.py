@@ -369,7 +369,6 @@ assert _others.max() <= ignorant(1) + 1.5, "the strongest attacker gets too much
 #
 # A defense is *dominated* where another one is at least as good in both accuracy and leakage (mean PSNR of the strongest attacker; less is better), and better in one of them.
 # Nobody should use a dominated defense. What remains is the Pareto front: between those, someone has to choose.
-
 #
 # A leakage below that of the typical image is no extra privacy: an attacker who gets less from the update will ignore it. So the table below is cut there.
 
@@ -423,7 +422,7 @@ for name, one in with_mine.iterrows():
     ax.annotate(name, (one.accuracy, one.psnr), xytext=(5, -9 if name == "mine" else 5), textcoords="offset points", fontsize=8)
 ax.axhline(ignorant(), linestyle=":", color="grey")
 ax.set(xlabel="accuracy (circle: worth having, cross: dominated)", ylabel="PSNR of the strongest\nattacker, mean [dB]")
-ax.margins(0.2)
+ax.margins(x=0.35, y=0.2)
 
 # %% [markdown]
 # ## To think about (no points)
