@@ -2,12 +2,13 @@
 
 A file imports only from floors below its own:
 
-7  experiment                        config -> rows, what every stored cell is made of
-6  generators                        generative priors, and one learned by attacks
-5  attacks                           one preset a paper
-4  engine, optimizers                K clients x R restarts as one traced, batched problem
-3  objectives, priors, labels, analytic
-2  client, defenses
-1  models, data, metrics
+8  experiment                        config -> rows, what every stored cell is made of
+7  generators                        generative priors, and one learned by attacks
+6  attacks                           one preset a paper
+5  engine, optimizers, diagnose      K clients x R restarts as one traced, batched problem
+4  objectives, priors, labels, analytic
+3  models, client, defenses
+2  update, training                  what is shared, and whose it may be; training a victim
+1  batching, data, metrics           a module that vmap and double backward can run; images
 0  run, results, plots
 """

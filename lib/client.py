@@ -1,335 +1,29 @@
-"""What leaves the client: protocol, threat model, and the shared update.
+"""What a client does: `share` computes the update that leaves it. Floor 3."""
 
-Floor 2. The attacker never sees the batch: `SharedUpdate` carries the gradients (or the weight
-difference), the public protocol and model, and what the threat model grants; nothing else.
-"""
-
-import copy
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
-from torch.func import grad, vmap
+from torch import Tensor
+from torch.func import vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.nn.functional import log_softmax, one_hot, softmax
+from torch.nn.functional import one_hot
 
-from lib import models, run
-
-
-class AssumptionError(ValueError):
-    """An attack needs something that the threat model does not grant."""
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """How a client computes its update: public knowledge, so it travels in the update.
-
-    That the gradient is computed in eval mode is itself an assumption of the papers: a PyTorch
-    client trains in train mode unless it called `.eval()`."""
-
-    loss: str = "cross_entropy"  # "cross_entropy", "mse" (logits to one-hot), "mse_softmax"
-    mode: str = "eval"  # BatchNorm with stored statistics; "train": with the batch's own
-    epochs: int = 1  # passes over the batch, when local_lr is given
-    local_batch: int | None = None  # images a local step; None: the whole batch
-    local_lr: float | None = None  # None: one gradient; else local SGD with this learning rate
-    sends: str = "gradients"  # "weights": the difference after - before
-    normalise: bool = False  # the model is fed (x - mean) / std instead of x in [0, 1]
-
-    def __post_init__(self):
-        _one_of("loss", self.loss, LOSSES)
-        _one_of("mode", self.mode, ("eval", "train"))
-        _one_of("sends", self.sends, ("gradients", "weights"))
-        if (self.local_lr is None) != (self.sends == "gradients"):
-            raise ValueError(
-                "local steps send weights: give local_lr with sends='weights', or neither")
-        if self.epochs < 1 or (self.local_batch is not None and self.local_batch < 1):
-            raise ValueError("epochs and local_batch must be at least 1")
-        if self.local_lr is None and (self.epochs > 1 or self.local_batch is not None):
-            raise ValueError("epochs and local_batch belong to local steps: give local_lr too")
-        if self.local_lr is not None and not self.local_lr > 0:
-            raise ValueError(f"local_lr must be positive, not {self.local_lr}")
-
-
-@dataclass(frozen=True)
-class ThreatModel:
-    """What the attacker is given besides update, protocol and model. The default grants nothing."""
-
-    labels: str = "unknown"  # "known"; "equal": one label in a batch; "unique": no label twice
-    bn_statistics: str = "inferred"  # the dummy batch's; "proxy": the global model's; "exact"
-    prior_data: str | None = None  # name of a public image set like the client's
-    defense_known: bool = False  # the attacker knows the defense and its strength
-    server: str = "honest"  # but curious; "active": it sends a model made to leak
-    mixing_keys: bool = False  # which images an encoding mixes, and with which coefficients
-
-    def __post_init__(self):
-        _one_of("server", self.server, ("honest", "active"))
-        _one_of("labels", self.labels, ("unknown", "known", "equal", "unique"))
-        _one_of("bn_statistics", self.bn_statistics, ("inferred", "proxy", "exact"))
-
-
-def _one_of(name: str, value, allowed) -> None:
-    if value not in allowed:
-        raise ValueError(f"unknown {name} {value!r}: one of {', '.join(map(repr, allowed))}")
-
-
-# --- the update as a function --------------------------------------------------------------------
-
-LOSSES = {  # of logits and targets (B, classes)
-    "cross_entropy": lambda y, target: -(target * log_softmax(y, -1)).sum(-1).mean(),
-    "mse": lambda y, target: (y - target).square().sum(-1).mean(),
-    "mse_softmax": lambda y, target: (softmax(y, -1) - target).square().sum(-1).mean(),
-}
-
-
-def loss_function(base: nn.Module, protocol: Protocol):
-    """loss(params, buffers, x, target): the mean over the batch, in x as the model is fed."""
-    criterion = LOSSES[protocol.loss]
-    return lambda params, buffers, x, target: \
-        criterion(models.call(base, params | buffers, x), target)
-
-
-def local_slices(protocol: Protocol, batch_size: int) -> list[slice]:
-    """The images of each local step: consecutive slices of the batch, over again each epoch."""
-    size = protocol.local_batch or batch_size
-    once = [slice(i, min(i + size, batch_size)) for i in range(0, batch_size, size)]
-    return once * protocol.epochs
-
-
-def update_function(base: nn.Module, protocol: Protocol):
-    """f(params, buffers, x, target) -> dict: what one client sends, differentiable in x and target.
-
-    `x` (B, C, H, W) as the model is fed, `target` (B, classes) probabilities: the hard label as a
-    one-hot row, or DLG's softmax of free logits (Zhu et al. 2019, Algorithm 1). The loss is the
-    mean over the batch. With local steps the update is theta_K - theta_0 of plain SGD over
-    consecutive slices of the batch (McMahan et al. 2017, Algorithm 1, without shuffling)."""
-    loss, lr = loss_function(base, protocol), protocol.local_lr
-
-    def weights(params, buffers, x, target):
-        now = params
-        for part in local_slices(protocol, len(x)):
-            g = grad(loss)(now, buffers, x[part], target[part])
-            now = {name: p - lr * g[name] for name, p in now.items()}
-        return {name: p - params[name] for name, p in now.items()}
-
-    return grad(loss) if lr is None else weights
-
-
-def _check_names(given, wanted, what: str) -> None:
-    """ValueError where the names in `given` are not those in `wanted`, or a value is None."""
-    odd = {"missing": [n for n in wanted if n not in given],
-           "unknown": [n for n in given if n not in wanted],
-           "without a gradient": [n for n in wanted if n in given and given[n] is None]}
-    if any(odd.values()):
-        said = "; ".join(f"{k}: {', '.join(map(str, v[:4]))}" for k, v in odd.items() if v)
-        if all(str(n).startswith("module.") for n in odd["unknown"] or [""]):
-            said += "; names start with 'module.' (DataParallel): strip it"
-        raise ValueError(f"{what} and model disagree about the parameters: {said}")
-
-
-def _moments(mean, std, channels: int, needed: bool) -> tuple[Tensor | None, Tensor | None]:
-    """mean and std as tensors (channels,), checked; both None where they are not given."""
-    given = [1.0 * torch.as_tensor(t) for t in (mean, std) if t is not None]
-    if not given:
-        if needed:
-            raise ValueError("protocol.normalise needs mean and std")
-        return None, None
-    fit = [t.shape == (channels,) and bool(((t >= 0) & (t <= 1)).all()) for t in given]
-    if fit != [True, True] or not (given[1] > 0).all():
-        raise ValueError(f"mean and std go together, one value for each of the {channels} "
-                         "channels, in units of [0, 1]; std must be positive")
-    return given[0], given[1]
-
-
-def tensors(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """(trainable parameters, frozen ones and buffers), detached; leading K axis in an ensemble.
-
-    A client sends what it trains: `requires_grad=False` parameters are not part of the update."""
-    base, _ = models.architecture(model)
-    named = [(n, p.detach(), p.requires_grad) for n, p in base.named_parameters()]
-    fixed = {n: p for n, p, trained in named if not trained}
-    fixed |= {n: b.detach() for n, b in base.named_buffers()}
-    return {n: p for n, p, trained in named if trained}, fixed
-
-
-# --- the shared update ---------------------------------------------------------------------------
-
-@dataclass(frozen=True)
-class SharedUpdate:
-    """What the attacker holds of K clients at once.
-
-    `gradients`: parameter name -> (K, *parameter shape); gradients, or the weight difference when
-    the protocol says so. `labels` (K, B) only where the threat model grants them."""
-
-    gradients: dict[str, Tensor]
-    protocol: Protocol
-    model: nn.Module  # prepared: see models.prepare
-    shape: tuple[int, int, int]  # (C, H, W) of one image
-    num_classes: int
-    batch_size: int = 1
-    threat: ThreatModel = field(default_factory=ThreatModel)
-    mean: Tensor | None = None  # (C,) of the public image set, in [0, 1]
-    std: Tensor | None = None
-    labels: Tensor | None = None
-    defense: object = None  # given only when threat.defense_known
-    targets: Tensor | None = None  # (K, B, classes) beside labels, where a defense mixed them
-    statistics: dict[str, Tensor] | None = None  # buffer of a BatchNorm -> (K, channels): "exact"
-    keys: tuple[Tensor, Tensor] | None = None  # (K, B, k) each: see defenses.MixUp.keys
-
-    def __post_init__(self):
-        params, stacked = tensors(self.model)[0], models.architecture(self.model)[1]
-        _check_names(self.gradients, params, "update")
-        if self.batch_size < 1 or len(self) < 1:
-            raise ValueError("an update needs at least one client and one image (K, B >= 1)")
-        for name, g in self.gradients.items():
-            shape = (len(self), *params[name].shape[1 if stacked else 0:])
-            if g.shape != shape:
-                raise ValueError(f"update of {name}: {tuple(g.shape)} instead of {shape}")
-            if stacked and len(g) != len(params[name]):
-                raise ValueError(f"{len(g)} clients share updates of {len(params[name])} victims")
-            if not torch.isfinite(g).all():
-                raise ValueError(f"the update of {name} holds NaN or infinite values: nothing can "
-                                 "be matched; check the client's loss and learning rate")
-        if (self.labels is not None) != (self.threat.labels == "known"):
-            raise ValueError(
-                "give labels=... together with threat=ThreatModel(labels='known'), or neither")
-        if (self.statistics is not None) != (self.threat.bn_statistics == "exact"):
-            raise ValueError("give statistics=... together with "
-                             "threat=ThreatModel(bn_statistics='exact'), or neither")
-        if (outputs := _fits(self.model, self.shape)) != self.num_classes:
-            raise ValueError(f"the model has {outputs} outputs, not num_classes={self.num_classes}")
-        mean, std = _moments(self.mean, self.std, self.shape[0], self.protocol.normalise)
-        for name, value in (("mean", mean), ("std", std), ("labels", self._checked_labels())):
-            object.__setattr__(self, name, value)
-
-    def _checked_labels(self) -> Tensor | None:
-        if self.labels is None:
-            return None
-        labels = torch.as_tensor(self.labels).long().to(self.device)
-        need, shape = (len(self), self.batch_size), tuple(labels.shape)
-        if shape != need:
-            one = ": for one client give labels[None]" if (1, *shape) == need else ""
-            raise ValueError(f"labels have shape {shape}, need (clients, images) = {need}{one}")
-        _check_range(labels, self.num_classes)
-        return labels
-
-    def __repr__(self) -> str:
-        return (f"SharedUpdate(K={len(self)} clients, B={self.batch_size} images of shape "
-                f"{tuple(self.shape)}, {self.num_classes} classes, {len(self.gradients)} tensors; "
-                f"{self.protocol}, {self.threat})")
-
-    def __len__(self) -> int:  # K
-        return len(next(iter(self.gradients.values())))
-
-    @property
-    def device(self) -> torch.device:
-        return next(iter(self.gradients.values())).device
-
-    @classmethod
-    def from_gradients(cls, model, gradients, protocol=None, *, shape, num_classes, **kwargs):
-        """An update of your own: `gradients` maps names to one client's tensors, or (K, ...) of K.
-
-        An auditor brings what their framework sent; no batch is needed."""
-        protocol = protocol or Protocol()
-        ready = models.prepare(model, protocol.mode)
-        _fits(ready, tuple(shape))
-        models.try_batched(ready, shape)
-        params, stacked = tensors(ready)[0], models.architecture(ready)[1]
-        given, named = gradients, hasattr(gradients, "items")
-        if not named:
-            given = list(gradients)
-            if len(given) != len(params):
-                raise ValueError(f"{len(given)} gradients for the {len(params)} parameters that "
-                                 f"the model trains: {', '.join([*params][:4])}, ...")
-            given = dict(zip(params, given, strict=True))
-        _check_names(given, params, "update")
-        g = {n: torch.as_tensor(t).detach().to(params[n]) for n, t in given.items()}
-        for n, t in g.items():
-            if (own := params[n].shape[int(stacked):]) not in (t.shape, t.shape[1:]):
-                raise ValueError(
-                    f"update of {n} has shape {tuple(t.shape)}, the model's parameter {tuple(own)}"
-                    + ("" if named else ": is it in the order of model.parameters()?"))
-        if not stacked and all(t.shape == params[n].shape for n, t in g.items()):
-            g = {n: t[None] for n, t in g.items()}  # one client
-        return cls(g, protocol, ready, tuple(shape), num_classes, **kwargs)
-
-    @classmethod
-    def from_weights(cls, before, after, model, protocol, *, shape, num_classes, **kwargs):
-        """The update after - before of two state dicts; `model` gives the architecture of both.
-
-        The attack starts from the weights of `before`."""
-        if protocol.sends != "weights":
-            raise ValueError(
-                "from_weights needs a protocol that sends 'weights' (with its local_lr)")
-        model = copy.deepcopy(model)  # the caller's keeps its weights
-        names = [n for n, p in model.named_parameters() if p.requires_grad]
-        others = set(model.state_dict()) - set(names)  # frozen parameters and buffers
-        for what, state in (("before", before), ("after", after)):
-            _check_names({n: v for n, v in state.items() if n not in others}, names, what)
-        model.load_state_dict(before)
-        change = {n: after[n] - before[n] for n in names}
-        if not any(t.any() for t in change.values()):
-            raise ValueError("before and after are equal: a state_dict is a view of the weights, "
-                             "keep copies ({n: v.clone() ...}) before training")
-        kwargs |= {"shape": shape, "num_classes": num_classes}
-        return cls.from_gradients(model, change, protocol, **kwargs)
-
-    def save(self, path) -> None:
-        """Write everything but the model's architecture (tensors and plain values only)."""
-        plain = {f.name: getattr(self, f.name) for f in fields(self)}
-        plain.pop("model"), plain.pop("defense")
-        plain |= {"protocol": asdict(self.protocol), "threat": asdict(self.threat)}
-        plain["state"] = dict(zip(("params", "buffers"), tensors(self.model), strict=True))
-        torch.save(plain, path)
-
-    @classmethod
-    def load(cls, path, model: nn.Module) -> "SharedUpdate":
-        """Read a saved update; `model` gives the architecture, its weights are replaced."""
-        device = next(model.parameters()).device
-        saved = torch.load(path, weights_only=True, map_location=device)
-        state = saved.pop("state")
-        protocol, threat = Protocol(**saved.pop("protocol")), ThreatModel(**saved.pop("threat"))
-        ready = models.prepare(model, protocol.mode)
-        base, _ = models.architecture(ready)
-        named = dict(base.named_parameters()) | dict(base.named_buffers())
-        for name, value in (state["params"] | state["buffers"]).items():
-            own = tuple(named[name].shape) if name in named else "no such name"
-            if own != tuple(value.shape):
-                raise ValueError(f"the update's {name} {tuple(value.shape)} does not fit this "
-                                 f"model: {own}")
-            named[name].data = value  # with its dtype
-        saved["shape"] = tuple(saved["shape"])
-        return cls(protocol=protocol, threat=threat, model=ready, **saved)
-
-    def card(self) -> dict[str, str]:
-        """The assumptions card: what was computed and what the attacker is given, in words."""
-        p, t = self.protocol, self.threat
-        dropout = "Dropout off" if p.mode == "eval" else "Dropout off (an assumption)"
-        steps = "one gradient" if p.local_lr is None else (
-            f"weight difference after {p.epochs} epoch(s) of SGD, learning rate {p.local_lr}, "
-            f"{p.local_batch or self.batch_size} images a step")
-        base, _ = models.architecture(self.model)
-        if isinstance(base, models.Rounds):
-            steps = f"{len(base.rounds)} rounds of the same batch, each {steps}"
-        return {"clients x images": f"{len(self)} x {self.batch_size}",
-                "shared": f"{steps} of the mean {p.loss.replace('_', ' ')}, all parameters",
-                "model mode": f"{p.mode} ({dropout})",
-                "input of the model": "(x - mean) / std" if p.normalise else "x in [0, 1]",
-                "batch size": "known to the attacker", "labels": t.labels,
-                "BatchNorm statistics": "stored, public" if p.mode == "eval" else t.bn_statistics,
-                "prior data": t.prior_data or "none",
-                "server": {"honest": "honest but curious", "active": "active: it chose the model"}
-                          [t.server],
-                "mixing keys": "known" if t.mixing_keys else "unknown",
-                "defense": "known" if t.defense_known else "not known to the attacker"}
-
-
-def to_input(x: Tensor, normalised_in: bool, normalised_out: bool, mean: Tensor, std: Tensor) \
-        -> Tensor:
-    """Images (..., C, H, W) from [0, 1] or z = (x - mean) / std to the other, or unchanged."""
-    if normalised_in == normalised_out:
-        return x
-    mean, std = (t.to(x).reshape(-1, 1, 1) for t in (mean, std))
-    return x * std + mean if normalised_in else (x - mean) / std
+from lib import batching, run
+from lib.update import (  # noqa: F401  (the public names of what is shared)
+    LOSSES,
+    AssumptionError,
+    Protocol,
+    SharedUpdate,
+    ThreatModel,
+    _check_range,
+    _fits,
+    _moments,
+    local_slices,
+    loss_function,
+    tensors,
+    to_input,
+    update_function,
+)
 
 
 def share(model, batch, protocol=None, defense=None, threat=None, seed=0) -> SharedUpdate:
@@ -343,10 +37,10 @@ def share(model, batch, protocol=None, defense=None, threat=None, seed=0) -> Sha
     if protocol.mode == "eval" and threat.bn_statistics != "inferred":
         raise ValueError("bn_statistics is about clients in train mode: in eval mode they use the "
                          "model's own statistics, which are public")
-    ready, shape = models.prepare(model, protocol.mode), tuple(batch.images.shape[2:])
+    ready, shape = batching.prepare(model, protocol.mode), tuple(batch.images.shape[2:])
     classes = _fits(ready, shape)
-    models.try_batched(ready, shape)
-    base, stacked = models.architecture(ready)
+    batching.try_batched(ready, shape)
+    base, stacked = batching.architecture(ready)
     params, buffers = tensors(ready)
     like = next(iter(params.values()))
     if stacked and ready.size != len(batch.images):
@@ -390,7 +84,7 @@ def _statistics(base, state, stacked, x) -> dict[str, Tensor]:
     """Mean and biased variance of what every BatchNorm sees of each client's batch x, by the names
     of the buffers that hold the model's own: (K, channels)."""
     def seen(s, v):
-        return {f"{name}.running_{what}": t for name, mean, var, *_ in models.moments(base, s, v)
+        return {f"{name}.running_{what}": t for name, mean, var, *_ in batching.moments(base, s, v)
                 for what, t in (("mean", mean), ("var", var))}
 
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
@@ -412,25 +106,6 @@ def _steps(defense) -> tuple:
 
 def _rngs(seed: int, clients: int) -> list[torch.Generator]:
     return [run.generator("defense", seed, k) for k in range(clients)]
-
-
-def _check_range(labels: Tensor, classes: int) -> None:
-    if int(labels.min()) < 0 or int(labels.max()) >= classes:
-        raise ValueError(f"labels must lie in 0..{classes - 1}, the model's outputs")
-
-
-def _fits(model: nn.Module, shape: tuple) -> int:
-    """The number of classes; ValueError when images of this shape do not fit."""
-    base, stacked = models.architecture(model)
-    p, b = ({n: t[0] if stacked else t for n, t in d.items()} for d in tensors(model))
-    try:
-        out = models.call(base, p | b, next(iter(p.values())).new_zeros(2, *shape))
-    except RuntimeError as error:
-        raise ValueError(f"images of shape {shape} do not fit the model; shape is (channels, "
-                         f"height, width): {error}") from error
-    if not isinstance(out, Tensor) or out.dim() != 2 + isinstance(base, models.Rounds):
-        raise ValueError("the model must return logits of shape (batch, classes)")
-    return out.shape[-1]
 
 
 def _encoded(images, truth, classes, steps, rngs):

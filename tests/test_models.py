@@ -6,7 +6,7 @@ import torchvision
 from tiny import Shape, batch
 from torch import nn
 
-from lib import client, data, models, run
+from lib import client, data, models, run, training
 
 RGB = Shape((3, 32, 32), 10)
 
@@ -192,7 +192,7 @@ def test_training_learns_and_its_weights_are_kept_by_configuration(tmp_path):
 
 def test_augmentation_moves_and_mirrors_within_the_padding():
     x = torch.arange(1, 65, dtype=torch.uint8).view(1, 1, 8, 8).expand(200, -1, -1, -1)
-    moved = models._moved(x, torch.Generator().manual_seed(0))
+    moved = training._moved(x, torch.Generator().manual_seed(0))
     padded = nn.functional.pad(x[0, 0], (1,) * 4)
     crops = [padded[i : i + 8, j : j + 8] for i in range(3) for j in range(3)]
     allowed = {tuple(c.flatten().tolist()) for crop in crops for c in (crop, crop.flip(1))}
@@ -249,7 +249,7 @@ def test_rounds_share_the_mean_over_the_rounds():
 
 def test_batches_of_one_label_each():
     labels = torch.tensor([0, 1, 2] * 7)
-    order = models._dealt(labels, 2, torch.Generator().manual_seed(0))
+    order = training._dealt(labels, 2, torch.Generator().manual_seed(0))
     assert len(order.unique()) == len(order) == 18  # one image of each label is left over
     assert (labels[order].view(-1, 2).diff(dim=1) == 0).all()
     assert labels[order].view(-1, 2)[:, 0].tolist() != sorted(labels[order].view(-1, 2)[:, 0])
