@@ -7,8 +7,9 @@ A file imports only from floors below its own:
 6  attacks                           one preset a paper
 5  engine, optimizers, diagnose      K clients x R restarts as one traced, batched problem
 4  objectives, priors, labels, analytic
-3  models, client, defenses
+3  models, client
 2  update, training                  what is shared, and whose it may be; training a victim
 1  batching, data, metrics           a module that vmap and double backward can run; images
-0  run, results, plots
+   defenses                          what a client may do about it
+0  run, checks, results, plots
 """
