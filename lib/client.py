@@ -1,4 +1,4 @@
-"""What a client does: `share` computes the update that leaves it. Floor 4."""
+"""What a client does: `share` computes the update that leaves it. Floor 5."""
 
 from dataclasses import replace
 
@@ -17,6 +17,7 @@ from lib.update import (  # noqa: F401  (the public names of what is shared)
     _check_range,
     _fits,
     _moments,
+    buffer_evidence,
     check_outputs,
     gradient_weight,
     hard_targets,
@@ -42,10 +43,10 @@ def share(model, batch, protocol=None, defense=None, threat=None, seed=0) -> Sha
     if protocol.mode == "eval" and threat.bn_statistics != "inferred":
         raise ValueError("bn_statistics is about clients in train mode: in eval mode they use the "
                          "model's own statistics, which are public")
-    ready, shape = batching.prepare(model, protocol.mode), tuple(batch.images.shape[2:])
+    shape = tuple(batch.images.shape[2:])
+    ready, notes = batching.ready(model, protocol.mode, shape)
     classes = _fits(ready, shape)
     check_outputs(protocol, classes)
-    batching.try_batched(ready, shape)
     base, stacked = batching.architecture(ready)
     params, buffers = tensors(ready)
     like = next(iter(params.values()))
@@ -74,7 +75,8 @@ def share(model, batch, protocol=None, defense=None, threat=None, seed=0) -> Sha
                         defense if threat.defense_known else None,
                         target.to(x) if known and mixed else None,
                         _statistics(base, params | buffers, stacked, x) if exact else None,
-                        _keys(batch, steps, seed) if threat.mixing_keys else None)
+                        _keys(batch, steps, seed) if threat.mixing_keys else None,
+                        notes=notes)
 
 
 def drawn(batch, defense, seed=0):

@@ -18,8 +18,9 @@ SOURCES = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.py"))
 LIB = sorted((ROOT / "lib").glob("*.py"))
 FLOORS = [{"__init__", "run", "checks", "results", "plots"},
           {"batching", "data", "metrics", "defenses"}, {"protocol", "intake", "training"},
-          {"update", "models"}, {"client"}, {"objectives", "priors", "labels", "analytic"},
-          {"engine", "optimizers", "diagnose"}, {"attacks"}, {"generators"}, {"experiment"}]
+          {"evidence"}, {"update", "models"}, {"client"},
+          {"objectives", "priors", "labels", "analytic"}, {"engine", "optimizers", "diagnose"},
+          {"attacks"}, {"generators"}, {"experiment"}]
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
