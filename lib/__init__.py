@@ -10,5 +10,5 @@ A file imports only from floors below its own:
 3  models, client, defenses
 2  update, training                  what is shared, and whose it may be; training a victim
 1  batching, data, metrics           a module that vmap and double backward can run; images
-0  run, results, plots
+0  run, results, plots, layers       layers: what vmap or a second derivative cannot run
 """

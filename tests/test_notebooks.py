@@ -16,7 +16,7 @@ from tools import run_notebook
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.py"))
 LIB = sorted((ROOT / "lib").glob("*.py"))
-FLOORS = [{"__init__", "run", "results", "plots"}, {"batching", "data", "metrics"},
+FLOORS = [{"__init__", "run", "results", "plots", "layers"}, {"batching", "data", "metrics"},
           {"update", "training"}, {"models", "client", "defenses"},
           {"objectives", "priors", "labels", "analytic"}, {"engine", "optimizers", "diagnose"},
           {"attacks"}, {"generators"}, {"experiment"}]
