@@ -597,22 +597,25 @@ def _about_output(returned) -> list[str]:
 
 def try_batched(model: nn.Module, shape: tuple) -> None:
     """ValueError naming the layer, where a prepared model cannot be attacked in batches: one
-    gradient of a gradient is traced as an attack does it."""
+    gradient of a gradient is taken as an attack does it. The forward pass is traced too: what a
+    trace refuses beyond vmap (a branch on a weight's value, a foreign compiler) stands in it, and
+    tracing the whole step would take ten times as long."""
     base, stacked = architecture(model)
     p0 = {n: p.detach()[0] if stacked else p.detach() for n, p in base.named_parameters()}
     b0 = {n: b[0] if stacked else b for n, b in base.named_buffers()}
     x = torch.linspace(0, 1, 4 * math.prod(shape)).view(2, 2, *shape).to(next(iter(p0.values())))
 
-    def step(x, p, b):  # a gradient of a gradient, as every attack needs
-        def distance(v):
-            g = grad(lambda p: call(base, p | b, v).square().mean())(p)
-            return sum(t.square().sum() for t in g.values())
-        return vmap(grad(distance))(x)
+    def loss(p, v, b):
+        return call(base, p | b, v).square().mean()
+
+    def distance(v):  # a gradient of a gradient, as every attack needs
+        return sum(t.square().sum() for t in grad(loss)(p0, v, b0).values())
 
     entered = []
     with _naming(base, entered), sdpa_kernel(SDPBackend.MATH), unannotated():
         try:
-            make_fx(step)(x, p0, b0)
+            vmap(grad(distance))(x)
+            make_fx(vmap(loss, in_dims=(None, 0, None)))(p0, x, b0)
         except Exception as error:
             where = _label(*entered[-1]) if entered else "its backward pass"
             instead = _instead(entered[-1][1]) if entered else None
