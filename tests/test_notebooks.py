@@ -16,7 +16,7 @@ from tools import run_notebook
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.py"))
 LIB = sorted((ROOT / "lib").glob("*.py"))
-FLOORS = [{"__init__", "run", "checks", "results", "plots"},
+FLOORS = [{"__init__", "run", "checks", "layers", "results", "plots"},
           {"batching", "data", "metrics", "defenses"}, {"protocol", "intake", "training"},
           {"evidence"}, {"update", "models"}, {"client"},
           {"objectives", "priors", "labels", "analytic"}, {"engine", "optimizers", "diagnose"},
