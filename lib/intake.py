@@ -138,8 +138,8 @@ def _renamed(values: dict, names: Names, what: str, notes: list) -> dict:
     """The same values under the model's names: what wrappers put before or into them taken off."""
     if odd := [n for n in values if not isinstance(n, str)]:
         raise ValueError(f"{what}: names of tensors are strings, not {odd[0]!r}")
-    known = {*names.all, *names.aliases}
-    if set(values) <= known:
+    known = [*names.all, *names.aliases]
+    if set(values) <= set(known):
         return values
     plain = {".".join(part for part in n.split(".") if part not in WRAPPERS): n for n in values}
     bare = {".".join(part for part in n.split(".") if part not in WRAPPERS): n for n in known}
@@ -158,7 +158,7 @@ def _renamed(values: dict, names: Names, what: str, notes: list) -> dict:
                      f"the model has {_some(known)}")
 
 
-def _prefixes(values: dict, known: set[str]) -> set[tuple[bool, str]]:
+def _prefixes(values: dict, known: list[str]) -> set[tuple[bool, str]]:
     """Every (put on, prefix) that turns all names of `values` into known ones."""
     first = next(iter(values))
     taken = {(False, first[: -len(n)]) for n in known if first.endswith("." + n)}

@@ -297,7 +297,7 @@ def test_weights_of_other_shapes_are_not_broadcast():
     before, after, _ = trained(net, mode="eval")
     with pytest.raises(ValueError, match="after of 0.weight has shape"):
         client.SharedUpdate.from_weights(
-            before, {n: t[:1] for n, t in after.items()}, net, WEIGHTS, **SHAPE)
+            before, {n: t[:1] if t.dim() else t for n, t in after.items()}, net, WEIGHTS, **SHAPE)
     with pytest.raises(ValueError, match="one state"):
         client.SharedUpdate.from_weights(
             {n: torch.stack([t] * 2) for n, t in before.items()}, after, net, WEIGHTS, **SHAPE)
