@@ -140,5 +140,5 @@ def imported(file) -> set:
 def test_a_file_imports_only_from_floors_below(file):
     floor = {name: i for i, names in enumerate(FLOORS) for name in names}
     assert file.stem in floor, f"give {file.name} a floor in FLOORS, and in lib/__init__.py"
-    beside = {"run", "checks"} if file.stem in ("results", "plots") else set()    # floor 0 builds on them
+    beside = {"run", "checks"} if file.stem in ("results", "plots") else set()  # on floor 0
     assert not [name for name in imported(file) - beside if floor[name] >= floor[file.stem]]
