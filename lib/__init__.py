@@ -11,5 +11,5 @@ A file imports only from floors below its own:
 2  update, training                  what is shared, and whose it may be; training a victim
 1  batching, data, metrics           a module that vmap and double backward can run; images
    defenses                          what a client may do about it
-0  run, checks, results, plots
+0  run, checks, files, results, plots
 """
