@@ -13,5 +13,5 @@ A file imports only from floors below its own:
 2  protocol, intake, training        what is agreed; what frameworks send; training a victim
 1  batching, data, metrics           a module that vmap and double backward can run; images
    defenses                          what a client may do about it
-0  run, checks, layers, results, plots
+0  checks, files, layers, run, plots, results
 """
