@@ -7,6 +7,7 @@ A file imports only from floors below its own:
 6  attacks                           one preset a paper
 5  engine, optimizers, diagnose      K clients x R restarts as one traced, batched problem
 4  objectives, priors, labels, analytic
+   tracing                           one flat graph of tensor operations out of a function
 3  models, client
 2  update, training                  what is shared, and whose it may be; training a victim
 1  batching, data, metrics           a module that vmap and double backward can run; images

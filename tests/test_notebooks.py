@@ -19,7 +19,7 @@ LIB = sorted((ROOT / "lib").glob("*.py"))
 FLOORS = [{"__init__", "run", "checks", "results", "plots"},
           {"batching", "data", "metrics", "defenses"},
           {"update", "training"}, {"models", "client"},
-          {"objectives", "priors", "labels", "analytic"}, {"engine", "optimizers", "diagnose"},
+          {"objectives", "priors", "labels", "analytic", "tracing"}, {"engine", "optimizers", "diagnose"},
           {"attacks"}, {"generators"}, {"experiment"}]
 
 
