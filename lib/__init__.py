@@ -6,7 +6,7 @@ A file imports only from floors below its own:
 9  generators                        generative priors, and one learned by attacks
 8  attacks                           one preset a paper
 7  engine, optimizers, diagnose      K clients x R restarts as one traced, batched problem
-6  objectives, priors, labels, analytic
+6  objectives, priors, labels, analytic, tracing
 5  client                            a client computes its update
 4  update, models                    what is shared, and whose it may be; victims
 3  evidence                          what a message gives away beside gradients

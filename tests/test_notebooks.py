@@ -19,7 +19,8 @@ LIB = sorted((ROOT / "lib").glob("*.py"))
 FLOORS = [{"__init__", "checks", "files", "layers", "run", "results", "plots"},
           {"batching", "data", "metrics", "defenses"}, {"protocol", "intake", "training"},
           {"evidence"}, {"update", "models"}, {"client"},
-          {"objectives", "priors", "labels", "analytic"}, {"engine", "optimizers", "diagnose"},
+          {"objectives", "priors", "labels", "analytic", "tracing"},
+          {"engine", "optimizers", "diagnose"},
           {"attacks"}, {"generators"}, {"experiment"}]
 
 
