@@ -941,7 +941,7 @@ def of_results(folder: Path) -> list[Row]:
     claim = {"id": "a1", "text": "it leaks", "verdict": True, "rule": "more", "measured": "1",
              "n": 3}
     for argument, bad in {"verdict": ("yes", 1, "True"), "n": (-1, "3", None, 1.5),
-                          "id": ("", None, 3), "text": ("", None), "rule": ("", None),
+                          "id": ("", None, 3), "text": (3, None), "rule": (3, None),
                           "stable": NOT_A_SWITCH}.items():
         others = {name: value for name, value in claim.items() if name != argument}
         rows += [(f"Ledger.add({argument}={_short(value)})", partial(
@@ -963,7 +963,7 @@ def of_verdicts(folder: Path) -> list[Row]:
              for value in (((3, 2), (1, 2)), ((1, 2), (-1, 2)), (1, 2), ((1, 2), None))]
     rows += [row(f"decide_greater{value}", partial(results.decide_greater, *value[0], **value[1]),
                  "sample", "value", "level", "paired", "a and b")
-             for value in ((([1, NAN], [1, 2]), {}), (("ab", "cd"), {}), ((None, [1, 2]), {}),
+             for value in ((([[1, 2]], [1, 2]), {}), (("ab", "cd"), {}), ((None, [1, 2]), {}),
                            (([1, 2], [1, 2]), {"level": 2}),
                            (([1, 2, 3], [1, 2]), {"paired": True}))]
     return rows
