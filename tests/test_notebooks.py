@@ -16,10 +16,11 @@ from tools import run_notebook
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.py"))
 LIB = sorted((ROOT / "lib").glob("*.py"))
-FLOORS = [{"__init__", "run", "checks", "results", "plots"},
+FLOORS = [{"__init__", "run", "checks", "layers", "results", "plots"},
           {"batching", "data", "metrics", "defenses"}, {"protocol", "intake", "training"},
-          {"update", "models"}, {"client"}, {"objectives", "priors", "labels", "analytic"},
-          {"engine", "optimizers", "diagnose"}, {"attacks"}, {"generators"}, {"experiment"}]
+          {"evidence"}, {"update", "models"}, {"client"},
+          {"objectives", "priors", "labels", "analytic"}, {"engine", "optimizers", "diagnose"},
+          {"attacks"}, {"generators"}, {"experiment"}]
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
