@@ -2,13 +2,14 @@
 
 A file imports only from floors below its own:
 
-8  experiment                        config -> rows, what every stored cell is made of
-7  generators                        generative priors, and one learned by attacks
-6  attacks                           one preset a paper
-5  engine, optimizers, diagnose      K clients x R restarts as one traced, batched problem
-4  objectives, priors, labels, analytic
-3  models, client
-2  update, training                  what is shared, and whose it may be; training a victim
+9  experiment                        config -> rows, what every stored cell is made of
+8  generators                        generative priors, and one learned by attacks
+7  attacks                           one preset a paper
+6  engine, optimizers, diagnose      K clients x R restarts as one traced, batched problem
+5  objectives, priors, labels, analytic
+4  client                            a client computes its update
+3  update, models                    what is shared, and whose it may be; victims
+2  protocol, intake, training        what is agreed; what frameworks send; training a victim
 1  batching, data, metrics           a module that vmap and double backward can run; images
    defenses                          what a client may do about it
 0  run, checks, results, plots

@@ -1,4 +1,4 @@
-"""What a client does: `share` computes the update that leaves it. Floor 3."""
+"""What a client does: `share` computes the update that leaves it. Floor 4."""
 
 from dataclasses import replace
 
@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.nn.functional import one_hot
 
 from lib import batching, run
 from lib.update import (  # noqa: F401  (the public names of what is shared)
@@ -18,8 +17,14 @@ from lib.update import (  # noqa: F401  (the public names of what is shared)
     _check_range,
     _fits,
     _moments,
+    check_outputs,
+    gradient_weight,
+    hard_targets,
     local_slices,
+    local_step,
     loss_function,
+    soft_targets,
+    still,
     tensors,
     to_input,
     update_function,
@@ -39,6 +44,7 @@ def share(model, batch, protocol=None, defense=None, threat=None, seed=0) -> Sha
                          "model's own statistics, which are public")
     ready, shape = batching.prepare(model, protocol.mode), tuple(batch.images.shape[2:])
     classes = _fits(ready, shape)
+    check_outputs(protocol, classes)
     batching.try_batched(ready, shape)
     base, stacked = batching.architecture(ready)
     params, buffers = tensors(ready)
@@ -108,18 +114,23 @@ def _rngs(seed: int, clients: int) -> list[torch.Generator]:
     return [run.generator("defense", seed, k) for k in range(clients)]
 
 
+def _heaviest(target: Tensor) -> Tensor:
+    """The label (B,) with the largest share of each target (B, classes); of one output, rounded."""
+    return target[:, 0].round().long() if target.shape[-1] == 1 else target.argmax(-1)
+
+
 def _encoded(images, truth, classes, steps, rngs):
     """What each client feeds: after `draw` and `encode` of every defense, in order."""
     made = []
     for x, y, rng in zip(images, truth, rngs, strict=True):
-        target = one_hot(y, classes).to(x.dtype)
+        target = hard_targets(y, classes).to(x.dtype)
         for step in steps:
             if hasattr(step, "draw"):
                 chosen = step.draw(y, rng)
                 x, y, target = x[chosen], y[chosen], target[chosen]
             if hasattr(step, "encode"):
                 x, target = step.encode(x, target, rng)
-                y = target.argmax(-1)  # the heaviest label of a mixture
+                y = _heaviest(target)
         made.append((x, target, y))
     if len({len(x) for x, _, _ in made}) > 1:
         raise ValueError("a defense drew batches of different sizes: clients must share one size")

@@ -1,4 +1,4 @@
-"""What leaves the client: protocol, threat model, and the shared update. Floor 2.
+"""What leaves the client: the shared update, and the doors through which it comes. Floor 3.
 
 The attacker never sees the batch: `SharedUpdate` carries the gradients (or the weight
 difference), the public protocol and model, and what the threat model grants; nothing else.
@@ -9,108 +9,24 @@ from dataclasses import asdict, dataclass, field, fields
 
 import torch
 from torch import Tensor, nn
-from torch.func import grad
-from torch.nn.functional import log_softmax, softmax
 
 from lib import batching
-
-
-class AssumptionError(ValueError):
-    """An attack needs something that the threat model does not grant."""
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """How a client computes its update: public knowledge, so it travels in the update.
-
-    That the gradient is computed in eval mode is itself an assumption of the papers: a PyTorch
-    client trains in train mode unless it called `.eval()`."""
-
-    loss: str = "cross_entropy"  # "cross_entropy", "mse" (logits to one-hot), "mse_softmax"
-    mode: str = "eval"  # BatchNorm with stored statistics; "train": with the batch's own
-    epochs: int = 1  # passes over the batch, when local_lr is given
-    local_batch: int | None = None  # images a local step; None: the whole batch
-    local_lr: float | None = None  # None: one gradient; else local SGD with this learning rate
-    sends: str = "gradients"  # "weights": the difference after - before
-    normalise: bool = False  # the model is fed (x - mean) / std instead of x in [0, 1]
-
-    def __post_init__(self):
-        _one_of("loss", self.loss, LOSSES)
-        _one_of("mode", self.mode, ("eval", "train"))
-        _one_of("sends", self.sends, ("gradients", "weights"))
-        if (self.local_lr is None) != (self.sends == "gradients"):
-            raise ValueError(
-                "local steps send weights: give local_lr with sends='weights', or neither")
-        if self.epochs < 1 or (self.local_batch is not None and self.local_batch < 1):
-            raise ValueError("epochs and local_batch must be at least 1")
-        if self.local_lr is None and (self.epochs > 1 or self.local_batch is not None):
-            raise ValueError("epochs and local_batch belong to local steps: give local_lr too")
-        if self.local_lr is not None and not self.local_lr > 0:
-            raise ValueError(f"local_lr must be positive, not {self.local_lr}")
-
-
-@dataclass(frozen=True)
-class ThreatModel:
-    """What the attacker is given besides update, protocol and model. The default grants nothing."""
-
-    labels: str = "unknown"  # "known"; "equal": one label in a batch; "unique": no label twice
-    bn_statistics: str = "inferred"  # the dummy batch's; "proxy": the global model's; "exact"
-    prior_data: str | None = None  # name of a public image set like the client's
-    defense_known: bool = False  # the attacker knows the defense and its strength
-    server: str = "honest"  # but curious; "active": it sends a model made to leak
-    mixing_keys: bool = False  # which images an encoding mixes, and with which coefficients
-
-    def __post_init__(self):
-        _one_of("server", self.server, ("honest", "active"))
-        _one_of("labels", self.labels, ("unknown", "known", "equal", "unique"))
-        _one_of("bn_statistics", self.bn_statistics, ("inferred", "proxy", "exact"))
-
-
-def _one_of(name: str, value, allowed) -> None:
-    if value not in allowed:
-        raise ValueError(f"unknown {name} {value!r}: one of {', '.join(map(repr, allowed))}")
-
-
-# --- the update as a function --------------------------------------------------------------------
-
-LOSSES = {  # of logits and targets (B, classes)
-    "cross_entropy": lambda y, target: -(target * log_softmax(y, -1)).sum(-1).mean(),
-    "mse": lambda y, target: (y - target).square().sum(-1).mean(),
-    "mse_softmax": lambda y, target: (softmax(y, -1) - target).square().sum(-1).mean(),
-}
-
-
-def loss_function(base: nn.Module, protocol: Protocol):
-    """loss(params, buffers, x, target): the mean over the batch, in x as the model is fed."""
-    criterion = LOSSES[protocol.loss]
-    return lambda params, buffers, x, target: \
-        criterion(batching.call(base, params | buffers, x), target)
-
-
-def local_slices(protocol: Protocol, batch_size: int) -> list[slice]:
-    """The images of each local step: consecutive slices of the batch, over again each epoch."""
-    size = protocol.local_batch or batch_size
-    once = [slice(i, min(i + size, batch_size)) for i in range(0, batch_size, size)]
-    return once * protocol.epochs
-
-
-def update_function(base: nn.Module, protocol: Protocol):
-    """f(params, buffers, x, target) -> dict: what one client sends, differentiable in x and target.
-
-    `x` (B, C, H, W) as the model is fed, `target` (B, classes) probabilities: the hard label as a
-    one-hot row, or DLG's softmax of free logits (Zhu et al. 2019, Algorithm 1). The loss is the
-    mean over the batch. With local steps the update is theta_K - theta_0 of plain SGD over
-    consecutive slices of the batch (McMahan et al. 2017, Algorithm 1, without shuffling)."""
-    loss, lr = loss_function(base, protocol), protocol.local_lr
-
-    def weights(params, buffers, x, target):
-        now = params
-        for part in local_slices(protocol, len(x)):
-            g = grad(loss)(now, buffers, x[part], target[part])
-            now = {name: p - lr * g[name] for name, p in now.items()}
-        return {name: p - params[name] for name, p in now.items()}
-
-    return grad(loss) if lr is None else weights
+from lib.protocol import (  # noqa: F401  (public names, kept here)
+    LOSSES,
+    AssumptionError,
+    Protocol,
+    ThreatModel,
+    check_outputs,
+    gradient_weight,
+    hard_targets,
+    local_slices,
+    local_step,
+    loss_function,
+    soft_targets,
+    still,
+    tensors,
+    update_function,
+)
 
 
 def _check_names(given, wanted, what: str) -> None:
@@ -137,17 +53,6 @@ def _moments(mean, std, channels: int, needed: bool) -> tuple[Tensor | None, Ten
         raise ValueError(f"mean and std go together, one value for each of the {channels} "
                          "channels, in units of [0, 1]; std must be positive")
     return given[0], given[1]
-
-
-def tensors(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """(trainable parameters, frozen ones and buffers), detached; leading K axis in an ensemble.
-
-    A client sends what it trains: `requires_grad=False` parameters are not part of the update."""
-    base, _ = batching.architecture(model)
-    named = [(n, p.detach(), p.requires_grad) for n, p in base.named_parameters()]
-    fixed = {n: p for n, p, trained in named if not trained}
-    fixed |= {n: b.detach() for n, b in base.named_buffers()}
-    return {n: p for n, p, trained in named if trained}, fixed
 
 
 # --- the shared update ---------------------------------------------------------------------------
@@ -196,6 +101,7 @@ class SharedUpdate:
                              "threat=ThreatModel(bn_statistics='exact'), or neither")
         if (outputs := _fits(self.model, self.shape)) != self.num_classes:
             raise ValueError(f"the model has {outputs} outputs, not num_classes={self.num_classes}")
+        check_outputs(self.protocol, self.num_classes)
         mean, std = _moments(self.mean, self.std, self.shape[0], self.protocol.normalise)
         for name, value in (("mean", mean), ("std", std), ("labels", self._checked_labels())):
             object.__setattr__(self, name, value)
@@ -218,6 +124,19 @@ class SharedUpdate:
 
     def __len__(self) -> int:  # K
         return len(next(iter(self.gradients.values())))
+
+    def mean_gradient(self, name: str) -> Tensor:
+        """The gradient (K, ...) of a parameter that the update stands for: what was sent itself, or
+        a weight difference turned back into the mean of its steps' gradients. Exact for one step,
+        or where all steps had one gradient."""
+        sent = self.gradients[name]
+        if self.protocol.sends == "gradients":
+            return sent
+        steps = len(local_slices(self.protocol, self.batch_size))
+        mean = -1 / (self.protocol.local_lr * gradient_weight(self.protocol, steps)) * sent
+        if self.protocol.weight_decay == 0:
+            return mean
+        return mean - self.protocol.weight_decay * tensors(self.model)[0][name].detach()
 
     @property
     def device(self) -> torch.device:
@@ -332,8 +251,9 @@ def to_input(x: Tensor, normalised_in: bool, normalised_out: bool, mean: Tensor,
 
 
 def _check_range(labels: Tensor, classes: int) -> None:
-    if int(labels.min()) < 0 or int(labels.max()) >= classes:
-        raise ValueError(f"labels must lie in 0..{classes - 1}, the model's outputs")
+    last = max(classes - 1, 1)  # one output tells two classes apart
+    if int(labels.min()) < 0 or int(labels.max()) > last:
+        raise ValueError(f"labels must lie in 0..{last}, the model has {classes} outputs")
 
 
 def _fits(model: nn.Module, shape: tuple) -> int:
@@ -357,5 +277,5 @@ def dummy_gradients(update: SharedUpdate, images: Tensor, logits: Tensor) -> dic
     f = update_function(base, update.protocol)
     x = to_input(images, False, update.protocol.normalise, update.mean, update.std)
     axis = 0 if stacked else None
-    g = torch.func.vmap(f, in_dims=(axis, axis, 0, 0))(params, buffers, x, softmax(logits, -1))
+    g = torch.func.vmap(f, in_dims=(axis, axis, 0, 0))(params, buffers, x, soft_targets(logits))
     return {n: t.detach() for n, t in g.items()}
