@@ -5,7 +5,8 @@ A file imports only from floors below its own:
 9  experiment                        config -> rows, what every stored cell is made of
 8  generators                        generative priors, and one learned by attacks
 7  attacks                           one preset a paper
-6  engine, optimizers, diagnose      K clients x R restarts as one traced, batched problem
+6  engine, optimizers, honest        K clients x R restarts as one traced, batched problem;
+                                     above them diagnose
 5  objectives, priors, labels, analytic
 4  client                            a client computes its update
 3  update, models                    what is shared, and whose it may be; victims

@@ -11,18 +11,18 @@ import torch
 from torch import Tensor, nn
 from torch.func import vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.nn.functional import one_hot
 
 from lib import batching, run
 from lib import labels as label_rules
-from lib.update import (
+from lib.protocol import (
     Protocol,
-    SharedUpdate,
+    gradient_weight,
+    hard_targets,
     local_slices,
     tensors,
-    to_input,
     update_function,
 )
+from lib.update import SharedUpdate, to_input
 
 DUMMIES = 8  # simulated batches for each client
 _NUMBERS_AT_ONCE = 2**24  # of all gradients in flight: bounds memory, not results
@@ -65,8 +65,9 @@ def simulate(update: SharedUpdate, labels: Tensor, head: str | None = None) -> S
     images = random_images(update)
     images = torch.cat([images, images[:2]])
     x = to_input(images.to(like), False, update.protocol.normalise, update.mean, update.std)
-    target = one_hot(_shuffled(labels, len(x), update.num_classes), update.num_classes).to(like)
-    pull = decay_of(update.protocol, update.batch_size)
+    labels = _shuffled(labels, len(x), update.num_classes)
+    target = hard_targets(labels, update.num_classes).to(like)
+    pull = unit_of(update.protocol, update.batch_size) * update.protocol.weight_decay
 
     def reduced(p, b, v, t):
         g = step(p, b, v, t)
@@ -90,7 +91,7 @@ def _shuffled(labels: Tensor, count: int, classes: int) -> Tensor:
     rng = run.generator("honest labels")
     orders = torch.stack([torch.randperm(labels.shape[1], generator=rng) for _ in range(count)])
     out = labels[:, orders.to(labels.device)]
-    out[:, DUMMIES:] = (out[:, DUMMIES:] + 1) % classes
+    out[:, DUMMIES:] = (out[:, DUMMIES:] + 1) % max(classes, 2)
     return out
 
 
@@ -114,20 +115,11 @@ def alignment(change: Tensor, weight: Tensor, pull: float = 0.0) -> Tensor:
 # --- the scale of the loss -----------------------------------------------------------------------
 
 def unit_of(protocol: Protocol, batch_size: int) -> float:
-    """The update of a gradient that is 1 in every step: 1, or -lr times the steps, more with
-    momentum (torch.optim.SGD's)."""
+    """The update of a gradient that is 1 in every step, without weight decay."""
     if protocol.local_lr is None:
         return 1.0
-    velocity, total = 0.0, 0.0
-    for _ in local_slices(protocol, batch_size):
-        velocity = protocol.momentum * velocity + 1
-        total += 1 + protocol.momentum * velocity if protocol.nesterov else velocity
-    return -protocol.local_lr * total
-
-
-def decay_of(protocol: Protocol, batch_size: int) -> float:
-    """What weight decay adds to an update, times the weights (as if they stood still)."""
-    return unit_of(protocol, batch_size) * protocol.weight_decay
+    steps = len(local_slices(protocol, batch_size))
+    return -protocol.local_lr * gradient_weight(protocol, steps)
 
 
 def read_labels(bias: Tensor, batch_size: int) -> Tensor:
@@ -148,16 +140,14 @@ class Fit:
     misfit: Tensor
 
 
-def fit(update: SharedUpdate, layer, weight: Tensor, bias: Tensor, labels: Tensor) -> Fit:
-    """Compare the last layer's update (K, C, F), (K, C) with that of the labels (K, B) and of the
-    features that it shows itself, a(x_j) = dl/dW_c / dl/db_c: exact for one image.
+def fit(update: SharedUpdate, layer, dW: Tensor, db: Tensor, labels: Tensor) -> Fit:
+    """Compare the last layer's mean gradient dW (K, C, F), db (K, C) with that of the labels (K, B)
+    and of the features that it shows itself, a(x_j) = dl/dW_c / dl/db_c: exact for one image.
 
     The expected one comes of the same protocol on the last layer alone: the loss falls on the way,
     only earlier layers stand still."""
-    unit = unit_of(update.protocol, update.batch_size)
-    decay = update.protocol.weight_decay
-    W, b = layer.W.double(), layer.b.double()
-    dW, db = weight.double() / unit - decay * W, bias.double() / unit - decay * b
+    unit, decay = unit_of(update.protocol, update.batch_size), update.protocol.weight_decay
+    W, b, dW, db = layer.W.double(), layer.b.double(), dW.double(), db.double()
     row = labels if update.batch_size > 1 else db.abs().argmax(-1, keepdim=True)
     divisor = db.gather(-1, row)[..., None]
     rows = dW.gather(-2, row[..., None].expand(*row.shape, dW.shape[-1]))
@@ -173,7 +163,7 @@ def _of_last_layer(protocol: Protocol, W: Tensor, b: Tensor, features: Tensor, l
     """(K, C): the update of the last bias where features (K, B, F) reach the last layer alone."""
     head = nn.Linear(W.shape[-1], W.shape[-2])
     step = update_function(head, protocol)
-    target = one_hot(labels, W.shape[-2]).to(features)
+    target = hard_targets(labels, W.shape[-2]).to(features)
     stacked = len(W) > 1
     start = {"weight": W, "bias": b} if stacked else {"weight": W[0], "bias": b[0]}
     with torch.no_grad():
@@ -195,12 +185,11 @@ class Scale:
     misfit_limit: Tensor
 
 
-def scale(update: SharedUpdate, layer, head: str, simulated: Simulated, slack: float) -> Scale:
-    """Judge the last layer's update by simulated honest clients; exactly (but for `slack`) where
-    it is one gradient of one image. An update of the other sign has a negative factor."""
-    weight, bias = (update.gradients[head + n] for n in ("weight", "bias"))
-    up, down = (fit(update, layer, weight, bias, read_labels(sign * layer.bias, update.batch_size))
-                for sign in (1, -1))
+def scale(update: SharedUpdate, layer, simulated: Simulated, slack: float) -> Scale:
+    """Judge the last layer's mean gradient by simulated honest clients; exactly (but for `slack`)
+    where it is one gradient of one image. An update of the other sign has a negative factor."""
+    up, down = (fit(update, layer, layer.weight, layer.bias,
+                    read_labels(sign * layer.bias, update.batch_size)) for sign in (1, -1))
     if update.batch_size == 1 and len(local_slices(update.protocol, 1)) == 1:
         one = torch.ones_like(up.factor)
         low, high, limit = one - max(0.01, slack), one + max(0.01, slack), slack * one
@@ -214,16 +203,19 @@ def scale(update: SharedUpdate, layer, head: str, simulated: Simulated, slack: f
 def _limits(update, layer, simulated: Simulated, slack: float) -> tuple[Tensor, Tensor, Tensor]:
     """(low, high, misfit_limit), (K,): where simulated clients lie, and as far again as they lie
     apart, since a few images do not show all."""
-    unit = unit_of(update.protocol, update.batch_size)
+    unit, decay = unit_of(update.protocol, update.batch_size), update.protocol.weight_decay
     factors, misfits = [], []
     for d in range(DUMMIES):
-        bias = simulated.bias[:, d]
-        labels = read_labels(bias / unit, update.batch_size)
-        of_dummy = fit(update, layer, simulated.weight[:, d], bias, labels)
+        dW = simulated.weight[:, d] / unit - decay * layer.W
+        db = simulated.bias[:, d] / unit - decay * layer.b
+        of_dummy = fit(update, layer, dW, db, read_labels(db, update.batch_size))
         factors.append(of_dummy.factor)
         misfits.append(of_dummy.misfit)
     factors, misfits = torch.stack(factors), torch.stack(misfits).nan_to_num(0)
-    low = factors.nan_to_num(torch.inf).amin(0).clamp_min(1e-3)
-    high = factors.nan_to_num(0).amax(0)
+    told = factors.isfinite()
+    low = torch.where(told, factors, torch.inf).amin(0).clamp_min(1e-3)
+    high = torch.where(told, factors, 0).amax(0)
     margin = 1.1 * (high / low).sqrt() + slack
-    return low / margin, high * margin, 2 * misfits.amax(0) + 0.1
+    none = ~told.any(0)  # then nothing can be judged
+    low, high = torch.where(none, 0, low / margin), torch.where(none, torch.inf, high * margin)
+    return low, high, 2 * misfits.amax(0) + 0.1

@@ -19,7 +19,8 @@ LIB = sorted((ROOT / "lib").glob("*.py"))
 FLOORS = [{"__init__", "run", "checks", "results", "plots"},
           {"batching", "data", "metrics", "defenses"}, {"protocol", "intake", "training"},
           {"update", "models"}, {"client"}, {"objectives", "priors", "labels", "analytic"},
-          {"engine", "optimizers", "diagnose"}, {"attacks"}, {"generators"}, {"experiment"}]
+          {"engine", "optimizers", "honest"}, {"diagnose"}, {"attacks"}, {"generators"},
+          {"experiment"}]
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
