@@ -12,7 +12,6 @@ A file imports only from floors below its own:
 4  update, models                    what is shared, and whose it may be; victims
 3  evidence                          what a message gives away beside gradients
 2  protocol, intake, training        what is agreed; what frameworks send; training a victim
-1  batching, data, metrics           a module that vmap and double backward can run; images
-   defenses                          what a client may do about it
+1  batching, data, metrics, defenses  modules that vmap and double backward can run; images
 0  checks, files, layers, run, plots, results
 """
