@@ -132,7 +132,9 @@ def dlg(iterations=300, lr=1.0, line_search=False, in_turn=False, relative=False
     in_turn: one image of the batch at a time, as the paper does with batches (section 3). Ours:
     line_search, which halves a step until the objective goes down; relative, which weighs every
     tensor's distance by its size (`objectives.relative_l2`); scale, a factor on D; labels, any rule
-    of `labels.RULES`. stop: see `idlg`."""
+    of `labels.RULES`. stop: see `idlg`. With any of the first three, and with an objective of your
+    own, L-BFGS's tolerances follow the objective (`optimizers.LBFGS`); without they are torch's
+    absolute ones, as in the paper's code."""
     optimizer = "lbfgs_line_search" if checks.flag("line_search", line_search) else "lbfgs"
     objective = objectives.relative_l2 if checks.flag("relative", relative) else objectives.l2
     if checks.number("scale", scale, 0, exclude=(0,)) != 1:
@@ -319,7 +321,7 @@ class Reconstruction:
     the first tracing. variables (K, ...): what was optimised at the last iterate of the best
     restart (images as they are fed, latents, parameters); latents (K, B, ...): of `images`, where
     a generator made them. ended: K lists of R words, why each restart ended:
-    "converged": the objective fell below `Attack.stop`, or ended at most `engine.CONVERGED` = 1e-6
+    "converged": the objective fell below `Attack.stop`, or ended at most `engine.CONVERGED` = 1e-8
     times what it was at the start;
     "tolerance": it ended above that, since L-BFGS saw no way on (its tolerances on gradient and
     change, or ten steps without a move): a flat place, or an objective that is small as a whole;

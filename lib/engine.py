@@ -22,7 +22,7 @@ from lib.tracing import traced
 # fixed rule and not a timing, so that the same run gives the same bytes.
 ONE_BY_ONE_FLOPS = 1e9
 
-CONVERGED = 1e-6  # of its value at the start: an objective that is this small is matched
+CONVERGED = 1e-8  # of its value at the start: gradients that differ by 1e-4 of what they did
 ENDED = ("budget", "tolerance", "converged", "not finite")  # why a problem ended, by its number
 
 
