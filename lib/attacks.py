@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, fields, replace
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import one_hot, softmax
 
 from lib import checks, client, engine, models, objectives, optimizers, priors, run, tracing
 from lib import labels as label_rules
@@ -637,7 +636,7 @@ def _problems(update: SharedUpdate, attack: Attack, z: Tensor | None, latents: T
     if convert:
         shared |= {"mean": update.mean.to(update.device), "std": update.std.to(update.device)}
     if fixed is not None:
-        own["target"] = one_hot(fixed, update.num_classes).to(like) \
+        own["target"] = client.hard_targets(fixed, update.num_classes).to(like) \
             if update.targets is None else update.targets
 
     def named(prefix, tensors):
@@ -647,7 +646,7 @@ def _problems(update: SharedUpdate, attack: Attack, z: Tensor | None, latents: T
         """What the client's model would be fed, and the targets."""
         moments, images = (state.get("mean"), state.get("std")), space.image(x, state)
         v = client.to_input(images, attack.normalise, update.protocol.normalise, *moments)
-        return v, state["target"] if z is None else softmax(z, -1)
+        return v, state["target"] if z is None else client.soft_targets(z)
 
     def objective(x, z, shared, own):
         state = shared | own
@@ -697,21 +696,31 @@ def _rollout(update: SharedUpdate, base, fed, distance, named) -> engine.Rollout
     parts = client.local_slices(protocol, update.batch_size)
     if len(parts) <= UNROLLED_STEPS:
         return None
-    slope = torch.func.grad(client.loss_function(base, protocol))
+    local_step = client.local_step(base, protocol)
+
+    def first(shared, own):  # the weights and, with momentum, the velocity beside them
+        params = named("p ", shared | own)
+        velocity = client.still(params, protocol)
+        return params | {"velocity " + n: t for n, t in velocity.items()}
+
+    def parted(theta):
+        beside = [n for n in theta if n.startswith("velocity ")]
+        return ({n: t for n, t in theta.items() if n not in beside},
+                {n.removeprefix("velocity "): theta[n] for n in beside})
 
     def step(theta, x, z, shared, own, part):
         state = shared | own
         v, target = fed(x, z, state)
-        g = slope(theta, named("b ", state), v[part], target[part])
-        return {n: p - protocol.local_lr * g[n] for n, p in theta.items()}
+        params, velocity = local_step(*parted(theta), named("b ", state), v[part], target[part])
+        return params | {"velocity " + n: t for n, t in velocity.items()}
 
     def end(theta, x, z, shared, own):
         state = shared | own
-        first = named("p ", state)
-        change = {n: p - first[n] for n, p in theta.items()}
+        sent = named("p ", state)
+        change = {n: p - sent[n] for n, p in parted(theta)[0].items()}
         return distance(change, x, fed(x, z, state)[0], state)
 
-    return engine.Rollout(lambda shared, own: named("p ", shared | own), step, end, parts)
+    return engine.Rollout(first, step, end, parts)
 
 
 def _optimizer(update: SharedUpdate, attack: Attack, problems: engine.Problems) -> Callable:
@@ -754,7 +763,13 @@ def _finished(update, attack, problems, space, fixed, out, seconds, latents) -> 
         x, z = problems.split(v)
         x = made(x, space.own) if space.key else x
         x = client.to_input(x, attack.normalise, False, update.mean, update.std)
-        return x, z.argmax(-1) if fixed is None else fixed[:, None].expand(-1, v.shape[1], -1), z
+        if fixed is not None:
+            labels = fixed[:, None].expand(-1, v.shape[1], -1)
+        elif z.shape[-1] == 1:  # one output: yes or no
+            labels = (z[..., 0] > 0).long()
+        else:
+            labels = z.argmax(-1)
+        return x, labels, z
 
     winner = out.best_loss.argmin(1)  # the restart with the smallest objective
     best = torch.arange(len(winner), device=winner.device), winner

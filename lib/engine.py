@@ -73,7 +73,8 @@ class Rollout:
     """Local steps theta_0, ..., theta_n of a client, one at a time, for a gradient without one
     graph of all steps: time and memory of tracing do not grow with n.
 
-    `first(shared, own)` are the weights that the client was sent; `step(theta, x, z, shared, own,
+    `first(shared, own)` are the weights that the client was sent, and beside them what else a step
+    hands to the next, the velocity of momentum; `step(theta, x, z, shared, own,
     part)` one step on the images `part`; `parts` those of all steps; `objective(theta, x, z,
     shared, own)` the distance of the last weights, with the priors."""
 
