@@ -113,7 +113,7 @@ def check_capture(device, K) -> list[Finding]:
     right = ended == ["not finite"] * ((K + 1) // 2) + ["budget"] * (K // 2)
     gap = _difference(out.losses[:, (K + 1) // 2:], outcome(setting, False).losses[
         :, (K + 1) // 2:])
-    found.append(Finding("compaction beside NaN", f"{gap:.1e}, ended {', '.join(sorted(set(ended)))}",
+    found.append(Finding("compaction beside NaN", f"{gap:.1e}, ended {sorted(set(ended))}",
                          right and gap < CLOSE))
     return found
 
@@ -146,7 +146,7 @@ def check_speed(device, K) -> list[Finding]:
 
 @torch.no_grad()
 def check_convolutions(device, K) -> list[Finding]:
-    """Convolutions of K groups against batched products (`review` of CUDA, point 8): times only."""
+    """Convolutions of K groups against batched products: times only."""
     found = []
     for channels, size, kernel, stride in ((12, 16, 5, 2), (16, 32, 3, 1), (64, 8, 3, 1)):
         x = torch.randn(K, channels, size, size, device=device)
@@ -171,7 +171,7 @@ def check_convolutions(device, K) -> list[Finding]:
 def check_waiting(device, K) -> list[Finding]:
     """Priors that wait for the device, or index from the host, run eager with one warning."""
     def waits(x):
-        return x.abs().mean() * float(torch.ones(1, device=x.device).cpu())
+        return x.abs().mean().cpu().to(x.device)
 
     def picks(x):
         return x.flatten()[torch.tensor([0, 1])].sum().square()

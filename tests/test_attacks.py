@@ -471,7 +471,7 @@ def test_labels_of_a_batch_are_optimised_beside_signed_images():
     assert len(guess.history.label_logits[150].unique()) == 16
     few = attacks.reconstruct(update, attacks.huang(10, tv=0, bn=0), record=[1, 2])
     steps = [state[2] - state[1] for state in (few.history.images, few.history.label_logits)]
-    pixels = (steps[0] / update.std.view(-1, 1, 1)).abs()  # of signs: 0.1 or, where one turned, less
+    pixels = (steps[0] / update.std.view(-1, 1, 1)).abs()  # of signs: two sizes of step
     inside = pixels[(pixels > 0) & (few.history.images[2] > 0) & (few.history.images[2] < 1)]
     assert len((1e3 * inside).round().unique()) <= 4
     assert len((1e3 * steps[1].abs()).round().unique()) > 4  # by values, not by signs

@@ -795,3 +795,13 @@ def test_twelve_steps_with_momentum_are_those_of_torchs_sgd(nesterov):
     d = torch.randn_like(v)
     slope = (evaluate(v + 1e-6 * d)[0] - evaluate(v - 1e-6 * d)[0]) / 2e-6
     torch.testing.assert_close((g * d).sum(-1), slope, rtol=1e-5, atol=1e-9)
+
+
+@pytest.mark.parametrize("K", [1, 2])
+def test_a_callable_that_reads_numbers_is_one_clear_error(K):
+    def reads(x):
+        return x.square().mean() * float(x.abs().amax())
+
+    update = client.share(models.lenet(Shape()), batch(K=K))
+    with pytest.raises(ValueError, match="reads a number out of a tensor"):
+        attacks.reconstruct(update, replace(attacks.dlg(1), priors=((1.0, reads),)))

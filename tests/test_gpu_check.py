@@ -9,7 +9,7 @@ import torch
 from lib import engine, run
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bench"))
-import gpu_check  # noqa: E402
+import gpu_check
 
 CPU = torch.device("cpu")
 

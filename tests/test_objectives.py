@@ -101,8 +101,9 @@ def test_an_axis_without_differences_has_no_variation():
             assert torch.isfinite(torch.func.grad(tv)(one)).all()
         assert tv(torch.rand(2, 3, 1, 1)).item() == 0
     b = batch(K=1, shape=(1, 1, 9))
+    granted = client.ThreatModel(labels="known")
     update = client.share(nn.Sequential(nn.Flatten(), nn.Linear(9, 4)), b,
-                          client.Protocol(normalise=True), threat=client.ThreatModel(labels="known"))
+                          client.Protocol(normalise=True), threat=granted)
     guess = attacks.reconstruct(update, attacks.inverting_gradients(60, tv=1e-3))
     assert guess.history.losses.isfinite().all() and guess.loss.max() < 0.1
 
