@@ -225,7 +225,8 @@ def _impossible_gradients(case: _Case) -> Row | None:
     """Tensors with a gradient in the update that have none for any simulated client."""
     if case.nothing:
         return None
-    impossible = {n: silent.all(1) & ~case.zero[n] for n, silent in case.simulated.silent.items()}
+    impossible = {n: silent.all(1) & _heard(case, n)
+                  for n, silent in case.simulated.silent.items()}
     found = [n for n, bad in impossible.items() if bool(bad.any())]
     return _row(
         "gradients where the model can have none", torch.stack(list(impossible.values())).any(0),
@@ -233,6 +234,16 @@ def _impossible_gradients(case: _Case) -> Row | None:
         "made this update: the client's had other outputs (an auxiliary head of train mode), "
         "another loss or other frozen layers, or noise was added. Mend the model, "
         "Protocol(mode=, loss=), or leave those tensors out.", "stops")
+
+
+def _heard(case: _Case, name: str) -> Tensor:
+    """(K,): the tensor's part of the update is no rounding of a sum that is zero, or of weights."""
+    part = case.update.gradients[name].flatten(1)
+    heard = part.norm(dim=1) > 1e-5 * case.norm
+    if case.update.protocol.sends == "weights":
+        weights = client.tensors(case.update.model)[0][name]
+        heard = heard & (part.abs().amax(1) > 1e-6 * weights.abs().amax())
+    return heard
 
 
 def _batch_norm(case: _Case) -> Row:
@@ -251,8 +262,7 @@ def _mode(case: _Case) -> Row | None:
     if len(modes) != 1 or not case.simulated.along:
         return None
     params = client.tensors(update.model)[0]
-    pull = honest.unit_of(update.protocol, update.batch_size) * update.protocol.weight_decay
-    along = torch.stack([honest.alignment(update.gradients[n], params[n], pull)
+    along = torch.stack([honest.alignment(update.gradients[n], params[n], update)
                          for n in case.simulated.along])  # (convolutions, K), NaN where untold
     usual = torch.stack(list(case.simulated.along.values()))  # (convolutions, K, dummies)
     told = along.isfinite() & usual.isfinite().any(-1)
@@ -373,9 +383,8 @@ def _batch_size(case: _Case) -> Row | None:
         "negative row sums of the last layer's gradient"
     if case.steps == 1 and case.update.protocol.sends == "gradients":
         rank = _rank(layer.weight)
-        more = (rank > count) & (rank < layer.weight.shape[1])  # full: noise, or pruned
-        if bool((more & (rank > B)).any()):
-            count, what = torch.where(more, rank, count), "the rank of the last layer's gradient"
+        if bool(((rank > count) & (rank > B)).any()):
+            count, what = torch.maximum(rank, count), "the rank of the last layer's gradient"
     if case.entropy:  # noise, or a loss of another sign, has negative entries too
         count = torch.where((case.surplus > case.slack_of_sum) | (case.scale.factor < 0), 0, count)
     return _row("batch size", count > B, f"{B}, as the protocol says; {what}: "
@@ -384,10 +393,12 @@ def _batch_size(case: _Case) -> Row | None:
 
 
 def _rank(weight: Tensor) -> Tensor:
-    """(K,): singular values of (K, C, F) above 1e-4 of the largest. Of B images it is at most B."""
+    """(K,): singular values of (K, C, F) above rounding. Of B images it is at most B; of noise or
+    a pruned gradient as large as can be, which tells nothing: 0."""
     w = weight.double()
     squares = torch.linalg.eigvalsh(w @ w.mT)  # (K, C), of products: squared singular values
-    return (squares > 1e-8 * squares[:, -1:].clamp_min(1e-300)).sum(-1)
+    rank = (squares > 4e-14 * squares[:, -1:].clamp_min(1e-300)).sum(-1)
+    return torch.where(rank < (w != 0).any(-1).sum(-1), rank, 0)
 
 
 def _repeated_labels(case: _Case) -> Row | None:
