@@ -1,4 +1,4 @@
-"""Look before and after attacking: a table of small checks. Floor 6.
+"""Look before and after attacking: a table of small checks. Above floor 7.
 
 Each check is a function of a `_Case` that returns a `Row`, or None where it cannot be made;
 `CHECKS` lists them in the order of the table.
@@ -20,8 +20,7 @@ from torch.nn.functional import one_hot
 
 from lib import analytic, client, honest, models, objectives
 from lib import labels as label_rules
-from lib import update as updates
-from lib.update import SharedUpdate, dummy_gradients
+from lib.update import SharedUpdate, buffer_evidence, dummy_gradients
 
 _COUNTING = ("uniform", "analytic")  # label rules that take the update for a mean, by its scale
 _PIECEWISE_LINEAR = {"ReLU", "ReLU6", "LeakyReLU", "PReLU", "RReLU", "Hardtanh"}
@@ -247,8 +246,8 @@ def _heard(case: _Case, name: str) -> Tensor:
 
 
 def _batch_norm(case: _Case) -> Row:
-    own = "_BatchStatistics" in case.modules
-    said = "stored statistics, as the protocol says" if "_AffineBatchNorm" in case.modules \
+    own = "BatchStatistics" in case.modules
+    said = "stored statistics, as the protocol says" if "AffineBatchNorm" in case.modules \
         else "none"
     if own:
         said = "train mode: the private batch's own statistics"
@@ -258,7 +257,7 @@ def _batch_norm(case: _Case) -> Row:
 
 def _mode(case: _Case) -> Row | None:
     """Eval or train, by the part of the convolutions' gradients along their weights."""
-    update, modes = case.update, {"_AffineBatchNorm", "_BatchStatistics"} & case.modules
+    update, modes = case.update, {"AffineBatchNorm", "BatchStatistics"} & case.modules
     if len(modes) != 1 or not case.simulated.along:
         return None
     params = client.tensors(update.model)[0]
@@ -268,7 +267,7 @@ def _mode(case: _Case) -> Row | None:
     told = along.isfinite() & usual.isfinite().any(-1)
     if not bool(told.any()):
         return None
-    if modes == {"_AffineBatchNorm"}:
+    if modes == {"AffineBatchNorm"}:
         least = torch.where(usual.isfinite(), usual, torch.inf).amin(-1)
         bad = told & (along < _ORTHOGONAL) & (along < 0.1 * least)
         said, mode = "weights and gradient of a convolution are orthogonal", "train"
@@ -286,40 +285,21 @@ def _mode(case: _Case) -> Row | None:
                 f"{other} mode as the protocol says: use Protocol(mode='{mode}').")
 
 
-def _buffer_evidence(case: _Case):
-    """What the BatchNorm buffers of a message prove, or None where it held none."""
-    evidence = getattr(updates, "buffer_evidence", None)
-    if evidence is None or getattr(case.update, "buffers", None) is None:
-        return None
-    return evidence(case.update)
-
-
 def _buffers(case: _Case) -> Row | None:
-    proof = _buffer_evidence(case)
+    """That BatchNorm's buffers in the message tell of the images. (Those that contradict the
+    protocol are refused when the update is made.)"""
+    proof = buffer_evidence(case.update)
     if proof is None:
         return None
-    said = [f"{proof.mode} mode"] if proof.mode else []
-    said += [f"{proof.steps} steps"] if proof.steps is not None else []
-    wrong = [f"Protocol(mode={proof.mode!r})"] if proof.mode not in (
-        None, case.update.protocol.mode) else []
-    if proof.mode == "train" and proof.steps not in (None, case.steps):
-        wrong.append(f"epochs and local_batch for {proof.steps} steps, not {case.steps}")
-    return _row("buffers of the message", bool(wrong), ", ".join(said) or "prove nothing",
-                f"The client's BatchNorm buffers deny the protocol: use {' and '.join(wrong)}.")
-
-
-def _leaked_statistics(case: _Case) -> Row | None:
-    proof = _buffer_evidence(case)
-    if proof is None:
-        return None
-    leak, exact = proof.mode == "train", getattr(proof, "statistics", None) is not None
-    said = "none: the buffers did not move"
-    if leak:
-        said = "mean and variance of the private batch" if exact else \
-            "a mixture of all steps' means and variances"
-    return _row("statistics in the message", leak, said, "The buffers tell of the private images: "
-                "a client should keep them. An attack takes exact ones as statistics=... with "
-                "ThreatModel(bn_statistics='exact').")
+    said = "they did not move"
+    if proof.mode == "train":
+        said = "mean and variance of the private batch, exactly" if proof.statistics else \
+            "a mixture of the batch's statistics after each step"
+    elif proof.mode is None:
+        said = "undecided: they moved, and count no step"
+    return _row("buffers in the message", proof.mode == "train", said, "The client gives its "
+                "batch's statistics away and should keep its buffers. An attack takes exact ones: "
+                "update.with_statistics().")
 
 
 # --- model and attack ----------------------------------------------------------------------------
@@ -593,6 +573,6 @@ def _relative_objective(case: _Case) -> Tensor:
 
 CHECKS = (
     _gradient_norm, _layers_in_the_update, _tensors_without_gradient, _impossible_gradients,
-    _batch_norm, _mode, _buffers, _leaked_statistics, _activations, _moments, _batch_size,
+    _batch_norm, _mode, _buffers, _activations, _moments, _batch_size,
     _repeated_labels, _label_rule, _scale_of_the_loss, _equations, _non_finite, _zeros, _defense,
     _size_of_the_gradient, _what_is_left)

@@ -18,7 +18,7 @@ from scipy.optimize import lsq_linear, nnls
 from torch import Tensor, nn
 from torch.nn.functional import softmax
 
-from lib import client, models, run
+from lib import checks, client, models, run
 from lib.client import AssumptionError, SharedUpdate
 
 
@@ -84,8 +84,10 @@ def infer(update: SharedUpdate, rule: str = "idlg", enforce: bool = True) -> Ten
     AssumptionError naming the first assumption that does not hold; ValueError for an unknown rule,
     or a model that does not end in a dense layer.
     """
-    if rule not in RULES:
-        raise ValueError(f"unknown label rule {rule!r}: one of {', '.join(RULES)}")
+    if not isinstance(update, SharedUpdate):
+        raise ValueError(f"labels are read off a SharedUpdate, not {type(update).__name__}")
+    checks.one_of("label rule", rule, RULES)
+    checks.flag("enforce", enforce)
     if update.labels is not None:
         return update.labels
     layer = last_layer(update)

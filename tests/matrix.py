@@ -21,7 +21,7 @@ SHAPE, CLASSES, CLIENTS, LR = (3, 16, 16), 10, 4, 0.02
 
 # Rows that say that client, protocol and model do not belong together. Others state what is true
 # of an honest client too: a ReLU, BatchNorm in train mode, a label twice in the batch.
-BLAME = ("gradients where the model can have none", "mode", "buffers of the message", "batch size",
+BLAME = ("gradients where the model can have none", "mode", "batch size",
          "scale of the loss")
 
 OPTIMISERS = {
