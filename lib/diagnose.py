@@ -24,7 +24,8 @@ from lib.update import SharedUpdate, buffer_evidence, dummy_gradients
 
 _COUNTING = ("uniform", "analytic")  # label rules that take the update for a mean, by its scale
 _PIECEWISE_LINEAR = {"ReLU", "ReLU6", "LeakyReLU", "PReLU", "RReLU", "Hardtanh"}
-_LEFT = 0.05  # of the objective: above, the reconstruction's update is not the shared one
+_LEFT = 1e-3  # of the objective: above, the reconstruction's update is not the shared one
+_LEFT_BESIDE_PRIORS = 1e-2  # a prior keeps it from zero
 _ORTHOGONAL = 3e-3  # |cosine| of weights and gradient below which batch statistics made it
 
 
@@ -363,7 +364,7 @@ def _batch_size(case: _Case) -> Row | None:
         "negative row sums of the last layer's gradient"
     if case.steps == 1 and case.update.protocol.sends == "gradients":
         rank = _rank(layer.weight)
-        if bool(((rank > count) & (rank > B)).any()):
+        if bool(((count <= B) & (rank > B)).any()):
             count, what = torch.maximum(rank, count), "the rank of the last layer's gradient"
     if case.entropy:  # noise, or a loss of another sign, has negative entries too
         count = torch.where((case.surplus > case.slack_of_sum) | (case.scale.factor < 0), 0, count)
@@ -550,7 +551,9 @@ def _what_is_left(case: _Case) -> Row | None:
             "image: take more restarts or iterations, or another attack; if nothing matches, "
             "protocol or model are not the client's.")
     todo += "".join(words for why, words in advice.items() if why in ended)
-    return _row("what is left of the objective", ~(left <= _LEFT), said, todo)
+    beside = case.attack is not None and len(case.attack.priors) > 0
+    limit = _LEFT_BESIDE_PRIORS if beside else _LEFT
+    return _row("what is left of the objective", ~(left <= limit), said, todo)
 
 
 def _relative_objective(case: _Case) -> Tensor:

@@ -1,11 +1,12 @@
 """Tables of what `diagnose` says of honest clients and of misdescribed ones.
 
 Clients are plain PyTorch: `torch.optim.SGD` on a module, `model.train()` or `model.eval()`. Make
-the committed tables again with `python tests/matrix.py`.
+the committed tables again with `python tests/matrix.py`, from the root of the repository.
 """
 
 import copy
 import itertools
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -17,7 +18,7 @@ from lib import attacks, data
 from lib.client import Protocol, SharedUpdate
 
 HERE = Path(__file__).parent
-SHAPE, CLASSES, CLIENTS, LR = (3, 16, 16), 10, 4, 0.02
+SHAPE, CLASSES, CLIENTS, LR = (3, 16, 16), 10, 2, 0.02
 
 # Rows that say that client, protocol and model do not belong together. Others state what is true
 # of an honest client too: a ReLU, BatchNorm in train mode, a label twice in the batch.
@@ -184,8 +185,48 @@ def _auxiliary_head(batch):
                                        batch_size=batch)
 
 
+def _one_output():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(768, 1))
+    x = private(1).images[0]
+    cross = nn.functional.binary_cross_entropy_with_logits
+    gradients = sent(net, x, torch.ones(1), loss=lambda y, label: cross(y[:, 0], label))
+    return SharedUpdate.from_gradients(net, gradients, shape=SHAPE, num_classes=1)
+
+
+def _whole_state(mode, told, epochs_told):
+    """A message with BatchNorm's buffers, after two steps."""
+    net, given = network(True, nn.Sigmoid), private(4)
+    own = copy.deepcopy(net).train(mode == "train")
+    optimiser = torch.optim.SGD(own.parameters(), lr=LR)
+    for _ in range(2):
+        optimiser.zero_grad()
+        cross_entropy(own(given.images[0]), given.labels[0]).backward()
+        optimiser.step()
+    return SharedUpdate.from_weights(
+        net.state_dict(), own.state_dict(), net, protocol_of(epochs_told, told), shape=SHAPE,
+        num_classes=CLASSES, batch_size=4)
+
+
+def _attacked(update):
+    """An update, an attack and what it gave: twenty iterations, four restarts."""
+    attack = attacks.idlg(20, line_search=True, labels="idlg_bias")
+    return update, attack, attacks.reconstruct(update, attack, restarts=4)
+
+
+def _of_another_network():
+    """One activation more in the client's network, which has no parameters."""
+    given = private(1)
+    theirs, told = network(False, nn.Sigmoid), network(False, nn.Tanh)
+    right = update_of(theirs, given.images, given.labels, Protocol())
+    return _attacked(SharedUpdate.from_gradients(
+        told, right.gradients, shape=SHAPE, num_classes=CLASSES))
+
+
 def misdescribed_cases() -> dict:
-    """What is wrong -> (the update as described, the row that has to warn)."""
+    """What is wrong -> (the update as described, the row that has to warn).
+
+    "refused": the update is a ValueError when it is made. Some come with an attack and its end."""
     scale, size, mode = "scale of the loss", "batch size", "mode"
     none = "gradients where the model can have none"
     normed = "BatchNorm, sigmoid"
@@ -228,14 +269,28 @@ def misdescribed_cases() -> dict:
         lambda: _plain(4, told_images=1, labels=0 * _distinct(4)), size)
     for images in (1, 4):
         cases[f"auxiliary head: {images} images"] = (lambda b=images: _auxiliary_head(b), none)
+    cases["one output under cross-entropy"] = (_one_output, "refused")
+    cases["buffers of train mode, eval told"] = (
+        lambda: _whole_state("train", "eval", 2), "refused")
+    cases["buffers of eval mode, train told"] = (
+        lambda: _whole_state("eval", "train", 2), "refused")
+    cases["buffers of 2 steps, 3 told"] = (lambda: _whole_state("train", "train", 3), "refused")
+    cases["tanh told of a sigmoid, after an attack"] = (
+        _of_another_network, "what is left of the objective")
     return cases
 
 
 def misdescribed_row(what: str) -> dict:
     make, right = misdescribed_cases()[what]
-    found = warned(make())
-    return {"what is wrong": what, "has to warn": right, "warned": "; ".join(
-        w for w in found if w in BLAME), "right": right in found}
+    try:
+        made = make()
+    except ValueError:
+        found = ["refused"]
+    else:
+        found = warned(*made) if isinstance(made, tuple) else warned(made)
+    blamed = [w for w in found if w in (*BLAME, "refused", "what is left of the objective")]
+    return {"what is wrong": what, "has to warn": right, "warned": "; ".join(blamed),
+            "right": right in found}
 
 
 # --- tables --------------------------------------------------------------------------------------
@@ -248,7 +303,8 @@ def misdescribed_table(cases=None) -> pd.DataFrame:
     return pd.DataFrame([misdescribed_row(what) for what in cases or misdescribed_cases()])
 
 
+TABLES = {"honest": honest_table, "misdescribed": misdescribed_table}
+
 if __name__ == "__main__":
-    for name, table in (("honest", honest_table()), ("misdescribed", misdescribed_table())):
-        table.to_csv(HERE / f"diagnose_{name}.csv", index=False)
-        print(name, len(table))
+    for name in sys.argv[1:] or TABLES:
+        TABLES[name]().to_csv(HERE / f"diagnose_{name}.csv", index=False)
