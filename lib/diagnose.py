@@ -26,7 +26,9 @@ _COUNTING = ("uniform", "analytic")  # label rules that take the update for a me
 _PIECEWISE_LINEAR = {"ReLU", "ReLU6", "LeakyReLU", "PReLU", "RReLU", "Hardtanh"}
 _LEFT = 1e-3  # of the objective: above, the reconstruction's update is not the shared one
 _LEFT_BESIDE_PRIORS = 1e-2  # a prior keeps it from zero
+_ROUNDING = 1e-6  # of the objective: below, all is matched
 _ORTHOGONAL = 3e-3  # |cosine| of weights and gradient below which batch statistics made it
+_ORTHOGONAL_STEPS = 1e-2  # of the change of several local steps
 
 
 def diagnose(update: SharedUpdate, attack=None, guess=None) -> pd.DataFrame:
@@ -268,17 +270,18 @@ def _mode(case: _Case) -> Row | None:
     told = along.isfinite() & usual.isfinite().any(-1)
     if not bool(told.any()):
         return None
+    limit = _ORTHOGONAL if case.steps == 1 else _ORTHOGONAL_STEPS
     if modes == {"AffineBatchNorm"}:
         least = torch.where(usual.isfinite(), usual, torch.inf).amin(-1)
-        bad = told & (along < _ORTHOGONAL) & (along < 0.1 * least)
+        bad = told & (along < limit) & (along < 0.1 * least)
         said, mode = "weights and gradient of a convolution are orthogonal", "train"
         worst = torch.where(told, along, torch.inf).amin(0)
         client_of = worst.argmin()
     else:
         most = usual.nan_to_num(0).amax(-1)
-        bad = told & (most < _ORTHOGONAL) & (along > 10 * most) & (along > 10 * _ORTHOGONAL)
+        bad = told & (most < limit) & (along > 10 * most) & (along > 10 * _ORTHOGONAL)
         said, mode = "gradients have a part along the weights in front of BatchNorm", "eval"
-        worst = torch.where(told & (most < _ORTHOGONAL), along, 0).amax(0)
+        worst = torch.where(told & (most < limit), along, 0).amax(0)
         client_of = worst.argmax()
     other = "eval" if mode == "train" else "train"
     measured = f"{said}: {_of(worst, client_of)}" if bad.any() else f"as {other} mode leaves it"
@@ -518,27 +521,31 @@ def _size_of_the_gradient(case: _Case) -> Row | None:
                 "restarts.")
 
 
-def _dummy(case: _Case) -> dict[str, Tensor]:
-    """The update of the reconstruction and its labels (granted mixed ones as they are)."""
+def _dummy(case: _Case, images: Tensor | None = None) -> dict[str, Tensor]:
+    """The update of the reconstruction, or of other images (K, B, C, H, W), with its labels
+    (granted mixed ones as they are)."""
     update, guess = case.update, case.guess
+    images = guess.images if images is None else images
     certain = 1e4 * one_hot(guess.labels, max(update.num_classes, 2)).to(guess.images)
     if update.num_classes == 1:
         certain = certain[..., 1:] - certain[..., :1]  # of a sigmoid
     if update.targets is not None:
         certain = update.targets.clamp_min(1e-30).log()  # softmax undoes it
-    return dummy_gradients(update, guess.images, certain)
+    return dummy_gradients(update, images, certain)
 
 
 def _what_is_left(case: _Case) -> Row | None:
     """The objective (without priors) at the reconstruction, over that of zero gradients: |D - g|^2
     over |g|^2 for L2, the distance itself for the cosine. An own objective that is not finite and
-    positive at zero: over that of the start.
+    positive at zero: over that of the start. A grey image can leave little too, where all images
+    have much the same update: so at most half of that.
 
     Labels that were optimised jointly were soft; there the run's own loss counts if smaller."""
     if case.guess is None:
         return None
-    left = _relative_objective(case)
-    said = f"{_of(left, left.nan_to_num(torch.inf).argmax())} of that of zero gradients"
+    left, grey = _relative_objective(case), _of_grey_images(case)
+    worst = left.nan_to_num(torch.inf).argmax()
+    said = f"{_of(left, worst)} of that of zero gradients, {float(grey[worst]):.3g} of grey images"
     ended = Counter(itertools.chain(*getattr(case.guess, "ended", None) or []))
     if ended:
         said += "; runs ended: " + ", ".join(f"{n} {why}" for why, n in ended.most_common())
@@ -553,25 +560,40 @@ def _what_is_left(case: _Case) -> Row | None:
     todo += "".join(words for why, words in advice.items() if why in ended)
     beside = case.attack is not None and len(case.attack.priors) > 0
     limit = _LEFT_BESIDE_PRIORS if beside else _LEFT
-    return _row("what is left of the objective", ~(left <= limit), said, todo)
+    no_better = (left > 0.5 * grey) & (left > _ROUNDING)
+    return _row("what is left of the objective", ~(left <= limit) | no_better, said, todo)
 
 
 def _relative_objective(case: _Case) -> Tensor:
-    """(K,)"""
-    update, guess, dummy = case.update, case.guess, _dummy(case)
-    objective = objectives.l2 if case.attack is None else case.attack.objective
-    distance, nothing = [], []
-    with torch.no_grad():
-        for k in range(len(update)):
-            shared = {n: g[k] for n, g in update.gradients.items()}
-            distance.append(objective({n: dummy[n][k] for n in shared}, shared))
-            nothing.append(objective({n: torch.zeros_like(g) for n, g in shared.items()}, shared))
-    left, whole = (torch.stack([torch.as_tensor(t) for t in ts]).to(guess.loss)
-                   for ts in (distance, nothing))
-    if case.attack is not None and case.attack.labels == "joint" and update.labels is None:
-        left = torch.fmin(left, guess.loss.nan_to_num(torch.inf).amin(1))
+    """(K,): the objective at the reconstruction, over that of zero gradients."""
+    left = _distances(case, _dummy(case))
+    if case.attack is not None and case.attack.labels == "joint" and case.update.labels is None:
+        left = torch.fmin(left, case.guess.loss.nan_to_num(torch.inf).amin(1))
+    return left / _whole(case)
+
+
+def _of_grey_images(case: _Case) -> Tensor:
+    """(K,): the same of images that are 0.5 everywhere, with the reconstruction's labels."""
+    grey = torch.full_like(case.guess.images, 0.5)
+    return _distances(case, _dummy(case, grey)) / _whole(case)
+
+
+def _whole(case: _Case) -> Tensor:
+    """(K,): the objective of zero gradients; where it says nothing, that of the best start."""
+    nothing = {n: torch.zeros_like(g) for n, g in case.update.gradients.items()}
+    whole = _distances(case, nothing)
     sound = whole.isfinite() & (whole > 0)
-    return left / torch.where(sound, whole, guess.history.losses[0].amin(1))
+    return torch.where(sound, whole, case.guess.history.losses[0].amin(1))
+
+
+def _distances(case: _Case, dummy: dict[str, Tensor]) -> Tensor:
+    """(K,): the attack's objective without priors, or L2."""
+    objective = objectives.l2 if case.attack is None else case.attack.objective
+    given = case.update.gradients
+    with torch.no_grad():
+        each = [objective({n: dummy[n][k] for n in given}, {n: g[k] for n, g in given.items()})
+                for k in range(len(case.update))]
+    return torch.stack([torch.as_tensor(t) for t in each]).to(case.guess.loss)
 
 
 CHECKS = (
