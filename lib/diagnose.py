@@ -26,6 +26,7 @@ _COUNTING = ("uniform", "analytic")  # label rules that take the update for a me
 _PIECEWISE_LINEAR = {"ReLU", "ReLU6", "LeakyReLU", "PReLU", "RReLU", "Hardtanh"}
 _LEFT = 1e-3  # of the objective: above, the reconstruction's update is not the shared one
 _LEFT_BESIDE_PRIORS = 1e-2  # a prior keeps it from zero
+_GUESSED = 0.2  # of a batch's last bias gradient may be left unexplained, to judge its scale
 _ROUNDING = 1e-6  # of the objective: below, all is matched
 _ORTHOGONAL = 3e-3  # |cosine| of weights and gradient below which batch statistics made it
 _ORTHOGONAL_STEPS = 1e-2  # of the change of several local steps
@@ -167,7 +168,8 @@ class _Case:
             return _off(self.scale)
         # Noise of a size that the sum tells of moves the factor too, but hardly by a tenth.
         limit = 1 + torch.where(self.surplus > self.slack_of_sum, 0.1, self.slack_of_sum)
-        fits = self.scale.misfit <= self.scale.misfit_limit
+        # The features of a batch's images are guessed: no word where they hardly explain it.
+        fits = self.scale.misfit <= self.scale.misfit_limit.clamp(max=_GUESSED)
         return (self.negative > limit) | (_off(self.scale) & fits)
 
     @cached_property
