@@ -1,4 +1,4 @@
-"""Look before and after attacking: a table of small checks. Floor 6.
+"""Look before and after attacking: a table of small checks. Above floor 7.
 
 Each check is a function of a `_Case` that returns a `Row`, or None where it cannot be made;
 `CHECKS` lists them in the order of the table.
@@ -20,13 +20,16 @@ from torch.nn.functional import one_hot
 
 from lib import analytic, client, honest, models, objectives
 from lib import labels as label_rules
-from lib import update as updates
-from lib.update import SharedUpdate, dummy_gradients
+from lib.update import SharedUpdate, buffer_evidence, dummy_gradients
 
 _COUNTING = ("uniform", "analytic")  # label rules that take the update for a mean, by its scale
 _PIECEWISE_LINEAR = {"ReLU", "ReLU6", "LeakyReLU", "PReLU", "RReLU", "Hardtanh"}
-_LEFT = 0.05  # of the objective: above, the reconstruction's update is not the shared one
+_LEFT = 1e-3  # of the objective: above, the reconstruction's update is not the shared one
+_LEFT_BESIDE_PRIORS = 1e-2  # a prior keeps it from zero
+_GUESSED = 0.2  # of a batch's last bias gradient may be left unexplained, to judge its scale
+_ROUNDING = 1e-6  # of the objective: below, all is matched
 _ORTHOGONAL = 3e-3  # |cosine| of weights and gradient below which batch statistics made it
+_ORTHOGONAL_STEPS = 1e-2  # of the change of several local steps
 
 
 def diagnose(update: SharedUpdate, attack=None, guess=None) -> pd.DataFrame:
@@ -165,7 +168,8 @@ class _Case:
             return _off(self.scale)
         # Noise of a size that the sum tells of moves the factor too, but hardly by a tenth.
         limit = 1 + torch.where(self.surplus > self.slack_of_sum, 0.1, self.slack_of_sum)
-        fits = self.scale.misfit <= self.scale.misfit_limit
+        # The features of a batch's images are guessed: no word where they hardly explain it.
+        fits = self.scale.misfit <= self.scale.misfit_limit.clamp(max=_GUESSED)
         return (self.negative > limit) | (_off(self.scale) & fits)
 
     @cached_property
@@ -225,7 +229,8 @@ def _impossible_gradients(case: _Case) -> Row | None:
     """Tensors with a gradient in the update that have none for any simulated client."""
     if case.nothing:
         return None
-    impossible = {n: silent.all(1) & ~case.zero[n] for n, silent in case.simulated.silent.items()}
+    impossible = {n: silent.all(1) & _heard(case, n)
+                  for n, silent in case.simulated.silent.items()}
     found = [n for n, bad in impossible.items() if bool(bad.any())]
     return _row(
         "gradients where the model can have none", torch.stack(list(impossible.values())).any(0),
@@ -235,9 +240,19 @@ def _impossible_gradients(case: _Case) -> Row | None:
         "Protocol(mode=, loss=), or leave those tensors out.", "stops")
 
 
+def _heard(case: _Case, name: str) -> Tensor:
+    """(K,): the tensor's part of the update is no rounding of a sum that is zero, or of weights."""
+    part = case.update.gradients[name].flatten(1)
+    heard = part.norm(dim=1) > 1e-5 * case.norm
+    if case.update.protocol.sends == "weights":
+        weights = client.tensors(case.update.model)[0][name]
+        heard = heard & (part.abs().amax(1) > 1e-6 * weights.abs().amax())
+    return heard
+
+
 def _batch_norm(case: _Case) -> Row:
-    own = "_BatchStatistics" in case.modules
-    said = "stored statistics, as the protocol says" if "_AffineBatchNorm" in case.modules \
+    own = "BatchStatistics" in case.modules
+    said = "stored statistics, as the protocol says" if "AffineBatchNorm" in case.modules \
         else "none"
     if own:
         said = "train mode: the private batch's own statistics"
@@ -247,28 +262,28 @@ def _batch_norm(case: _Case) -> Row:
 
 def _mode(case: _Case) -> Row | None:
     """Eval or train, by the part of the convolutions' gradients along their weights."""
-    update, modes = case.update, {"_AffineBatchNorm", "_BatchStatistics"} & case.modules
+    update, modes = case.update, {"AffineBatchNorm", "BatchStatistics"} & case.modules
     if len(modes) != 1 or not case.simulated.along:
         return None
     params = client.tensors(update.model)[0]
-    pull = honest.unit_of(update.protocol, update.batch_size) * update.protocol.weight_decay
-    along = torch.stack([honest.alignment(update.gradients[n], params[n], pull)
+    along = torch.stack([honest.alignment(update.gradients[n], params[n], update)
                          for n in case.simulated.along])  # (convolutions, K), NaN where untold
     usual = torch.stack(list(case.simulated.along.values()))  # (convolutions, K, dummies)
     told = along.isfinite() & usual.isfinite().any(-1)
     if not bool(told.any()):
         return None
-    if modes == {"_AffineBatchNorm"}:
+    limit = _ORTHOGONAL if case.steps == 1 else _ORTHOGONAL_STEPS
+    if modes == {"AffineBatchNorm"}:
         least = torch.where(usual.isfinite(), usual, torch.inf).amin(-1)
-        bad = told & (along < _ORTHOGONAL) & (along < 0.1 * least)
+        bad = told & (along < limit) & (along < 0.1 * least)
         said, mode = "weights and gradient of a convolution are orthogonal", "train"
         worst = torch.where(told, along, torch.inf).amin(0)
         client_of = worst.argmin()
     else:
         most = usual.nan_to_num(0).amax(-1)
-        bad = told & (most < _ORTHOGONAL) & (along > 10 * most) & (along > 10 * _ORTHOGONAL)
+        bad = told & (most < limit) & (along > 10 * most) & (along > 10 * _ORTHOGONAL)
         said, mode = "gradients have a part along the weights in front of BatchNorm", "eval"
-        worst = torch.where(told & (most < _ORTHOGONAL), along, 0).amax(0)
+        worst = torch.where(told & (most < limit), along, 0).amax(0)
         client_of = worst.argmax()
     other = "eval" if mode == "train" else "train"
     measured = f"{said}: {_of(worst, client_of)}" if bad.any() else f"as {other} mode leaves it"
@@ -276,40 +291,21 @@ def _mode(case: _Case) -> Row | None:
                 f"{other} mode as the protocol says: use Protocol(mode='{mode}').")
 
 
-def _buffer_evidence(case: _Case):
-    """What the BatchNorm buffers of a message prove, or None where it held none."""
-    evidence = getattr(updates, "buffer_evidence", None)
-    if evidence is None or getattr(case.update, "buffers", None) is None:
-        return None
-    return evidence(case.update)
-
-
 def _buffers(case: _Case) -> Row | None:
-    proof = _buffer_evidence(case)
+    """That BatchNorm's buffers in the message tell of the images. (Those that contradict the
+    protocol are refused when the update is made.)"""
+    proof = buffer_evidence(case.update)
     if proof is None:
         return None
-    said = [f"{proof.mode} mode"] if proof.mode else []
-    said += [f"{proof.steps} steps"] if proof.steps is not None else []
-    wrong = [f"Protocol(mode={proof.mode!r})"] if proof.mode not in (
-        None, case.update.protocol.mode) else []
-    if proof.mode == "train" and proof.steps not in (None, case.steps):
-        wrong.append(f"epochs and local_batch for {proof.steps} steps, not {case.steps}")
-    return _row("buffers of the message", bool(wrong), ", ".join(said) or "prove nothing",
-                f"The client's BatchNorm buffers deny the protocol: use {' and '.join(wrong)}.")
-
-
-def _leaked_statistics(case: _Case) -> Row | None:
-    proof = _buffer_evidence(case)
-    if proof is None:
-        return None
-    leak, exact = proof.mode == "train", getattr(proof, "statistics", None) is not None
-    said = "none: the buffers did not move"
-    if leak:
-        said = "mean and variance of the private batch" if exact else \
-            "a mixture of all steps' means and variances"
-    return _row("statistics in the message", leak, said, "The buffers tell of the private images: "
-                "a client should keep them. An attack takes exact ones as statistics=... with "
-                "ThreatModel(bn_statistics='exact').")
+    said = "they did not move"
+    if proof.mode == "train":
+        said = "mean and variance of the private batch, exactly" if proof.statistics else \
+            "a mixture of the batch's statistics after each step"
+    elif proof.mode is None:
+        said = "undecided: they moved, and count no step"
+    return _row("buffers in the message", proof.mode == "train", said, "The client gives its "
+                "batch's statistics away and should keep its buffers. An attack takes exact ones: "
+                "update.with_statistics().")
 
 
 # --- model and attack ----------------------------------------------------------------------------
@@ -373,9 +369,8 @@ def _batch_size(case: _Case) -> Row | None:
         "negative row sums of the last layer's gradient"
     if case.steps == 1 and case.update.protocol.sends == "gradients":
         rank = _rank(layer.weight)
-        more = (rank > count) & (rank < layer.weight.shape[1])  # full: noise, or pruned
-        if bool((more & (rank > B)).any()):
-            count, what = torch.where(more, rank, count), "the rank of the last layer's gradient"
+        if bool(((count <= B) & (rank > B)).any()):
+            count, what = torch.maximum(rank, count), "the rank of the last layer's gradient"
     if case.entropy:  # noise, or a loss of another sign, has negative entries too
         count = torch.where((case.surplus > case.slack_of_sum) | (case.scale.factor < 0), 0, count)
     return _row("batch size", count > B, f"{B}, as the protocol says; {what}: "
@@ -384,10 +379,12 @@ def _batch_size(case: _Case) -> Row | None:
 
 
 def _rank(weight: Tensor) -> Tensor:
-    """(K,): singular values of (K, C, F) above 1e-4 of the largest. Of B images it is at most B."""
+    """(K,): singular values of (K, C, F) above rounding. Of B images it is at most B; of noise or
+    a pruned gradient as large as can be, which tells nothing: 0."""
     w = weight.double()
     squares = torch.linalg.eigvalsh(w @ w.mT)  # (K, C), of products: squared singular values
-    return (squares > 1e-8 * squares[:, -1:].clamp_min(1e-300)).sum(-1)
+    rank = (squares > 4e-14 * squares[:, -1:].clamp_min(1e-300)).sum(-1)
+    return torch.where(rank < (w != 0).any(-1).sum(-1), rank, 0)
 
 
 def _repeated_labels(case: _Case) -> Row | None:
@@ -526,27 +523,31 @@ def _size_of_the_gradient(case: _Case) -> Row | None:
                 "restarts.")
 
 
-def _dummy(case: _Case) -> dict[str, Tensor]:
-    """The update of the reconstruction and its labels (granted mixed ones as they are)."""
+def _dummy(case: _Case, images: Tensor | None = None) -> dict[str, Tensor]:
+    """The update of the reconstruction, or of other images (K, B, C, H, W), with its labels
+    (granted mixed ones as they are)."""
     update, guess = case.update, case.guess
+    images = guess.images if images is None else images
     certain = 1e4 * one_hot(guess.labels, max(update.num_classes, 2)).to(guess.images)
     if update.num_classes == 1:
         certain = certain[..., 1:] - certain[..., :1]  # of a sigmoid
     if update.targets is not None:
         certain = update.targets.clamp_min(1e-30).log()  # softmax undoes it
-    return dummy_gradients(update, guess.images, certain)
+    return dummy_gradients(update, images, certain)
 
 
 def _what_is_left(case: _Case) -> Row | None:
     """The objective (without priors) at the reconstruction, over that of zero gradients: |D - g|^2
     over |g|^2 for L2, the distance itself for the cosine. An own objective that is not finite and
-    positive at zero: over that of the start.
+    positive at zero: over that of the start. A grey image can leave little too, where all images
+    have much the same update: so at most half of that.
 
     Labels that were optimised jointly were soft; there the run's own loss counts if smaller."""
     if case.guess is None:
         return None
-    left = _relative_objective(case)
-    said = f"{_of(left, left.nan_to_num(torch.inf).argmax())} of that of zero gradients"
+    left, grey = _relative_objective(case), _of_grey_images(case)
+    worst = left.nan_to_num(torch.inf).argmax()
+    said = f"{_of(left, worst)} of that of zero gradients, {float(grey[worst]):.3g} of grey images"
     ended = Counter(itertools.chain(*getattr(case.guess, "ended", None) or []))
     if ended:
         said += "; runs ended: " + ", ".join(f"{n} {why}" for why, n in ended.most_common())
@@ -559,29 +560,46 @@ def _what_is_left(case: _Case) -> Row | None:
             "image: take more restarts or iterations, or another attack; if nothing matches, "
             "protocol or model are not the client's.")
     todo += "".join(words for why, words in advice.items() if why in ended)
-    return _row("what is left of the objective", ~(left <= _LEFT), said, todo)
+    beside = case.attack is not None and len(case.attack.priors) > 0
+    limit = _LEFT_BESIDE_PRIORS if beside else _LEFT
+    no_better = (left > 0.5 * grey) & (left > _ROUNDING)
+    return _row("what is left of the objective", ~(left <= limit) | no_better, said, todo)
 
 
 def _relative_objective(case: _Case) -> Tensor:
-    """(K,)"""
-    update, guess, dummy = case.update, case.guess, _dummy(case)
-    objective = objectives.l2 if case.attack is None else case.attack.objective
-    distance, nothing = [], []
-    with torch.no_grad():
-        for k in range(len(update)):
-            shared = {n: g[k] for n, g in update.gradients.items()}
-            distance.append(objective({n: dummy[n][k] for n in shared}, shared))
-            nothing.append(objective({n: torch.zeros_like(g) for n, g in shared.items()}, shared))
-    left, whole = (torch.stack([torch.as_tensor(t) for t in ts]).to(guess.loss)
-                   for ts in (distance, nothing))
-    if case.attack is not None and case.attack.labels == "joint" and update.labels is None:
-        left = torch.fmin(left, guess.loss.nan_to_num(torch.inf).amin(1))
+    """(K,): the objective at the reconstruction, over that of zero gradients."""
+    left = _distances(case, _dummy(case))
+    if case.attack is not None and case.attack.labels == "joint" and case.update.labels is None:
+        left = torch.fmin(left, case.guess.loss.nan_to_num(torch.inf).amin(1))
+    return left / _whole(case)
+
+
+def _of_grey_images(case: _Case) -> Tensor:
+    """(K,): the same of images that are 0.5 everywhere, with the reconstruction's labels."""
+    grey = torch.full_like(case.guess.images, 0.5)
+    return _distances(case, _dummy(case, grey)) / _whole(case)
+
+
+def _whole(case: _Case) -> Tensor:
+    """(K,): the objective of zero gradients; where it says nothing, that of the best start."""
+    nothing = {n: torch.zeros_like(g) for n, g in case.update.gradients.items()}
+    whole = _distances(case, nothing)
     sound = whole.isfinite() & (whole > 0)
-    return left / torch.where(sound, whole, guess.history.losses[0].amin(1))
+    return torch.where(sound, whole, case.guess.history.losses[0].amin(1))
+
+
+def _distances(case: _Case, dummy: dict[str, Tensor]) -> Tensor:
+    """(K,): the attack's objective without priors, or L2."""
+    objective = objectives.l2 if case.attack is None else case.attack.objective
+    given = case.update.gradients
+    with torch.no_grad():
+        each = [objective({n: dummy[n][k] for n in given}, {n: g[k] for n, g in given.items()})
+                for k in range(len(case.update))]
+    return torch.stack([torch.as_tensor(t) for t in each]).to(case.guess.loss)
 
 
 CHECKS = (
     _gradient_norm, _layers_in_the_update, _tensors_without_gradient, _impossible_gradients,
-    _batch_norm, _mode, _buffers, _leaked_statistics, _activations, _moments, _batch_size,
+    _batch_norm, _mode, _buffers, _activations, _moments, _batch_size,
     _repeated_labels, _label_rule, _scale_of_the_loss, _equations, _non_finite, _zeros, _defense,
     _size_of_the_gradient, _what_is_left)

@@ -1,4 +1,4 @@
-"""What honest clients of a protocol would send: simulated, to judge a shared update by. Floor 5.
+"""What honest clients of a protocol would send: simulated, to judge a shared update by. Floor 7.
 
 The entries of an update do not say what is normal for its network and protocol: ten local steps of
 an honest client may be a fifth of ten gradients, because the loss fell on the way. So a few random
@@ -67,12 +67,11 @@ def simulate(update: SharedUpdate, labels: Tensor, head: str | None = None) -> S
     x = to_input(images.to(like), False, update.protocol.normalise, update.mean, update.std)
     labels = _shuffled(labels, len(x), update.num_classes)
     target = hard_targets(labels, update.num_classes).to(like)
-    pull = unit_of(update.protocol, update.batch_size) * update.protocol.weight_decay
 
     def reduced(p, b, v, t):
         g = step(p, b, v, t)
         silent = {n: (g[n] == 0).all() for n in update.gradients}
-        along = {n: alignment(g[n], p[n], pull) for n in update.gradients if p[n].dim() == 4}
+        along = {n: alignment(g[n], p[n], update) for n in update.gradients if p[n].dim() == 4}
         kept = () if head is None else (g[head + "weight"], g[head + "bias"])
         return silent, along, kept
 
@@ -95,17 +94,21 @@ def _shuffled(labels: Tensor, count: int, classes: int) -> Tensor:
     return out
 
 
-def alignment(change: Tensor, weight: Tensor, pull: float = 0.0) -> Tensor:
-    """The largest |cosine| between a convolution's weights and their update, over its channels;
-    NaN where fewer than four channels have one. (..., out, in, h, w) -> (...).
+def alignment(change: Tensor, weight: Tensor, update: SharedUpdate) -> Tensor:
+    """The largest |cosine| between a convolution's weights and its change, over its channels; NaN
+    where fewer than four channels have one. (..., out, in, h, w) -> (...).
 
     Behind a convolution, batch statistics undo the scale of every channel's weights, so in train
-    mode their gradient has no part along them (but for BatchNorm's epsilon). `pull` times the
-    weights, what weight decay added, is taken off. Channels whose update is a millionth of the
-    largest or less are rounding, and do not count."""
-    w = weight.double().flatten(-3)
-    change = change.double().flatten(-3) - pull * w
-    size, length = change.norm(dim=-1), w.norm(dim=-1).expand(change.shape[:-1])  # (..., out)
+    mode their gradient has no part along them (but for BatchNorm's epsilon). Over n equal local
+    steps that holds at the mean of the weights on the way, w + (1 - 1/n) / 2 change; what weight
+    decay added is taken off. Channels whose change is a millionth of the largest or less are
+    rounding, and do not count."""
+    n = len(local_slices(update.protocol, update.batch_size))
+    pull = unit_of(update.protocol, update.batch_size) * update.protocol.weight_decay
+    w, change = weight.double().flatten(-3), change.double().flatten(-3)
+    change = change - pull * w
+    w = w + (1 - 1 / n) / 2 * change
+    size, length = change.norm(dim=-1), w.norm(dim=-1)  # (..., out)
     told = (size > 1e-6 * size.amax(-1, keepdim=True)) & (length > 0)
     product = torch.where(told, size * length, 1)
     cosines = torch.where(told, (change * w).sum(-1).abs() / product, 0)

@@ -1,14 +1,17 @@
 """What `diagnose` says: each check by itself, and tables of honest and misdescribed clients."""
 
+import copy
 import re
 from dataclasses import replace
 
+import matrix
+import pandas as pd
 import pytest
 import torch
 from tiny import Shape, batch
 from torch import nn
 
-from lib import attacks, client, defenses, labels, models, objectives
+from lib import attacks, client, data, defenses, labels, models, objectives
 
 KNOWN = client.ThreatModel(labels="known")
 
@@ -269,3 +272,203 @@ def test_diagnose_measures_a_gradient_and_not_the_length_of_the_steps():
     norm = sum(g.square().sum() for g in u.gradients.values()) ** 0.5
     assert norm < 1e-3 and table.verdict["gradient norm"] == "ok"
     assert float(table.measured["gradient norm"]) == pytest.approx(float(norm) / 1e-5, rel=1e-2)
+
+
+# ---- tables of honest and misdescribed clients (tests/matrix.py)
+
+def committed(name):
+    file = matrix.HERE / f"diagnose_{name}.csv"
+    return pd.read_csv(file, keep_default_na=False, dtype=str)
+
+
+def as_text(table):
+    return table.astype(str).reset_index(drop=True)
+
+
+def test_no_honest_client_is_blamed_and_every_misdescribed_one_is():
+    honest, misdescribed = committed("honest"), committed("misdescribed")
+    assert len(honest) == len(matrix.honest_cases()) and set(honest.blame) == {""}
+    assert list(misdescribed["what is wrong"]) == list(matrix.misdescribed_cases())
+    assert set(misdescribed["right"]) == {"True"}
+
+
+def test_a_part_of_the_tables_is_what_the_code_gives():
+    honest, misdescribed = committed("honest"), committed("misdescribed")
+    rows = range(5, len(honest), 39)
+    pd.testing.assert_frame_equal(as_text(matrix.honest_table(
+        [matrix.honest_cases()[i] for i in rows])), honest.iloc[list(rows)].reset_index(drop=True))
+    rows = range(2, len(misdescribed), 12)
+    pd.testing.assert_frame_equal(as_text(matrix.misdescribed_table(
+        [list(matrix.misdescribed_cases())[i] for i in rows])),
+        misdescribed.iloc[list(rows)].reset_index(drop=True))
+
+
+@pytest.mark.slow
+def test_the_tables_are_what_the_code_gives():
+    pd.testing.assert_frame_equal(as_text(matrix.honest_table()), committed("honest"))
+    pd.testing.assert_frame_equal(as_text(matrix.misdescribed_table()), committed("misdescribed"))
+
+
+@pytest.mark.parametrize("lr, epochs", [(0.05, 20), (0.02, 5), pytest.param(
+    None, None, marks=pytest.mark.slow)])
+def test_local_steps_of_an_honest_client_are_not_taken_for_another_scale(lr, epochs):
+    """One photograph a client, a sigmoid network: the factor of equal gradients falls to 0.05."""
+    photos = data.load("photos", size=16)
+    ways = [(lr, epochs)] if lr else [(a, n) for a in (0.05, 0.02, 0.01, 0.001) for n in (2, 5, 20)]
+    for rate, n in ways:
+        for k in range(6):
+            torch.manual_seed(k)
+            b = photos.clients(6)
+            net = nn.Sequential(nn.Conv2d(3, 12, 5, 2, 2), nn.Sigmoid(), nn.Flatten(),
+                                nn.Linear(768, 10))
+            change = matrix.sent(net, b.images[k], b.labels[k], steps=n, lr=rate)
+            update = client.SharedUpdate.from_gradients(
+                net, change, matrix.protocol_of(n, lr=rate), shape=(3, 16, 16), num_classes=10)
+            assert "scale of the loss" not in flagged(update), (rate, n, k)
+            assert "scale of the loss" in flagged(times(2, update)), (rate, n, k)
+
+
+# ---- rows by themselves
+
+LEFT = "what is left of the objective"
+
+
+def test_diagnose_says_that_an_attack_did_not_match():
+    b = batch(K=2)
+    update = client.share(models.lenet(Shape()), b)
+    guess = attacks.reconstruct(update, attacks.idlg(1))
+    grey = replace(guess, images=torch.full_like(b.images, 0.5))
+    exact = replace(guess, images=b.images, labels=b.labels)
+    for attack in (None, attacks.idlg(1), attacks.idlg(1, stop=None, labels="idlg_bias"),
+                   attacks.inverting_gradients(1)):
+        assert LEFT not in flagged(update, attack, exact)
+    attack = attacks.idlg(1)
+    dummy = attacks.dummy_gradients(update, grey.images, 1e4 * nn.functional.one_hot(
+        guess.labels, 4).float())
+    relative = [float(objectives.l2(*({n: t[k] for n, t in g.items()} for g in (
+        dummy, update.gradients)))) / float(sum(
+            t[k].square().sum() for t in update.gradients.values())) for k in range(2)]
+    said = flagged(update, attack, grey)[LEFT]
+    assert float(said.split()[0]) == pytest.approx(max(relative), rel=0.01)
+    # The same of an objective times a factor, or of one that zero gradients say nothing about.
+    scaled = replace(attack, objective=objectives.scaled(objectives.l2, 1e4))
+    assert flagged(update, scaled, grey)[LEFT].split()[0] == said.split()[0]
+    start = grey.history.losses[0].amin(1)
+    odd = replace(attack, objective=lambda dummy, shared: objectives.l2(
+        dummy, shared) / (dummy["0.weight"] != 0).any())
+    at_zero = flagged(update, odd, grey)[LEFT]
+    sizes = torch.stack([t.flatten(1).square().sum(1) for t in update.gradients.values()]).sum(0)
+    expected = (torch.tensor(relative) * sizes / start).max()
+    assert float(at_zero.split()[0]) == pytest.approx(float(expected), rel=0.01)
+
+
+def test_diagnose_says_why_the_runs_ended():
+    update = client.share(models.lenet(Shape()), batch(K=2))
+    guess = attacks.reconstruct(update, attacks.idlg(1))
+    guess.images[:] = 0
+    guess.ended = [["budget"], ["tolerance"]]
+    table = attacks.diagnose(update, attacks.idlg(1), guess).set_index("check").loc[LEFT]
+    assert "runs ended: 1 budget, 1 tolerance" in table.measured
+    assert "give more iterations" in table["what to do"] and "scale=1e4" in table["what to do"]
+    guess.ended = [["not finite"], ["not finite"]]
+    assert "diverged" in attacks.diagnose(update, attacks.idlg(1), guess).set_index("check").loc[
+        LEFT]["what to do"]
+
+
+def test_an_optimised_label_is_judged_by_the_runs_own_loss():
+    update = client.share(models.lenet(Shape()), batch(K=2))
+    guess = attacks.reconstruct(update, attacks.dlg(1))
+    guess.images[:] = 0
+    unmatched = replace(guess, loss=torch.full_like(guess.loss, 10.0))
+    assert LEFT in flagged(update, attacks.dlg(1), unmatched)
+    matched = replace(guess, loss=torch.full_like(guess.loss, 1e-9))
+    assert LEFT not in flagged(update, attacks.dlg(1), matched)
+    assert LEFT in flagged(update, attacks.idlg(1), matched)  # its labels are hard
+
+
+def normed(norm=True):
+    torch.manual_seed(0)
+    return matrix.network(norm, nn.Sigmoid).eval()
+
+
+def test_a_convolution_without_gradient_or_a_tiny_one_is_no_train_mode():
+    b = matrix.private(4)
+    for mode in ("eval", "train"):
+        told = matrix.update_of(normed(), b.images, b.labels, client.Protocol(), mode=mode)
+        assert ("mode" in flagged(told)) == (mode == "train")
+        tiny = flagged(times(1e-12, told))
+        assert ("mode" in tiny) == (mode == "train") and "gradient norm" in tiny
+        frozen = replace(told, gradients={
+            n: 0 * g if n == "0.weight" else g for n, g in told.gradients.items()})
+        assert ("mode" in flagged(frozen)) == (mode == "train")
+    none = replace(told, gradients={n: 0 * g if g.dim() == 5 else g
+                                    for n, g in told.gradients.items()})
+    assert "mode" not in set(attacks.diagnose(none).check)
+
+
+def test_a_sure_network_can_have_gradients():
+    """Every simulated image of the read label is classified as it: no gradient at all."""
+    model = models.dense(Shape())
+    with torch.no_grad():
+        model[-1].bias[0] += 200
+    b = replace(batch(K=2), labels=torch.tensor([[0], [1]]))
+    update = client.share(model, b)
+    assert not update.gradients["1.weight"][0].any()
+    assert "gradients where the model can have none" not in flagged(update)
+    sure = replace(update, gradients={n: 0 * g + 1e-3 for n, g in update.gradients.items()})
+    assert "gradients where the model can have none" not in flagged(sure)
+
+
+def test_diagnose_names_the_layers_of_a_partial_update():
+    b, net = matrix.private(1), normed(False)
+    given = matrix.update_of(net, b.images, b.labels, client.Protocol())
+    assert "layers in the update" not in set(attacks.diagnose(given).check)
+    some = {n: g for n, g in given.gradients.items() if n != "2.bias"}
+    part = client.SharedUpdate.from_gradients(net, some, shape=matrix.SHAPE, num_classes=10)
+    assert flagged(part)["layers in the update"] == "5 of 6, without 2.bias"
+    body = client.SharedUpdate.from_gradients(
+        net, {n: g for n, g in some.items() if n[0] == "0"}, shape=matrix.SHAPE, num_classes=10)
+    guess = attacks.reconstruct(body, attacks.dlg(1))
+    said = flagged(body, attacks.dlg(1), guess)["layers in the update"]
+    assert said.startswith("2 of 6, without 2.weight, 2.bias")
+
+
+def test_diagnose_sees_what_the_buffers_of_a_message_give_away():
+    b, net = matrix.private(4), normed()
+    for mode, steps, words in (("train", 1, "of the private batch, exactly"),
+                               ("train", 3, "mixture"), ("eval", 1, None)):
+        own = copy.deepcopy(net).train(mode == "train")
+        optimiser = torch.optim.SGD(own.parameters(), lr=0.02)
+        for _ in range(steps):
+            optimiser.zero_grad()
+            nn.functional.cross_entropy(own(b.images[0]), b.labels[0]).backward()
+            optimiser.step()
+        update = client.SharedUpdate.from_weights(
+            net.state_dict(), own.state_dict(), net, matrix.protocol_of(steps, mode),
+            shape=matrix.SHAPE, num_classes=10, batch_size=4)
+        found = flagged(update).get("buffers in the message")
+        assert found is None if words is None else words in found
+    assert "buffers in the message" not in flagged(client.share(net, batch(
+        shape=matrix.SHAPE, classes=10)))
+
+
+def test_the_batch_size_is_told_by_negative_entries_and_by_the_rank():
+    b = replace(batch(K=2, B=3, classes=6), labels=torch.tensor([[0, 2, 5], [1, 3, 4]]))
+    update = client.share(models.lenet(Shape(num_classes=6)), b)
+    assert "negative entries of the last bias's gradient: 3" in flagged(
+        replace(update, batch_size=2))["batch size"]
+    same = replace(b, labels=torch.ones(2, 3).long())
+    one = client.share(models.lenet(Shape(num_classes=6)), same)
+    assert "rank of the last layer's gradient: 3" in flagged(
+        replace(one, batch_size=1))["batch size"]
+    for told in (update, one):
+        assert "batch size" not in flagged(told)
+    for defense in (defenses.GaussianNoise(1e-3), defenses.GradPrune(0.5)):
+        noisy = client.share(models.lenet(Shape(num_classes=6)), same, defense=defense)
+        assert "batch size" not in flagged(noisy), defense
+    no_bias = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.Sigmoid(),
+                            nn.Linear(16, 6, bias=False))
+    torch.manual_seed(0)
+    bare = client.share(no_bias, b)
+    assert "batch size" not in flagged(bare)
+    assert "row sums" in flagged(replace(bare, batch_size=2))["batch size"]
