@@ -41,7 +41,8 @@ def command(*words):
 
 def surroundings(**more):
     ours = ("MAKE", "MFLAGS", "PROFILE", "FRESH", "SEED", "DEVICE", "DATA_ROOT", "FIXTURE",
-            "QUIET", "PRODUCTS", "PYTHONPATH", "JUPYTER", "IPYTHON", "MATPLOTLIBRC", "GOMP", "OMP_WAIT")
+            "QUIET", "PRODUCTS", "PYTHONPATH", "JUPYTER", "IPYTHON", "MATPLOTLIBRC", "GOMP",
+            "OMP_WAIT")
     kept = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
     return kept | more
 
@@ -134,10 +135,8 @@ DAMAGES = {
 
 
 @pytest.mark.usefixtures("ran")
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_a_ruined_product_is_noticed(place, tmp_path, monkeypatch, damage):
+def test_a_ruined_product_is_noticed(place, tmp_path, monkeypatch):
     here = tmp_path / "moved"                                # the stamp knows no folder's name
-    shutil.copytree(place, here)
     monkeypatch.setattr(run_notebook, "ROOT", here)
     monkeypatch.setattr(run_notebook, "NOTEBOOKS", here / "notebooks")
     monkeypatch.setattr(run_notebook, "__file__", str(here / "tools/run_notebook.py"))
@@ -146,11 +145,13 @@ def test_a_ruined_product_is_noticed(place, tmp_path, monkeypatch, damage):
         code = run_notebook.code_hash("99_fixture", {})
         return run_notebook.up_to_date("99_fixture", "quick", code)
 
-    (here / "figures/quick/99_fixture/own.txt").write_text("a reader's notes, no product")
-    assert up_to_date()
-    file, harm = DAMAGES[damage]
-    harm(here / file)
-    assert not up_to_date()
+    for damage, (file, harm) in DAMAGES.items():
+        shutil.copytree(place, here)
+        (here / "figures/quick/99_fixture/own.txt").write_text("a reader's notes, no product")
+        assert up_to_date()
+        harm(here / file)
+        assert not up_to_date(), damage
+        shutil.rmtree(here)
 
 
 @pytest.mark.usefixtures("ran")
