@@ -65,7 +65,8 @@ def attack(images: dict, victim: dict, attack: dict, clients: list[int], seed: i
     under each, from the same start, all in one batch; column `defense` counts through the list.
 
     The scores are of the last iterate of the restart with the smallest objective, as the official
-    codes report (columns loss, best_loss, true_label, label, evaluations beside the metrics), and
+    codes report (columns loss, best_loss, true_label, label, evaluations and ended, why that
+    restart ended, beside the metrics; cells stored before December 2026 have no `ended`), and
     best_mse that of its state of the smallest objective; trained victims: victim_accuracy, the
     share of the split "test" that they classify right. Array `losses` holds the objective of every
     iteration, or a hundred of them where there are more than 1,000.
@@ -201,7 +202,8 @@ def _rows(update, batch, guess, kept, layers, match=True, each_restart=None):
         return table.assign(
             loss=losses[k, r[k], -1].numpy(), best_loss=guess.loss.cpu()[k, r[k]].numpy(),
             true_label=batch.labels[k, image].numpy(), label=labels[k, guessed].numpy(),
-            evaluations=guess.evaluations.cpu()[k, r[k]].numpy())
+            evaluations=guess.evaluations.cpu()[k, r[k]].numpy(),
+            ended=[guess.ended[row][r[row]] for row in k.tolist()])
 
     if each_restart:
         each = [of_restart(torch.full_like(winner, r)).assign(
