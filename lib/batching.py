@@ -4,12 +4,14 @@ backward can run. Floor 1.
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, stack_module_state, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from lib import checks
 
 
 class Rounds(nn.Module):
@@ -64,9 +66,18 @@ class Ensemble(nn.Module):
 
 def ensemble(builder: Callable[..., nn.Module], images, seeds, **kwargs) -> Ensemble:
     """One victim a client: `ensemble(models.lenet, images, seeds=range(8), activation="tanh")`."""
-    members = [builder(images, seed=int(s), **kwargs) for s in seeds]
+    if not callable(builder) or isinstance(builder, nn.Module):
+        raise ValueError(f"builder must be a function, as models.lenet, not {builder!r}")
+    if isinstance(seeds, str) or not isinstance(seeds, Iterable):
+        raise ValueError(f"seeds must be whole numbers, one for each victim, not {seeds!r}")
+    each = [checks.whole("each of seeds", s, 0) for s in seeds]
+    members = [builder(images, seed=s, **kwargs) for s in each]
     if not members:
         raise ValueError("an ensemble needs at least one seed")
+    alike = {(str(m), *((n, t.shape) for n, t in m.state_dict().items()))
+             if isinstance(m, nn.Module) else None for m in members}
+    if len(alike) > 1 or None in alike:
+        raise ValueError("the members of an ensemble must be modules of the same architecture")
     return Ensemble(members)
 
 

@@ -190,7 +190,7 @@ def _check_defense(model, steps: tuple, images: int, batch_size: int) -> None:
     norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     if _has(steps, "per_example") and norms:
         raise ValueError("with BatchNorm no image has a gradient of its own: take another norm")
-    for size in {min(batch_size, images), images % batch_size} - {0}:
+    for size in filter(None, (min(batch_size, images), images % batch_size)):
         for step in _has(steps, "keys"):  # too few images to mix in the last batch is found here
             size = len(step.keys(size, run.generator("size of an encoding"))[0])
 
