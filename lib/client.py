@@ -1,4 +1,4 @@
-"""What a client does: `share` computes the update that leaves it. Floor 3."""
+"""What a client does: `share` computes the update that leaves it. Floor 5."""
 
 from dataclasses import replace
 
@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.nn.functional import one_hot
 
 from lib import batching, defenses, run
 from lib.update import (  # noqa: F401  (the public names of what is shared)
@@ -18,8 +17,15 @@ from lib.update import (  # noqa: F401  (the public names of what is shared)
     _check_range,
     _fits,
     _moments,
+    buffer_evidence,
+    check_outputs,
+    gradient_weight,
+    hard_targets,
     local_slices,
+    local_step,
     loss_function,
+    soft_targets,
+    still,
     tensors,
     to_input,
     update_function,
@@ -37,9 +43,10 @@ def share(model, batch, protocol=None, defense=None, threat=None, seed=0) -> Sha
     if protocol.mode == "eval" and threat.bn_statistics != "inferred":
         raise ValueError("bn_statistics is about clients in train mode: in eval mode they use the "
                          "model's own statistics, which are public")
-    ready, shape = batching.prepare(model, protocol.mode), tuple(batch.images.shape[2:])
+    shape = tuple(batch.images.shape[2:])
+    ready, notes = batching.ready(model, protocol.mode, shape)
     classes = _fits(ready, shape)
-    batching.try_batched(ready, shape)
+    check_outputs(protocol, classes)
     base, stacked = batching.architecture(ready)
     params, buffers = tensors(ready)
     like = next(iter(params.values()))
@@ -68,7 +75,8 @@ def share(model, batch, protocol=None, defense=None, threat=None, seed=0) -> Sha
                         defense if threat.defense_known else None,
                         target.to(x) if known and mixed else None,
                         _statistics(base, params | buffers, stacked, x) if exact else None,
-                        _keys(batch, steps, seed) if threat.mixing_keys else None)
+                        _keys(batch, steps, seed) if threat.mixing_keys else None,
+                        notes=notes)
 
 
 def drawn(batch, defense, seed=0):
@@ -105,18 +113,23 @@ def _rngs(seed: int, clients: int) -> list[torch.Generator]:
     return [run.generator("defense", seed, k) for k in range(clients)]
 
 
+def _heaviest(target: Tensor) -> Tensor:
+    """The label (B,) with the largest share of each target (B, classes); of one output, rounded."""
+    return target[:, 0].round().long() if target.shape[-1] == 1 else target.argmax(-1)
+
+
 def _encoded(images, truth, classes, steps, rngs):
     """What each client feeds: after `draw` and `encode` of every defense, in order."""
     made = []
     for x, y, rng in zip(images, truth, rngs, strict=True):
-        target = one_hot(y, classes).to(x.dtype)
+        target = hard_targets(y, classes).to(x.dtype)
         for step in steps:
             if hasattr(step, "draw"):
                 chosen = defenses.apply_draw(step, y, rng)
                 x, y, target = x[chosen], y[chosen], target[chosen]
             if hasattr(step, "encode"):
                 x, target = defenses.apply_encode(step, x, target, rng)
-                y = target.argmax(-1)  # the heaviest label of a mixture
+                y = _heaviest(target)
         made.append((x, target, y))
     if len({len(x) for x, _, _ in made}) > 1:
         raise ValueError("a defense drew batches of different sizes: clients must share one size")

@@ -118,8 +118,10 @@ def train(generator: nn.Module, images: ImageSet, steps=2000, batch_size=64, lr=
         checks.whole(name, value)
     checks.number("lr", lr, 0, exclude=(0,))
     checks.number("gamma", gamma, 0)
-    checks.number("average", average, 0, 1, exclude=(1,))
+    checks.number("average", average, 0, 1)
     checks.whole("seed", seed, 0)
+    if cache is not None and not isinstance(cache, str | Path):
+        raise ValueError(f"cache is a folder's path or None, not {cache!r}")
     _check_set("images", images)
     _check_generator(generator, images.shape)
     device = next(generator.parameters()).device
@@ -213,6 +215,9 @@ def quality(generator: nn.Module, critic: nn.Module, seen: ImageSet, unseen: Ima
     unseen ones: much smaller samples' distances are memories. `spread`: the mean distance between
     two samples over that between two unseen images (near 0: one sample for all latents)."""
     checks.whole("count", count, 2)  # `spread` compares two
+    _check_generator(generator)
+    if not isinstance(critic, nn.Module):
+        raise ValueError(f"critic must be a module, as `train` returns it, not {critic!r}")
     for name, images in (("seen", seen), ("unseen", unseen)):
         _check_set(name, images)
     if len(unseen) < 2:
@@ -242,18 +247,13 @@ def learn(generator: nn.Module, rounds: Iterable[SharedUpdate], iterations=(1000
     generator takes a step of Adam (`lr`) along 2 (w - w'), as the official code does (Reptile).
     `watch(round, generator)` is called after each. The settings are that code's."""
     _check_generator(generator)
-    checks.number("lr", lr, 0, exclude=(0,))
+    _check_settings(rounds, iterations, lr, rates, watch)
     checks.whole("seed", seed, 0)
-    for name, pair in (("iterations", iterations), ("rates", rates)):
-        if not isinstance(pair, list | tuple) or len(pair) != 2:
-            raise ValueError(f"{name} must be a pair, of the latents and of the parameters, not "
-                             f"{pair!r}")
-    if isinstance(rounds, SharedUpdate):
-        raise ValueError("rounds must be a list of updates, one a round: give [update] for one")
     out = copy.deepcopy(generator)
     parameters = list(out.parameters())
     optimizer = torch.optim.Adam(parameters, lr)
     settings = {"labels": labels, "tv": tv}
+    i = None
     for i, update in enumerate(rounds):
         if not isinstance(update, SharedUpdate) or update.batch_size != 1:
             raise ValueError(f"round {i} must be a SharedUpdate whose clients hold one image each")
@@ -267,4 +267,25 @@ def learn(generator: nn.Module, rounds: Iterable[SharedUpdate], iterations=(1000
         optimizer.step()
         if watch is not None:
             watch(i, out)
+    if i is None:
+        raise ValueError("rounds holds no SharedUpdate: nothing can be learned")
     return out
+
+
+def _check_settings(rounds, iterations, lr, rates, watch) -> None:
+    """ValueError for settings of `learn` that are no settings, before a round is attacked."""
+    if isinstance(rounds, SharedUpdate):
+        raise ValueError("rounds must be a list of updates, one a round: give [update] for one")
+    if not isinstance(rounds, Iterable):
+        raise ValueError("rounds must be an iterable of SharedUpdates, one a round, not "
+                         f"{type(rounds).__name__}")
+    for name, pair in {"iterations": iterations, "rates": rates}.items():
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise ValueError(f"{name} must be two numbers, of the search of latents and of that of "
+                             f"parameters, not {pair!r}")
+    for count, rate in zip(iterations, rates, strict=True):
+        checks.whole("iterations", count)
+        checks.number("rates", rate, 0, exclude=(0,))
+    checks.number("lr", lr, 0, exclude=(0,))
+    if watch is not None and not callable(watch):
+        raise ValueError(f"watch must be a function of (round, generator) or None, not {watch!r}")

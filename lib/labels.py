@@ -66,14 +66,11 @@ def last_layer(update: SharedUpdate) -> LastLayer:
     prefix = f"{last[-1]}." if last and last[-1] else ""
     if not last or prefix + "weight" not in update.gradients:
         raise ValueError("the model does not end in a dense layer: no labels can be read off it")
-    protocol, factor = update.protocol, 1.0
-    if protocol.sends == "weights":  # w_K - w_0 = -lr sum of the steps' gradients
-        factor = -1 / (protocol.local_lr * _steps(update))
     lead = (lambda t: t) if stacked else (lambda t: t[None])
     biased = prefix + "bias" in update.gradients
     return LastLayer(
-        factor * update.gradients[prefix + "weight"],
-        factor * update.gradients[prefix + "bias"] if biased else None,
+        update.mean_gradient(prefix + "weight"),
+        update.mean_gradient(prefix + "bias") if biased else None,
         lead(params[prefix + "weight"]), lead(params[prefix + "bias"]) if biased else None,
         seen[last[-1]][0][0].flatten(1), update.batch_size)
 
