@@ -42,6 +42,9 @@ class Ensemble(nn.Module):
 
     def __init__(self, members: list[nn.Module]):
         super().__init__()
+        if not _alike(members):
+            raise ValueError("the members of an ensemble must be a list of modules of the same "
+                             "architecture, at least one")
         params, buffers = stack_module_state(members)
         self.size = len(members)
         self.base, first = copy.deepcopy(members[0]), {}
@@ -74,18 +77,26 @@ class Ensemble(nn.Module):
 def ensemble(builder: Callable[..., nn.Module], images, seeds, **kwargs) -> Ensemble:
     """One victim a client: `ensemble(models.lenet, images, seeds=range(8), activation="tanh")`."""
     if not callable(builder) or isinstance(builder, nn.Module):
-        raise ValueError(f"builder must be a function, as models.lenet, not {builder!r}")
+        raise ValueError("builder must be a function, as models.lenet, not "
+                         f"{checks.shown(builder)}")
     if isinstance(seeds, str) or not isinstance(seeds, Iterable):
-        raise ValueError(f"seeds must be whole numbers, one for each victim, not {seeds!r}")
+        raise ValueError("seeds must be whole numbers, one for each victim, not "
+                         f"{checks.shown(seeds)}")
     each = [checks.whole("each of seeds", s, 0) for s in seeds]
     members = [builder(images, seed=s, **kwargs) for s in each]
     if not members:
         raise ValueError("an ensemble needs at least one seed")
-    alike = {(str(m), *((n, t.shape) for n, t in m.state_dict().items()))
-             if isinstance(m, nn.Module) else None for m in members}
-    if len(alike) > 1 or None in alike:
-        raise ValueError("the members of an ensemble must be modules of the same architecture")
     return Ensemble(members)
+
+
+def _alike(members) -> bool:
+    """True for a list of modules whose layers and tensors are the same but for their values."""
+    kind = isinstance(members, list | tuple) and all(isinstance(m, nn.Module) for m in members)
+    if not kind:
+        return False
+    described = {(str(m), *((name, t.shape) for name, t in m.state_dict().items()))
+                 for m in members}
+    return len(described) == 1
 
 
 def _assign(module: nn.Module, name: str, value: Tensor) -> None:

@@ -91,8 +91,8 @@ def _check_generator(generator, shape: tuple | None = None) -> None:
         with torch.no_grad():
             made = generator.eval()(like.new_zeros(2, *latent))
     except (RuntimeError, TypeError, ValueError) as error:
-        raise ValueError(f"the generator takes no latents of shape {tuple(latent)}: {error}") \
-            from error
+        raise ValueError(f"the generator takes no latents of shape {tuple(latent)}: "
+                         f"{checks.shown(str(error), 200)}") from error
     finally:
         for module, mode in training.items():
             module.training = mode
@@ -121,7 +121,7 @@ def train(generator: nn.Module, images: ImageSet, steps=2000, batch_size=64, lr=
     checks.number("average", average, 0, 1)
     checks.whole("seed", seed, 0)
     if cache is not None and not isinstance(cache, str | Path):
-        raise ValueError(f"cache is a folder's path or None, not {cache!r}")
+        raise ValueError(f"cache is a folder's path or None, not {checks.shown(cache)}")
     _check_set("images", images)
     _check_generator(generator, images.shape)
     device = next(generator.parameters()).device
@@ -217,7 +217,8 @@ def quality(generator: nn.Module, critic: nn.Module, seen: ImageSet, unseen: Ima
     checks.whole("count", count, 2)  # `spread` compares two
     _check_generator(generator)
     if not isinstance(critic, nn.Module):
-        raise ValueError(f"critic must be a module, as `train` returns it, not {critic!r}")
+        raise ValueError("critic must be a module, as `train` returns it, not "
+                         f"{checks.shown(critic)}")
     for name, images in (("seen", seen), ("unseen", unseen)):
         _check_set(name, images)
     if len(unseen) < 2:
@@ -282,10 +283,11 @@ def _check_settings(rounds, iterations, lr, rates, watch) -> None:
     for name, pair in {"iterations": iterations, "rates": rates}.items():
         if not isinstance(pair, tuple | list) or len(pair) != 2:
             raise ValueError(f"{name} must be two numbers, of the search of latents and of that of "
-                             f"parameters, not {pair!r}")
+                             f"parameters, not {checks.shown(pair)}")
     for count, rate in zip(iterations, rates, strict=True):
         checks.whole("iterations", count)
         checks.number("rates", rate, 0, exclude=(0,))
     checks.number("lr", lr, 0, exclude=(0,))
     if watch is not None and not callable(watch):
-        raise ValueError(f"watch must be a function of (round, generator) or None, not {watch!r}")
+        raise ValueError("watch must be a function of (round, generator) or None, not "
+                         f"{checks.shown(watch)}")

@@ -309,7 +309,8 @@ def input_shape(images) -> tuple[tuple[int, int, int], int]:
 
 def _whole_numbers(name: str, values) -> list[int]:
     if not isinstance(values, list | tuple | range):
-        raise ValueError(f"{name} must be a tuple of whole numbers, as (64, 32), not {values!r}")
+        raise ValueError(f"{name} must be a tuple of whole numbers, as (64, 32), not "
+                         f"{checks.shown(values)}")
     return [checks.whole(f"each of {name}", value) for value in values]
 
 

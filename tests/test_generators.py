@@ -96,7 +96,7 @@ def test_a_generator_of_other_images_or_latents_is_refused(digits):
     (lambda d, g, v: generators.quality(g, g, d, v.subset([0])), [data.load("digits")], "two im"),
     (lambda d, g, v: generators.quality(g, g, d, d, v), [1, *WHOLE], "count must be"),
     (lambda d, g, v: generators.learn(v, []), [None, nn.Linear(2, 2)], "attribute `latent`"),
-    (lambda d, g, v: generators.learn(g, [], v), [3, (1,), (1, 2, 3), None], "iterations must be two"),
+    (lambda d, g, v: generators.learn(g, [], v), [3, (1,), (1, 2, 3), None], "iterations must"),
     (lambda d, g, v: generators.learn(g, [], rates=v), [0.1, (0.1,)], "rates must be two"),
     (lambda d, g, v: generators.learn(g, [], lr=v), [0, -1, NAN, "1"], "lr must be"),
     (lambda d, g, v: generators.learn(g, [], seed=v), [-1, "0", 0.5], "seed must be"),
