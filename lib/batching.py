@@ -5,7 +5,7 @@ and double backward can run, compared with the original before any work. Floor 1
 import contextlib
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from torch.fx.experimental import proxy_tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from lib import layers
+from lib import checks, layers
 
 
 class Rounds(nn.Module):
@@ -42,6 +42,9 @@ class Ensemble(nn.Module):
 
     def __init__(self, members: list[nn.Module]):
         super().__init__()
+        if not _alike(members):
+            raise ValueError("the members of an ensemble must be a list of modules of the same "
+                             "architecture, at least one")
         params, buffers = stack_module_state(members)
         self.size = len(members)
         self.base, first = copy.deepcopy(members[0]), {}
@@ -73,10 +76,27 @@ class Ensemble(nn.Module):
 
 def ensemble(builder: Callable[..., nn.Module], images, seeds, **kwargs) -> Ensemble:
     """One victim a client: `ensemble(models.lenet, images, seeds=range(8), activation="tanh")`."""
-    members = [builder(images, seed=int(s), **kwargs) for s in seeds]
+    if not callable(builder) or isinstance(builder, nn.Module):
+        raise ValueError("builder must be a function, as models.lenet, not "
+                         f"{checks.shown(builder)}")
+    if isinstance(seeds, str) or not isinstance(seeds, Iterable):
+        raise ValueError("seeds must be whole numbers, one for each victim, not "
+                         f"{checks.shown(seeds)}")
+    each = [checks.whole("each of seeds", s, 0) for s in seeds]
+    members = [builder(images, seed=s, **kwargs) for s in each]
     if not members:
         raise ValueError("an ensemble needs at least one seed")
     return Ensemble(members)
+
+
+def _alike(members) -> bool:
+    """True for a list of modules whose layers and tensors are the same but for their values."""
+    kind = isinstance(members, list | tuple) and all(isinstance(m, nn.Module) for m in members)
+    if not kind:
+        return False
+    described = {(str(m), *((name, t.shape) for name, t in m.state_dict().items()))
+                 for m in members}
+    return len(described) == 1
 
 
 def _assign(module: nn.Module, name: str, value: Tensor) -> None:
