@@ -18,6 +18,7 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
+import plain
 import torch
 import torch.nn.functional as F
 
@@ -64,22 +65,15 @@ class Outcome:
 def plain_adam(problem, iterations, tv, step_size=0.1):
     """Cosine + TV with signed Adam, step decay and box (Geiping 2020, section 3 of its code)."""
     image = problem.start.clone().requires_grad_(True)
-    optimizer = torch.optim.Adam([image], lr=step_size)
-    milestones = [iterations // share for share in (2.667, 1.6, 1.142)]
-    schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, milestones, gamma=0.1)
-    low, high = box(problem)
-    began = clock(image)
-    for _ in range(iterations):
-        optimizer.zero_grad()
+
+    def objective():
         problem.model.zero_grad()
         loss = F.cross_entropy(problem.model(image), problem.label)
         gradients = torch.autograd.grad(loss, problem.model.parameters(), create_graph=True)
-        (cosine(gradients, problem.gradients) + tv * total_variation(image)).backward()
-        image.grad.sign_()
-        optimizer.step()
-        schedule.step()
-        with torch.no_grad():
-            image.data = torch.max(torch.min(image, high), low)
+        return plain.cosine(gradients, problem.gradients) + tv * plain.total_variation(image)
+
+    began = clock(image)
+    plain.adam([image], objective, iterations, step_size, signed=True, decay=True, box=box(problem))
     return Outcome(image.detach(), iterations, clock(image) - began)
 
 
@@ -90,43 +84,18 @@ def plain_lbfgs(problem, iterations):
     """
     image = problem.start.clone().requires_grad_(True)
     logits = problem.logits.clone().requires_grad_(True)
-    optimizer = torch.optim.LBFGS([image, logits])
     evaluations = 0
 
-    def closure():
+    def objective():
         nonlocal evaluations
         evaluations += 1
-        optimizer.zero_grad()
         loss = F.cross_entropy(problem.model(image), logits.softmax(dim=-1))
         gradients = torch.autograd.grad(loss, problem.model.parameters(), create_graph=True)
-        distance = squared_distance(gradients, problem.gradients)
-        distance.backward()
-        return distance
+        return plain.squared_distance(gradients, problem.gradients)
 
     began = clock(image)
-    for _ in range(iterations):
-        optimizer.step(closure)
+    plain.lbfgs([image, logits], objective, iterations)
     return Outcome(image.detach(), evaluations, clock(image) - began)
-
-
-def cosine(gradients, shared):
-    """1 - <g, g*> / (|g| |g*|), one cosine over all parameters."""
-    product = sum((g * s).sum() for g, s in zip(gradients, shared, strict=True))
-    norm = sum(g.pow(2).sum() for g in gradients)
-    shared_norm = sum(s.pow(2).sum() for s in shared)
-    return 1 - product / (norm.sqrt() * shared_norm.sqrt())
-
-
-def squared_distance(gradients, shared):
-    """|g - g*|^2, summed over all parameters."""
-    return sum((g - s).pow(2).sum() for g, s in zip(gradients, shared, strict=True))
-
-
-def total_variation(image):
-    """Mean absolute difference of neighbours, across and down. image: (1, C, H, W)."""
-    across = (image[..., :, 1:] - image[..., :, :-1]).abs().mean()
-    down = (image[..., 1:, :] - image[..., :-1, :]).abs().mean()
-    return across + down
 
 
 def box(problem):

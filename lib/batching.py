@@ -152,7 +152,7 @@ def _in_mode(model: nn.Module, mode: str, still: tuple = ()) -> nn.Module:
     """A copy of `model` in the mode; modules of the names in `still` stay in eval mode."""
     if mode not in ("eval", "train"):
         raise ValueError(f"unknown mode {mode!r}: 'eval' or 'train'")
-    out = _copied(model).train(mode == "train")
+    out = copied(model).train(mode == "train")
     for name in still:
         out.get_submodule(name).training = False
     for m in out.modules():  # Dropout inside torch's own functions
@@ -161,7 +161,7 @@ def _in_mode(model: nn.Module, mode: str, still: tuple = ()) -> nn.Module:
     return out
 
 
-def _copied(model: nn.Module) -> nn.Module:
+def copied(model: nn.Module) -> nn.Module:
     """A deep copy, also where a module holds a tensor that it computed, which torch refuses."""
     computed = {}
     for m in model.modules():
@@ -280,7 +280,7 @@ def unwrap(model: nn.Module) -> tuple[nn.Module, tuple[str, ...]]:
 
 def _without_opacus(module: nn.Module) -> nn.Module:
     """A copy without the hooks that compute per-example gradients."""
-    out = _copied(module)
+    out = copied(module)
     for m in out.modules():
         for hooks in (m._forward_hooks, m._backward_hooks, m._forward_pre_hooks):
             for key, hook in list(hooks.items()):
@@ -303,7 +303,7 @@ def ready(model: nn.Module, mode: str, shape: tuple) -> tuple[nn.Module, tuple[s
     plain, notes = unwrap(model)
     _refuse(plain)
     if any(t.is_floating_point() and t.dtype.itemsize < 4 for t in plain.parameters()):
-        plain = _copied(plain).float()
+        plain = copied(plain).float()
         notes += ("parameters of less than float32 are computed in float32",)
     key = _structure(plain, mode, tuple(shape))
     if key is None or key not in _CHECKED:
@@ -602,7 +602,7 @@ def _agree_in_float64(model, mode, inplace, still, x) -> bool:
     """`_agree` where float32 alone could be the reason (kinks, statistics of nearly equal pixels).
 
     A model that only runs in float32 does not agree."""
-    double = _copied(model).double()
+    double = copied(model).double()
     try:
         truth, _ = _of_original(double, mode, still, x.double())
         return _agree(truth, _of_prepared(double, mode, inplace, still, x.double()))

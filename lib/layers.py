@@ -46,6 +46,7 @@ class AffineBatchNorm(nn.Module):
     def __init__(self, bn: nn.Module):
         super().__init__()
         self.weight, self.bias, self.eps = bn.weight, bn.bias, bn.eps
+        self.momentum = bn.momentum  # unread here: what buffers in a message prove hangs on it
         self.register_buffer("running_mean", bn.running_mean)
         self.register_buffer("running_var", bn.running_var)
 
@@ -60,6 +61,7 @@ class BatchStatistics(nn.Module):
     def __init__(self, bn: nn.Module):
         super().__init__()
         self.weight, self.bias, self.eps = bn.weight, bn.bias, bn.eps
+        self.momentum = bn.momentum  # unread here: what buffers in a message prove hangs on it
         self.register_buffer("running_mean", bn.running_mean)  # for `batching.moments`
         self.register_buffer("running_var", bn.running_var)
 

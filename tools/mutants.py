@@ -1,0 +1,361 @@
+"""`make mutants`: does a test go red when one line of lib says something else?
+
+Draws one-line mutations with a fixed seed, equally many of each file below, and runs each against
+the tests of its file, in a copy of the tree and until the first failure. Writes tests/mutants.csv.
+A mutant costs seconds: one process imports torch and what else the tests import, but not lib, and
+forks for every mutant.
+"""
+
+import argparse
+import ast
+import contextlib
+import csv
+import importlib
+import io
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+BUILD = ROOT / "build" / "mutants"
+PACKAGES = BUILD / "packages"
+TABLE = ROOT / "tests" / "mutants.csv"
+COPIED = ("lib", "tests", "bench", "studies", "tools")
+FIELDS = ("file", "line", "before", "after", "verdict", "test")
+SEED, PROCESSES, GOAL, LIMIT_S = 2026, 2, 0.85, 240
+
+# The tests of a file, those first that are quick and likely to see a change.
+TESTS = {
+    "lib/objectives.py": ("objectives", "values", "parity"),
+    "lib/priors.py": ("objectives", "values", "parity"),
+    "lib/labels.py": ("labels", "values"),
+    "lib/defenses.py": ("defenses", "values", "client"),
+    "lib/metrics.py": ("values", "metrics"),
+    "lib/optimizers.py": ("engine", "parity"),
+    "lib/analytic.py": ("values", "analytic"),
+    "lib/attacks.py": ("presets", "values", "parity", "attacks", "generators"),
+}
+# Of attacks, the presets and what they are made of; the rest of the file is the engine's.
+PRESETS = ("Attack", "Generative", "dlg", "idlg", "inverting_gradients", "mixing_gradients",
+           "huang", "gias", "decode", "assumptions", "as_if_eval", "OBJECTIVES", "RATES",
+           "GIAS_SPACES", "OPTIMIZERS", "SPACES", "RULES")
+IMPORTED_ONCE = ("torch", "torchvision", "pandas", "scipy.optimize", "torchmetrics", "lpips",
+                 "skimage.metrics", "sklearn.datasets", "pytest", "numpy", "tqdm",
+                 "torch.utils.flop_counter", "torch.fx.experimental.proxy_tensor",
+                 "torchmetrics.functional.image", "opacus.accountants", "matplotlib.pyplot")
+
+
+@dataclass(frozen=True)
+class Mutant:
+    file: str
+    line: int
+    before: str
+    after: str
+    code: str  # the whole mutated file
+
+
+# ---- mutations: a node of the syntax tree, and what it could be instead
+
+SWAPPED = {
+    "LessThan": "LessThanEqual", "LessThanEqual": "LessThan", "GreaterThan": "GreaterThanEqual",
+    "GreaterThanEqual": "GreaterThan", "Equal": "NotEqual", "NotEqual": "Equal", "In": "NotIn",
+    "NotIn": "In", "Is": "IsNot", "IsNot": "Is", "Add": "Subtract", "Subtract": "Add",
+    "Multiply": "Divide", "Divide": "Multiply", "Power": "Multiply", "FloorDivide": "Divide",
+    "BitAnd": "BitOr", "And": "Or", "Or": "And", "Modulo": "FloorDivide",
+}
+RENAMED = {"min": "max", "max": "min", "amin": "amax", "amax": "amin", "argmin": "argmax",
+           "argmax": "argmin", "all": "any", "any": "all", "sum": "mean", "mean": "sum",
+           "sign_": "abs_", "lt": "le", "triu": "tril", "zeros": "ones", "ones": "zeros",
+           "zeros_like": "ones_like", "nnls": "lsq_linear", "trunc": "round", "round": "trunc"}
+DROPPED = ("abs", "square", "sqrt", "log10", "sort", "sign", "trunc", "clone", "clamp", "clamp_min",
+           "sign_", "double")
+# Nothing of these is changed: what is written for the reader, or checked by no run.
+LEFT_ALONE = ("Annotation", "Raise", "Import", "ImportFrom", "FormattedString", "Decorator")
+
+
+def mutants_of(file: str, count: int) -> list[Mutant]:
+    """`count` mutations of a file, drawn with SEED of all that there are."""
+    import libcst as cst
+    from libcst.metadata import MetadataWrapper, PositionProvider
+
+    source = (ROOT / file).read_text()
+    wrapper = MetadataWrapper(cst.parse_module(source))
+    positions = wrapper.resolve(PositionProvider)
+    found = []
+
+    class Collector(cst.CSTVisitor):
+        def on_visit(self, node) -> bool:
+            if type(node).__name__ in LEFT_ALONE:
+                return False
+            found.extend((node, new) for new in alternatives(node))
+            return True
+
+    for statement in wrapper.module.body:
+        if file != "lib/attacks.py" or names_of(statement) & set(PRESETS):
+            statement.visit(Collector())
+    random.Random(SEED).shuffle(found)
+    made = []
+    for node, new in found:
+        if len(made) == count:
+            break
+        code = wrapper.module.deep_replace(node, new).code
+        with contextlib.suppress(SyntaxError):
+            ast.parse(code)
+            made.append(described(file, source, code, positions[node].start.line))
+    return sorted(made, key=lambda m: (m.line, m.before, m.after))
+
+
+def names_of(statement) -> set[str]:
+    """The names that a statement at the top of a module defines."""
+    import libcst as cst
+
+    if isinstance(statement, cst.FunctionDef | cst.ClassDef):
+        return {statement.name.value}
+    targets = [t.target for part in getattr(statement, "body", ()) if isinstance(part, cst.Assign)
+               for t in part.targets]
+    return {t.value for t in targets if isinstance(t, cst.Name)}
+
+
+def described(file: str, source: str, code: str, line: int) -> Mutant:
+    """The mutant with the first line that differs."""
+    old, new = source.splitlines(), code.splitlines()
+    differ = [i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b]
+    i = differ[0] if differ else line - 1
+    return Mutant(file, i + 1, old[i].strip(), new[i].strip(), code)
+
+
+def alternatives(node) -> list:
+    """What a node could be instead."""
+    import libcst as cst
+
+    if isinstance(node, cst.BinaryOperation | cst.BooleanOperation):
+        words = cst.SimpleString | cst.FormattedString
+        if isinstance(node.left, words) or isinstance(node.right, words):
+            return []
+        return [node.with_changes(operator=new) for new in swapped(node.operator)]
+    if isinstance(node, cst.ComparisonTarget):
+        return [node.with_changes(operator=new) for new in swapped(node.operator)]
+    if isinstance(node, cst.Integer):
+        return [cst.Integer(str(int(node.value.replace("_", "")) + 1))]
+    if isinstance(node, cst.Float):
+        number = float(node.value)  # a tiny one only keeps a division from failing
+        return [cst.Float(repr(2 * number or 1.0))] if number == 0 or number > 1e-10 else []
+    if isinstance(node, cst.Name) and node.value in ("True", "False"):
+        return [cst.Name(str(node.value != "True"))]
+    if isinstance(node, cst.UnaryOperation):
+        return [node.expression]
+    if isinstance(node, cst.If | cst.IfExp):
+        test = cst.UnaryOperation(cst.Not(), node.test.with_changes(
+            lpar=[cst.LeftParen()], rpar=[cst.RightParen()]))
+        return [node.with_changes(test=test)]
+    return of_call(node) if isinstance(node, cst.Call) else []
+
+
+def swapped(operator) -> list:
+    """The operator that stands for this one, where there is one."""
+    import libcst as cst
+
+    name = SWAPPED.get(type(operator).__name__)
+    return [getattr(cst, name)()] if name else []
+
+
+def of_call(call) -> list:
+    """A call without a keyword, under another name, or without its method."""
+    import libcst as cst
+
+    out = []
+    for i, arg in enumerate(call.args):
+        if arg.keyword is not None and arg.keyword.value not in ("dtype", "device", "generator"):
+            out.append(call.with_changes(args=[*call.args[:i], *call.args[i + 1 :]]))
+    function = call.func
+    if isinstance(function, cst.Attribute):
+        name = function.attr.value
+        if name in RENAMED:
+            out.append(call.with_deep_changes(function, attr=cst.Name(RENAMED[name])))
+        if name in DROPPED:
+            out.append(function.value)
+    elif isinstance(function, cst.Name) and function.value in ("min", "max", "all", "any"):
+        out.append(call.with_changes(func=cst.Name(RENAMED[function.value])))
+    return out
+
+
+def drawn(count: int) -> list[Mutant]:
+    """The sample: as many of each file, as far as that goes."""
+    shares = [count // len(TESTS) + (i < count % len(TESTS)) for i in range(len(TESTS))]
+    return [m for file, share in zip(TESTS, shares, strict=True) for m in mutants_of(file, share)]
+
+
+# ---- running them
+
+
+def trees() -> list[Path]:
+    """A copy of what the tests read, one a process."""
+    made = [BUILD / f"tree{i}" for i in range(PROCESSES)]
+    ignore = shutil.ignore_patterns("__pycache__", "*.ipynb")
+    for tree in made:
+        shutil.rmtree(tree, ignore_errors=True)
+        for name in COPIED:
+            shutil.copytree(ROOT / name, tree / name, ignore=ignore)
+        (tree / "data").mkdir()
+        for file in ("pyproject.toml", "Makefile", "README.md"):
+            shutil.copy(ROOT / file, tree / file)
+    return made
+
+
+def begin(tree: Path, mutant: Mutant) -> int:
+    """Fork a process that runs the tests of the mutant's file in `tree`: its number."""
+    (tree / mutant.file).write_text(mutant.code)
+    log = tree / "log.txt"
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 70
+    try:
+        os.setsid()
+        os.chdir(tree)
+        sys.path[:] = [str(tree), *(p for p in sys.path if p not in ("", str(ROOT)))]
+        with open(log, "w") as out:
+            os.dup2(out.fileno(), 1)
+            os.dup2(out.fileno(), 2)
+        code = tested(tree, mutant)
+    finally:
+        os._exit(code)
+
+
+class FirstFailure:
+    """A pytest plugin that writes down which test failed first."""
+
+    def __init__(self, file: Path):
+        self.file = file
+
+    def pytest_runtest_logreport(self, report):
+        self.note(report)
+
+    def pytest_collectreport(self, report):
+        self.note(report)
+
+    def note(self, report):
+        if report.failed and not self.file.exists():
+            self.file.write_text(report.nodeid)
+
+
+def tested(tree: Path, mutant: Mutant) -> int:
+    """Pytest's code: 0 where every test passes."""
+    import pytest
+
+    failure = tree / "failed.txt"
+    failure.unlink(missing_ok=True)
+    files = [f"tests/test_{name}.py" for name in TESTS[mutant.file]]
+    arguments = ["-x", "-q", "-m", "not slow", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    return int(pytest.main([*arguments, *files], plugins=[FirstFailure(failure)]))
+
+
+def finished(pid: int, since: float) -> str | None:
+    """Verdict of a process that ended, or ran too long; None while it runs."""
+    done, status = os.waitpid(pid, os.WNOHANG)
+    if done:
+        passed = os.waitstatus_to_exitcode(status) == 0
+        return "survived" if passed else "killed"
+    if time.monotonic() - since > LIMIT_S:
+        os.killpg(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        return "time limit"
+    return None
+
+
+def run_all(mutants: list[Mutant], say) -> list[dict]:
+    """A row of FIELDS a mutant, PROCESSES of them at a time; `say(row, seconds)` after each."""
+    free, waiting, running, rows = trees(), list(enumerate(mutants)), {}, {}
+    while waiting or running:
+        while waiting and free:
+            number, mutant = waiting.pop(0)
+            tree = free.pop()
+            running[begin(tree, mutant)] = number, mutant, tree, time.monotonic()
+        time.sleep(0.05)
+        for pid, (number, mutant, tree, since) in list(running.items()):
+            verdict = finished(pid, since)
+            if verdict is None:
+                continue
+            del running[pid]
+            shutil.copy(ROOT / mutant.file, tree / mutant.file)
+            failure = tree / "failed.txt"
+            test = failure.read_text() if verdict == "killed" and failure.exists() else ""
+            values = (mutant.file, mutant.line, mutant.before, mutant.after, verdict, test)
+            rows[number] = dict(zip(FIELDS, values, strict=True))
+            free.append(tree)
+            say(rows[number], time.monotonic() - since)
+    return [rows[i] for i in range(len(mutants))]
+
+
+def unchanged() -> list[Mutant]:
+    """Every file as it is: their tests have to pass before a failure says anything."""
+    return [Mutant(file, 0, "", "", (ROOT / file).read_text()) for file in TESTS]
+
+
+# ---- the command
+
+
+def install() -> None:
+    """libcst, apart from the pinned environment."""
+    if not (PACKAGES / "libcst").is_dir():
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(PACKAGES)]
+        subprocess.run([*command, "-r", str(ROOT / "requirements-mutants.txt")], check=True)
+    sys.path.append(str(PACKAGES))
+
+
+def say(row: dict, seconds: float) -> None:
+    where = f"{row['file']}:{row['line']}"
+    print(f"{row['verdict']:<10} {seconds:5.1f} s  {where:<24} {row['after'][:90]}", flush=True)
+
+
+def report(rows: list[dict]) -> int:
+    """Write the table and say the share; 1 where it is below GOAL."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, FIELDS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    TABLE.write_text(text.getvalue())
+    killed = sum(row["verdict"] != "survived" for row in rows)
+    print(f"{killed} of {len(rows)} killed, {killed / len(rows):.1%}: {TABLE.relative_to(ROOT)}")
+    for row in rows:
+        if row["verdict"] == "survived":
+            print(f"  {row['file']}:{row['line']}\n    - {row['before']}\n    + {row['after']}")
+    return int(killed < GOAL * len(rows))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("count", nargs="?", type=int, default=120, help="mutants in the sample")
+    parser.add_argument("--list", action="store_true", help="say what would be run, as JSON lines")
+    parser.add_argument("--file", choices=TESTS, help="only those of one file")
+    arguments = parser.parse_args()
+    install()
+    mutants = drawn(arguments.count)
+    if arguments.file:
+        mutants = [m for m in mutants if m.file == arguments.file]
+    if arguments.list:
+        for m in mutants:
+            print(json.dumps([m.file, m.line, m.before, m.after]))
+        return 0
+    os.environ |= {"OMP_NUM_THREADS": "1", "QUIET": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    sys.dont_write_bytecode = True
+    for name in IMPORTED_ONCE:
+        importlib.import_module(name)
+    chosen = {m.file for m in mutants}
+    base = run_all([m for m in unchanged() if m.file in chosen], say)
+    red = [f"{row['file']}: {row['test']}" for row in base if row["verdict"] != "survived"]
+    if red:
+        print("tests fail before anything is changed: " + "; ".join(red), file=sys.stderr)
+        return 1
+    return report(run_all(mutants, say))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
