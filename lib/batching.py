@@ -548,8 +548,9 @@ def _of_prepared(model: nn.Module, mode: str, inplace: bool, still: tuple, x: Te
             raise _refusal(entered, error) from error
     if not _agree((output.detach(), []), (_outputs(own, x)[""].detach(), [])):
         where = _first_difference(own, _outputs(own, x), _outputs(own, x))
-        raise ValueError(f"{where} gives another output each time that it is called: an attack "
-                         "needs the same output twice")
+        raise ValueError(f"{where} gives another output each time that it is called, and an attack "
+                         "needs the same twice: it must not draw numbers, count, or write to a "
+                         "buffer; assign a new tensor instead, or leave that to the train mode")
     return _measured(output, list(own.parameters()))
 
 
@@ -564,11 +565,15 @@ def _outputs(prepared: nn.Module, x: Tensor) -> dict[str, Tensor]:
 
 @contextlib.contextmanager
 def _keeping(model: nn.Module):
-    """While the context lasts, the first tensor that each module returns is kept by its name."""
+    """While the context lasts, what each module returns first is kept by its name."""
     kept, hooks = {}, []
+
+    def keep(name, output):  # returns nothing, or it would exchange the output
+        kept.setdefault(name, output)
+
     for name, m in model.named_modules():
         hooks.append(m.register_forward_hook(
-            lambda m, given, output, name=name: kept.setdefault(name, output)))
+            lambda m, given, output, name=name: keep(name, output)))
     try:
         yield kept
     finally:
