@@ -6,14 +6,15 @@ is `replace(attacks.dlg(), objective=my_distance, priors=((0.1, my_prior),))`: b
 
 import itertools
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot, softmax
 
-from lib import client, engine, models, objectives, optimizers, priors, run
+from lib import checks, client, engine, models, objectives, optimizers, priors, run, tracing
 from lib import labels as label_rules
 from lib.diagnose import diagnose  # noqa: F401  (a public name, kept here)
 from lib.update import AssumptionError, SharedUpdate, dummy_gradients  # noqa: F401
@@ -41,17 +42,43 @@ class Attack:
     in_turn: bool = False  # L-BFGS moves one image of the batch an iteration, i mod B
 
     def __post_init__(self):
-        for name, known in (("labels", ("joint", *label_rules.RULES)), ("optimizer", OPTIMIZERS)):
-            if (value := getattr(self, name)) not in known:
-                raise ValueError(f"unknown {name} {value!r}: one of {', '.join(known)}")
-        object.__setattr__(self, "priors", tuple(map(tuple, self.priors)))
-        if self.iterations < 1 or not self.lr > 0:
-            raise ValueError("iterations must be at least 1 and lr positive")
+        if not isinstance(self.name, str):
+            raise ValueError(f"the name of an attack is a string, not {self.name!r}")
+        if not callable(self.objective):
+            raise ValueError("objective must be a callable of (dummy, shared), not "
+                             f"{self.objective!r}")
+        object.__setattr__(self, "priors", _checked_priors(self.priors))
+        checks.one_of("labels", self.labels, ("joint", *label_rules.RULES))
+        checks.one_of("optimizer", self.optimizer, OPTIMIZERS)
+        checks.whole("iterations", self.iterations)
+        checks.number("lr", self.lr, 0, exclude=(0,))
+        for name in ("decay", "normalise", "box", "in_turn"):
+            checks.flag(name, getattr(self, name))
         adam = self.optimizer in ("adam", "signed_adam")
         if ((self.decay or self.box) and not adam) or (self.in_turn and adam):
             raise ValueError("decay and box belong to Adam, in_turn to L-BFGS")
-        if self.stop is not None and (adam or self.in_turn or not self.stop > 0):
-            raise ValueError(f"stop is a positive objective, for L-BFGS, not {self.stop}")
+        if self.stop is not None:
+            checks.number("stop", self.stop, 0, exclude=(0,))
+            if adam or self.in_turn:
+                raise ValueError("stop is an objective for L-BFGS on whole batches: leave "
+                                 f"{self.stop} out")
+
+
+def _checked_priors(given) -> tuple:
+    """((weight, prior), ...) as tuples; ValueError for anything else."""
+    said = "priors are pairs ((weight, prior), ...), each prior a callable of images"
+    if isinstance(given, str | dict) or not isinstance(given, Iterable):
+        raise ValueError(f"{said}, not {given!r}")
+    pairs = []
+    for pair in given:
+        if isinstance(pair, str) or not isinstance(pair, Iterable) or len(pair := tuple(pair)) != 2:
+            raise ValueError(f"{said}, not {pair!r}")
+        weight, prior = pair
+        if not callable(prior):
+            raise ValueError(f"{said}; {prior!r} is none")
+        checks.number(f"the weight of {objectives.name_of(prior)}", weight, 0)
+        pairs.append((weight, prior))
+    return tuple(pairs)
 
 
 SPACES = {"x": "pixels", "z": "latents", "h": "an inner layer's activations", "w": "parameters"}
@@ -72,15 +99,28 @@ class Generative(Attack):
         super().__post_init__()
         if self.labels == "joint":
             raise ValueError("an attack through a generator needs labels granted, or a rule's")
-        if self.search not in SPACES or self.copies not in ("image", "client", "all"):
-            raise ValueError(f"unknown search {self.search!r} or copies {self.copies!r}: one of "
-                             f"{', '.join(SPACES)}; of image, client, all")
+        checks.one_of("search", self.search, SPACES)
+        checks.one_of("copies", self.copies, ("image", "client", "all"))
+        checks.whole("layer", self.layer)
+        object.__setattr__(self, "latent", _checked_shape(self.latent))
+        if not (self.generator is None and self.search == "x"
+                or isinstance(self.generator, nn.Module)):
+            raise ValueError(f"generator must be a torch module, not {self.generator!r}")
+        if not isinstance(self.then, Generative | None):
+            raise ValueError(f"then is the next stage, a Generative, or None, not {self.then!r}")
         if self.search == "h" and not (isinstance(self.generator, nn.Sequential)
                                        and 0 < self.layer < len(self.generator)):
             raise ValueError("to search an inner layer the generator is a Sequential longer than "
                              f"layer = {self.layer}")
         if self.then and (self.search != "z" or self.then.search == "z" or self.then.then):
             raise ValueError("a search of latents is gone on from, once, in another space")
+
+
+def _checked_shape(shape) -> tuple:
+    """The shape of one latent, a tuple of whole numbers (empty where there are no latents)."""
+    if not isinstance(shape, tuple | list):
+        raise ValueError(f"latent is the shape of one latent, a tuple like (16,), not {shape!r}")
+    return tuple(checks.whole("each size in latent", size) for size in shape)
 
 
 def dlg(iterations=300, lr=1.0, line_search=False, in_turn=False, relative=False, scale=1.0,
@@ -93,9 +133,10 @@ def dlg(iterations=300, lr=1.0, line_search=False, in_turn=False, relative=False
     line_search, which halves a step until the objective goes down; relative, which weighs every
     tensor's distance by its size (`objectives.relative_l2`); scale, a factor on D; labels, any rule
     of `labels.RULES`. stop: see `idlg`."""
-    optimizer = "lbfgs_line_search" if line_search else "lbfgs"
-    objective = objectives.relative_l2 if relative else objectives.l2
-    objective = objective if scale == 1 else objectives.scaled(objective, float(scale))
+    optimizer = "lbfgs_line_search" if checks.flag("line_search", line_search) else "lbfgs"
+    objective = objectives.relative_l2 if checks.flag("relative", relative) else objectives.l2
+    if checks.number("scale", scale, 0, exclude=(0,)) != 1:
+        objective = objectives.scaled(objective, float(scale))
     name = "dlg" if labels == "joint" else "idlg"
     return Attack(name, objective, (), labels, optimizer, iterations, lr, stop, in_turn=in_turn)
 
@@ -122,13 +163,21 @@ def inverting_gradients(iterations=4800, lr=None, tv=1e-2, labels="idlg", object
     of `OPTIMIZERS`; L-BFGS has lr 1 and neither box nor decay, as the official code runs it. bn:
     weight of the BatchNorm statistics (`priors.batch_norm`, Yin et al. 2021). masked: look only
     where the update is not zero (`objectives.masked`)."""
-    if objective not in OBJECTIVES:
-        raise ValueError(f"unknown objective {objective!r}: one of {', '.join(OBJECTIVES)}")
-    adam, distance = "adam" in optimizer, OBJECTIVES[objective]
-    weighed = tuple((w, prior) for w, prior in ((tv, priors.tv), (bn, priors.batch_norm)) if w)
-    return Attack("inverting_gradients", objectives.masked(distance) if masked else distance,
-                  weighed, labels, optimizer, iterations, lr or (0.1 if adam else 1.0),
-                  decay=adam, normalise=True, box=adam)
+    distance = OBJECTIVES[checks.one_of("objective", objective, OBJECTIVES)]
+    adam = checks.one_of("optimizer", optimizer, OPTIMIZERS) in ("adam", "signed_adam")
+    if lr is None:
+        lr = 0.1 if adam else 1.0
+    return Attack(
+        "inverting_gradients",
+        objectives.masked(distance) if checks.flag("masked", masked) else distance,
+        _weighed(tv=(tv, priors.tv), bn=(bn, priors.batch_norm)), labels, optimizer, iterations,
+        lr, decay=adam, normalise=True, box=adam)
+
+
+def _weighed(**weights) -> tuple:
+    """The priors of name=(weight, prior) whose weight is not 0; ValueError for a weight that is
+    not a number of 0 or more."""
+    return tuple(pair for name, pair in weights.items() if checks.number(name, pair[0], 0))
 
 
 def mixing_gradients(iterations=1000, lr=0.1, objective="cosine", tv=0.0, orthogonality=0.0,
@@ -139,11 +188,11 @@ def mixing_gradients(iterations=1000, lr=0.1, objective="cosine", tv=0.0, orthog
 
     Optimiser, learning rate, weights and box are not printed; these are ours: Adam with step decay,
     in [0, 1] without a box (their failed reconstructions have an MSE of 3 to 8)."""
-    if objective not in OBJECTIVES:
-        raise ValueError(f"unknown objective {objective!r}: one of {', '.join(OBJECTIVES)}")
-    weighed = ((tv, priors.tv), (orthogonality, priors.orthogonality))
-    return Attack("mixing_gradients", OBJECTIVES[objective], tuple(p for p in weighed if p[0]),
-                  labels, optimizer, iterations, lr, decay="adam" in optimizer)
+    distance = OBJECTIVES[checks.one_of("objective", objective, OBJECTIVES)]
+    adam = checks.one_of("optimizer", optimizer, OPTIMIZERS) in ("adam", "signed_adam")
+    weighed = _weighed(tv=(tv, priors.tv), orthogonality=(orthogonality, priors.orthogonality))
+    return Attack("mixing_gradients", distance, weighed, labels, optimizer, iterations, lr,
+                  decay=adam)
 
 
 def huang(iterations=10_000, tv=0.1, bn=0.005, labels="joint", lr=0.1, signs=False, masked=False) \
@@ -157,7 +206,7 @@ def huang(iterations=10_000, tv=0.1, bn=0.005, labels="joint", lr=0.1, signs=Fal
     reading: `as_if_eval`). bn=0 for none. signs: the total variation of |x|, for InstaHide's
     encodings. masked: see `inverting_gradients`."""
     attack = inverting_gradients(iterations, lr, 0, labels, bn=bn, masked=masked)
-    smooth = ((tv, priors.tv_of_magnitude if signs else priors.tv),) if tv else ()
+    smooth = _weighed(tv=(tv, priors.tv_of_magnitude if checks.flag("signs", signs) else priors.tv))
     return replace(attack, name="huang", priors=(*smooth, *attack.priors))
 
 
@@ -180,15 +229,17 @@ def gias(generator: nn.Module, space="z/w", iterations=(1000, 5000), lr=None, tv
     shape of one latent, where the generator has no attribute `latent`. Generators:
     `lib.generators`, or any module; latents are drawn from N(0, 1).
     ValueError for a space, a number of stages or a generator that does not fit."""
-    stages = space.split("/")
-    shape = latent or getattr(generator, "latent", None)
-    if space not in GIAS_SPACES:
-        raise ValueError(f"unknown space {space!r}: one of {', '.join(GIAS_SPACES)}")
+    stages = checks.one_of("space", space, GIAS_SPACES).split("/")
+    for name, value in (("iterations", iterations), ("lr", lr)):
+        if not (isinstance(value, tuple | list) or (name == "lr" and value is None)):
+            raise ValueError(f"{name} has one number a stage, in a tuple, not {value!r}")
+    shape = getattr(generator, "latent", None) if latent is None else _checked_shape(latent)
     if len(iterations) < len(stages) or (lr is not None and len(lr) < len(stages)):
         raise ValueError(f"space {space!r} has {len(stages)} stages: as many iterations (and lr)")
     if shape is None and space != "x":
         raise ValueError("latent=(...), the shape of one latent of this generator, is missing")
-    rates, attack = lr or [RATES[s] for s in stages], None
+    rates, attack = [RATES[s] for s in stages] if lr is None else lr, None
+    checks.number("latent_norm", latent_norm, 0)
     base = inverting_gradients(1, 1.0, tv, labels, bn=bn, masked=masked)
     for i in reversed(range(len(stages))):
         own = ((latent_norm, priors.norm),) if latent_norm and stages[i] == "z" else ()
@@ -213,7 +264,8 @@ def assumptions(attack: Attack) -> dict[str, str]:
         needs["BatchNorm statistics"] = "exact or proxy, for clients in train mode"
     if attack.normalise:
         needs["mean and std"] = "of the data, public"
-    smooth = [prior.__name__ for _, prior in attack.priors if not hasattr(prior, "reads_moments")]
+    smooth = [objectives.name_of(prior) for _, prior in attack.priors
+              if not hasattr(prior, "reads_moments")]
     if smooth:
         needs["images"] = "natural: " + ", ".join(smooth)
     return needs
@@ -266,7 +318,14 @@ class Reconstruction:
     codes report. evaluations (K, R): objective evaluations. seconds: of the iterations, without
     the first tracing. variables (K, ...): what was optimised at the last iterate of the best
     restart (images as they are fed, latents, parameters); latents (K, B, ...): of `images`, where
-    a generator made them."""
+    a generator made them. ended: K lists of R words, why each restart ended:
+    "converged": the objective fell below `Attack.stop`, or ended at most `engine.CONVERGED` = 1e-6
+    times what it was at the start;
+    "tolerance": it ended above that, since L-BFGS saw no way on (its tolerances on gradient and
+    change, or ten steps without a move): a flat place, or an objective that is small as a whole;
+    "budget": all iterations were spent, so more may have changed the picture;
+    "not finite": the objective or its gradient became NaN or infinite.
+    Of two stages it is the second one's, unless the restart that it goes on from broke."""
 
     images: Tensor
     labels: Tensor
@@ -278,11 +337,15 @@ class Reconstruction:
     seconds: float
     variables: Tensor
     latents: Tensor | None = None
+    ended: list[list[str]] = field(default_factory=list)
 
     def __repr__(self) -> str:
         (K, R), loss = self.loss.shape, self.loss.amin(1)
+        counts = Counter(itertools.chain(*self.ended)).most_common()
+        ended = ", ".join(f"{count} by {why}" for why, count in counts)
         return (f"Reconstruction(images {tuple(self.images.shape)}, K={K} clients, R={R} restarts; "
-                f"best loss {loss.min():.3g} to {loss.max():.3g}, {self.seconds:.1f} s)")
+                f"best loss {loss.min():.3g} to {loss.max():.3g}; ended: {ended}; "
+                f"{self.seconds:.1f} s)")
 
 
 @dataclass
@@ -319,14 +382,75 @@ def reconstruct(update: SharedUpdate, attack: Attack, restarts: int = 1, seed: i
     start: images and label logits to start from, shaped as `starts` returns them; or a
     reconstruction of the same update to go on from, with one restart.
     Errors: AssumptionError when the attack needs more than the threat model grants; ValueError
-    for other bad input. Both come before any work."""
-    if restarts < 1 or (chunk is not None and chunk < 1):
-        raise ValueError("restarts and chunk must be at least 1")
+    for other bad input, and where a client's objective is not finite at the start of any restart.
+    All come before any work. A single restart that diverges is recorded, see `ended`."""
+    record = _checked(update, attack, restarts, seed, record, chunk)
     if getattr(attack, "then", None):
         return _stages(update, attack, restarts, seed, record, chunk, start)
-    record = sorted(set(record))
-    if record and not 0 <= record[0] <= record[-1] <= attack.iterations:
-        raise ValueError(f"record iterations between 0 and {attack.iterations}")
+    _granted(update, attack)
+    run.current()  # ieee float32
+    x, z, latents = _begin(update, attack, restarts, seed, start)
+    problems, fixed, space = _problems(update, attack, z, latents)
+    lead = (len(update), restarts)
+    given = x.shape, None if z is None else z.shape[2:]
+    if given != ((*lead, *space.shape), problems.z_shape):
+        raise ValueError(f"a start is images {(*lead, *space.shape)} and label logits or None")
+    flat, spent = problems.join(x, z), 0.0
+    tied = getattr(attack, "copies", None) == "all"  # one problem of all clients: no chunks
+    if chunk is None and flat.device.type == "cpu":
+        chunk = max(1, _IMAGE_PIXELS_PER_CHUNK // x[0].numel())
+
+    def in_parts(work):
+        return [work(slice(0, lead[0]))] if tied else engine.of_chunks(lead[0], chunk, work)
+
+    def of_clients(clients):
+        return problems.select(torch.arange(len(update), device=flat.device)[clients])
+
+    @torch.no_grad()
+    def begins(clients: slice) -> Tensor:  # traces, too, before the clock runs
+        v = flat[clients]
+        loss, g = engine.evaluator(of_clients(clients), len(v), restarts, flat.device)(v)
+        return loss.isfinite() & g.isfinite().all(-1)
+
+    def one_chunk(clients: slice) -> engine.Outcome:
+        nonlocal spent
+        v, optimizer = flat[clients], _optimizer(update, attack, problems)
+        first = time.perf_counter()
+        with torch.no_grad(), run.progress(total=attack.iterations, desc=attack.name) as bar:
+            out = engine.minimise(of_clients(clients), v, optimizer, attack.iterations, record,
+                                  bar, attack.stop)
+        if flat.is_cuda:
+            torch.cuda.synchronize(flat.device)
+        spent += time.perf_counter() - first
+        return out
+
+    hopeless = ~torch.cat(in_parts(begins)).any(1)
+    if bool(hopeless.any()):
+        raise ValueError(_not_finite(update, attack, z, latents, flat, int(hopeless.nonzero()[0])))
+    out = engine.joined(in_parts(one_chunk))
+    return _finished(update, attack, problems, space, fixed, out, spent, latents)
+
+
+def _checked(update, attack, restarts, seed, record, chunk) -> list[int]:
+    """The iterations to record, in order; ValueError for an argument of a wrong type or range."""
+    if not isinstance(update, SharedUpdate):
+        raise ValueError("an attack needs a SharedUpdate: what client.share returns, or "
+                         f"SharedUpdate.from_gradients(...) makes; not {type(update).__name__}")
+    if not isinstance(attack, Attack):
+        raise ValueError("give an Attack, what a preset like attacks.dlg() returns, not "
+                         f"{attack!r}")
+    checks.whole("restarts", restarts)
+    checks.whole("seed", seed, 0)
+    if chunk is not None:
+        checks.whole("chunk", chunk)
+    if isinstance(record, str) or not isinstance(record, Iterable):
+        raise ValueError(f"record is a list of iterations, not {record!r}")
+    last = attack.iterations + (attack.then.iterations if getattr(attack, "then", None) else 0)
+    return sorted({checks.whole("each iteration in record", i, 0, last) for i in record})
+
+
+def _granted(update: SharedUpdate, attack: Attack) -> None:
+    """AssumptionError or ValueError where the attack needs what the update does not have."""
     if attack.normalise and update.mean is None:
         raise ValueError("this attack works on normalised images: the update needs mean and std")
     if update.protocol.mode == "train" and update.threat.bn_statistics == "inferred" and any(
@@ -336,40 +460,39 @@ def reconstruct(update: SharedUpdate, attack: Attack, restarts: int = 1, seed: i
     if "prior data" in assumptions(attack) and update.threat.prior_data is None:
         raise AssumptionError("a trained generator is knowledge of images like the client's: grant "
                               "ThreatModel(prior_data='name of the set it was trained on')")
-    run.current()  # ieee float32
-    x, z, latents = _begin(update, attack, restarts, seed, start)
-    problems, fixed, space = _problems(update, attack, z, latents)
-    lead = (len(update), restarts)
-    given = x.shape, None if z is None else z.shape[2:]
-    if given != ((*lead, *space.shape), problems.z_shape):
-        raise ValueError(f"a start is images {(*lead, *space.shape)} and label logits or None")
-    flat, spent = problems.join(x, z), 0.0
-    if getattr(attack, "copies", None) == "all":
-        chunk = len(update)
-    elif chunk is None and flat.device.type == "cpu":
-        chunk = max(1, _IMAGE_PIXELS_PER_CHUNK // x[0].numel())
 
-    def one_chunk(clients: slice) -> engine.Outcome:
-        nonlocal spent
-        part = problems.select(torch.arange(len(update), device=flat.device)[clients])
-        v, optimizer = flat[clients], _optimizer(update, attack, problems)
-        engine.evaluator(part, len(v), restarts, flat.device)  # trace before the clock runs
-        first = time.perf_counter()
-        with torch.no_grad(), run.progress(total=attack.iterations, desc=attack.name) as bar:
-            out = engine.minimise(part, v, optimizer, attack.iterations, record, bar, attack.stop)
-        if flat.is_cuda:
-            torch.cuda.synchronize()
-        spent += time.perf_counter() - first
-        return out
 
-    out = engine.in_chunks(len(update), chunk, one_chunk)
-    return _finished(update, attack, problems, space, fixed, out, spent, latents)
+def _not_finite(update, attack, z, latents, flat, k: int) -> str:
+    """Why client k cannot be attacked from `flat` (K, R, N): which part is NaN or infinite."""
+    v = flat[k, 0]
+    if not v.isfinite().all():
+        return f"the start of client {k} holds NaN or infinite values: give finite images"
+
+    def nothing(dummy, shared):
+        return next(iter(shared.values())).new_zeros(())
+
+    parts = {f"the objective {objectives.name_of(attack.objective)}": replace(attack, priors=())}
+    for weight, prior in attack.priors:
+        parts[f"the prior {objectives.name_of(prior)}"] = replace(
+            attack, objective=nothing, priors=((weight, prior),))
+    wrong = []
+    for name, part in parts.items():
+        problems, *_ = _problems(update, part, z, latents)
+        own = {n: t[k] for n, t in problems.own.items()}
+        slope, value = torch.func.grad_and_value(lambda v, problems=problems, own=own:
+            problems.objective(*problems.split(v), problems.shared, own))(v)
+        if not value.isfinite():
+            wrong.append(f"{name} is {float(value)}")
+        elif not slope.isfinite().all():
+            wrong.append(f"the gradient of {name} is not finite")
+    return (f"client {k} cannot be attacked: {' and '.join(wrong) or 'the objective overflows'} "
+            "at the start of every restart. Give another start, objective or prior, or look for "
+            "what makes it so (a division by 0, the root of 0, a mean of nothing)")
 
 
 def _stages(update, attack, restarts, seed, record, chunk, start) -> Reconstruction:
     """Run a stage, and the next ones from its best restart: one reconstruction of all of them."""
     n, rows = attack.iterations, torch.arange(len(update))
-    record = sorted(set(record))
     a = reconstruct(update, replace(attack, then=None), restarts, seed,
                     [i for i in record if i <= n], chunk, start)
     b = reconstruct(update, attack.then, 1, seed, [i - n for i in record if i > n], chunk, a)
@@ -379,7 +502,11 @@ def _stages(update, attack, restarts, seed, record, chunk, start) -> Reconstruct
     history = History(torch.cat((losses, b.history.losses)), before | {
         i + n: t for i, t in b.history.images.items()}, {})
     spent = a.evaluations.sum(1, keepdim=True) + b.evaluations
-    return replace(b, history=history, evaluations=spent, seconds=a.seconds + b.seconds)
+    broke = engine.ENDED[-1]
+    ended = [[broke] if first[r] == broke else then
+             for first, r, then in zip(a.ended, best.tolist(), b.ended, strict=True)]
+    return replace(b, history=history, evaluations=spent, seconds=a.seconds + b.seconds,
+                   ended=ended)
 
 
 def _begin(update, attack, restarts, seed, start) -> tuple[Tensor, Tensor | None, Tensor | None]:
@@ -389,7 +516,14 @@ def _begin(update, attack, restarts, seed, start) -> tuple[Tensor, Tensor | None
     if isinstance(start, tuple):
         if search in "hw":
             raise ValueError(f"to search {SPACES[search]} start from a reconstruction, or nothing")
-        return *start, None
+        if len(start) != 2 or not isinstance(start[0], Tensor) \
+                or not isinstance(start[1], Tensor | None):
+            raise ValueError("a start is a pair of tensors: images, and label logits or None")
+        like = next(iter(update.gradients.values()))
+        return *(t if t is None else t.to(like) for t in start), None
+    if not isinstance(start, Reconstruction | None):
+        raise ValueError("start is (images, label logits or None) or a reconstruction, not "
+                         f"{type(start).__name__}")
     if search in "xz" and start is None:
         return *starts(update, attack, restarts, seed), None
     if restarts > 1:
@@ -439,6 +573,7 @@ class _Space:
     shared: dict = field(default_factory=dict)
     own: dict = field(default_factory=dict)
     key: tuple = ()
+    stays: bool = True  # see `tracing.described`
 
 
 def _space(update: SharedUpdate, attack: Attack, latents: Tensor | None) -> _Space:
@@ -476,7 +611,8 @@ def _space(update: SharedUpdate, attack: Attack, latents: Tensor | None) -> _Spa
     shared = {"G " + n: t for n, t in tensors.items()}
     if attack.normalise:
         shared |= {"mean": update.mean.to(update.device), "std": update.std.to(update.device)}
-    return _Space(shape, image, shared, own, (search, attack.layer, engine.signature(net)))
+    key, stays = tracing.described_module(net)
+    return _Space(shape, image, shared, own, (search, attack.layer, key), stays)
 
 
 def _problems(update: SharedUpdate, attack: Attack, z: Tensor | None, latents: Tensor | None):
@@ -528,12 +664,27 @@ def _problems(update: SharedUpdate, attack: Attack, z: Tensor | None, latents: T
     one = {n: (t[0] if stacked else t) for n, t in {**params, **buffers}.items()}
     images = like.new_zeros(update.batch_size, *update.shape)
     flops = engine.forward_flops(lambda v: models.call(base, one, v), images)
-    key = (engine.signature(base), update.protocol, attack.objective, attack.priors, convert,
-           attack.normalise, stacked, tuple(own), tuple(shared), space.key)
+    made_of, stays = _made_of(base, update.protocol, attack)
+    key = (made_of, convert, attack.normalise, stacked, tuple(own), tuple(shared), space.key)
+    graphs = tracing.GRAPHS if stays and space.stays else {}
     z_shape = None if z is None else (update.batch_size, update.num_classes)
     rollout = _rollout(update, base, fed, distance, named)
-    problems = engine.Problems(objective, shared, own, space.shape, z_shape, key, flops, rollout)
+    problems = engine.Problems(objective, shared, own, space.shape, z_shape, key, flops, rollout,
+                               graphs)
     return problems, fixed, space
+
+
+def _made_of(base: nn.Module, protocol, attack: Attack) -> tuple[tuple, bool]:
+    """What tells a formula's parts from others, and whether they stay what they are: graphs of a
+    user's own model, objective, prior or loss are not kept for the next attack."""
+    parts = [tracing.described_module(base), tracing.described(attack.objective),
+             tracing.described(attack.priors)]
+    for one in fields(protocol):
+        value = getattr(protocol, one.name)
+        parts.append(tracing.described(value))
+        if one.name == "loss" and isinstance(value, str):
+            parts.append((value, tracing.of_a_library(client.LOSSES[value])))
+    return tuple(key for key, _ in parts), all(stays for _, stays in parts)
 
 
 def _rollout(update: SharedUpdate, base, fed, distance, named) -> engine.Rollout | None:
@@ -564,7 +715,8 @@ def _rollout(update: SharedUpdate, base, fed, distance, named) -> engine.Rollout
 def _optimizer(update: SharedUpdate, attack: Attack, problems: engine.Problems) -> Callable:
     images = torch.Size(problems.x_shape).numel()
     if "adam" not in attack.optimizer:
-        settings = {"lr": attack.lr, "line_search": attack.optimizer == "lbfgs_line_search"}
+        settings = {"lr": attack.lr, "line_search": attack.optimizer == "lbfgs_line_search",
+                    "relative": not _as_published(attack)}
         if not attack.in_turn:
             return lambda v: optimizers.LBFGS(v, **settings)
         return lambda v: optimizers.InTurn(v, problems.of_each_image(v.device), **settings)
@@ -576,6 +728,16 @@ def _optimizer(update: SharedUpdate, attack: Attack, problems: engine.Problems) 
     settings = (attack.optimizer == "signed_adam", attack.decay, box,
                 getattr(attack, "copies", None) == "all")
     return lambda v: optimizers.Adam(v, attack.lr, attack.iterations, images, *settings)
+
+
+def _as_published(attack: Attack) -> bool:
+    """Whether this is L-BFGS as the official codes run it: fixed steps on one of the papers' plain
+    distances, with priors of lib. It has torch's absolute tolerances; with a line search, a scaled,
+    relative or masked distance, or callables of one's own they follow the objective."""
+    return attack.optimizer == "lbfgs" and any(
+        attack.objective is distance for distance in OBJECTIVES.values()) and all(
+        any(prior is known for known in (priors.tv, priors.batch_norm))
+        for _, prior in attack.priors)
 
 
 def _finished(update, attack, problems, space, fixed, out, seconds, latents) -> Reconstruction:
@@ -602,4 +764,5 @@ def _finished(update, attack, problems, space, fixed, out, seconds, latents) -> 
     if getattr(attack, "search", "x") == "z":
         latents = problems.split(out.best[best])[0]
     return Reconstruction(images[best], labels[best], out.best_loss, history, last, last_labels,
-                          out.evaluations, seconds, problems.split(out.last[best])[0], latents)
+                          out.evaluations, seconds, problems.split(out.last[best])[0], latents,
+                          [[engine.ENDED[why] for why in row] for row in out.ended.tolist()])

@@ -1,7 +1,8 @@
-"""What makes a module batchable: many victims as one module, and layers that vmap and double
-backward can run. Floor 1.
+"""What makes a module batchable: many victims as one module, and a copy of a user's model that vmap
+and double backward can run, compared with the original before any work. Floor 1.
 """
 
+import contextlib
 import copy
 import math
 from collections.abc import Callable
@@ -9,7 +10,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, stack_module_state, vmap
+from torch.fx.experimental import proxy_tensor
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from lib import layers
 
 
 class Rounds(nn.Module):
@@ -49,13 +54,17 @@ class Ensemble(nn.Module):
 
     def unstack(self) -> list[nn.Module]:
         """The K victims, each a module of its own, in the order in which they were given."""
-        stacked, members = (*self.base.parameters(), *self.base.buffers()), []
-        for k in range(self.size):
-            own = {id(t): t.detach()[k].clone() for t in stacked}  # copied instead of the stack
-            own = {i: nn.Parameter(t, stacked[n].requires_grad) if isinstance(
-                stacked[n], nn.Parameter) else t for n, (i, t) in enumerate(own.items())}
-            members.append(copy.deepcopy(self.base, own))
-        return members
+        return [self.member(k) for k in range(self.size)]
+
+    def member(self, k: int) -> nn.Module:
+        """Victim k as a module of its own."""
+        own = {}  # copied instead of the stack
+        for stack in (*self.base.parameters(), *self.base.buffers()):
+            tensor = stack.detach()[k].clone()
+            if isinstance(stack, nn.Parameter):
+                tensor = nn.Parameter(tensor, stack.requires_grad)
+            own[id(stack)] = tensor
+        return copy.deepcopy(self.base, own)
 
     def forward(self, x: Tensor) -> Tensor:  # (K, B, C, H, W) -> (K, B, classes)
         state = dict(self.base.named_parameters()) | dict(self.base.named_buffers())
@@ -75,18 +84,36 @@ def _assign(module: nn.Module, name: str, value: Tensor) -> None:
     setattr(module.get_submodule(".".join(path)), leaf, value)
 
 
-def call(base: nn.Module, state: dict[str, Tensor], x: Tensor) -> Tensor:
-    """`base` on x with the tensors of `state`, tied ones under all their names.
+def call(base: nn.Module, state: dict[str, Tensor], x: Tensor, watch: Callable | None = None) \
+        -> Tensor:
+    """The logits of `base` on x with the tensors of `state`, tied ones under all their names.
 
     torch's own tying swaps a module that is reused under two names twice, and restores it wrongly.
-    """
+    `watch`: see `layers.Rewritten`."""
     first, tied = {}, {}
     for prefix, m in base.named_modules():
         for leaf, t in (*m._parameters.items(), *m._buffers.items()):
             name = f"{prefix}.{leaf}" if prefix else leaf
             if t is not None and first.setdefault(id(t), name) in state:
                 tied[name] = state[first[id(t)]]
-    return functional_call(base, tied, (x,), tie_weights=False)
+    with layers.Rewritten(watch=watch):
+        return logits(functional_call(base, tied, (x,), tie_weights=False))
+
+
+def logits(output) -> Tensor:
+    """The logits in what a model returns: a tensor, an object or a dict with `.logits` (as Hugging
+    Face's), or a tuple or list whose first entry they are. ValueError for anything else."""
+    if isinstance(output, dict):
+        output = output.get("logits", output)
+    elif not isinstance(output, Tensor) and hasattr(output, "logits"):
+        output = output.logits
+    elif isinstance(output, tuple | list) and output:
+        output = output[0]
+    if isinstance(output, Tensor):
+        return output
+    keys = f" with {', '.join(map(str, output))}" if isinstance(output, dict) else ""
+    raise ValueError(f"the model returns a {type(output).__name__}{keys}: wrap it in a module that "
+                     "returns logits (batch, classes)")
 
 
 def architecture(model: nn.Module) -> tuple[nn.Module, bool]:
@@ -96,54 +123,24 @@ def architecture(model: nn.Module) -> tuple[nn.Module, bool]:
 
 # --- making a module batchable -------------------------------------------------------------------
 
-class _AffineBatchNorm(nn.Module):
-    """BatchNorm in eval mode is an affine map of its stored statistics."""
-
-    def __init__(self, bn: nn.modules.batchnorm._BatchNorm):
-        super().__init__()
-        self.weight, self.bias, self.eps = bn.weight, bn.bias, bn.eps
-        self.register_buffer("running_mean", bn.running_mean)
-        self.register_buffer("running_var", bn.running_var)
-
-    def forward(self, x: Tensor) -> Tensor:
-        scale = torch.rsqrt(self.running_var + self.eps)
-        scale = scale if self.weight is None else scale * self.weight
-        shift = -self.running_mean * scale
-        shift = shift if self.bias is None else shift + self.bias
-        axes = (1, -1) + (1,) * (x.dim() - 2)
-        return x * scale.reshape(axes) + shift.reshape(axes)
-
-
-class _BatchStatistics(nn.Module):
-    """BatchNorm in train mode: the batch's own mean and (biased) variance; buffers stay unread."""
-
-    def __init__(self, bn: nn.modules.batchnorm._BatchNorm):
-        super().__init__()
-        self.weight, self.bias, self.eps = bn.weight, bn.bias, bn.eps
-        self.register_buffer("running_mean", bn.running_mean)  # for `moments`
-        self.register_buffer("running_var", bn.running_var)
-
-    def forward(self, x: Tensor) -> Tensor:
-        dims = [d for d in range(x.dim()) if d != 1]
-        mean = x.mean(dims, keepdim=True)
-        centred = x - mean
-        out = centred * torch.rsqrt((centred * centred).mean(dims, keepdim=True) + self.eps)
-        axes = (1, -1) + (1,) * (x.dim() - 2)
-        out = out if self.weight is None else out * self.weight.reshape(axes)
-        return out if self.bias is None else out + self.bias.reshape(axes)
-
-
 def prepare(model: nn.Module, mode: str = "eval") -> nn.Module:
     """A copy of `model` that `vmap` and double backward can run; its output is unchanged.
 
-    BatchNorm becomes the affine map it is (mode "eval") or batch statistics without buffers
-    ("train"); Dropout is switched off in both (the assumptions card says so). Parameter names
-    stay those of `model`."""
-    if mode not in ("eval", "train"):
-        raise ValueError(f"unknown mode {mode!r}: 'eval' or 'train'")
-    out, made = copy.deepcopy(model).eval(), {}
+    The copy is in the mode. torch's own BatchNorm becomes the affine map it is (mode "eval") or
+    batch statistics without buffers ("train"); Dropout is switched off in both (the assumptions
+    card says so). Parameter names stay those of `model`. `ready` also checks that nothing else
+    changed."""
+    return _prepared(model, mode)
+
+
+def _prepared(model: nn.Module, mode: str, inplace: bool = False, still: tuple = ()) -> nn.Module:
+    """`prepare`; `inplace`: activations may write in place, `still`: names of modules that are in
+    eval mode although the others are in train mode."""
+    out, made = _in_mode(model, mode, still), {}
     for name, m in list(out.named_modules(remove_duplicate=False)):
-        new = made.setdefault(id(m), _batchable(m, mode))
+        if id(m) not in made:
+            made[id(m)] = m, _batchable(m, mode, inplace)  # m is held, so that its id stays its own
+        new = made[id(m)][1]
         if new is not m:
             if not name:
                 return new
@@ -151,22 +148,67 @@ def prepare(model: nn.Module, mode: str = "eval") -> nn.Module:
     return out
 
 
-def _batchable(m: nn.Module, mode: str) -> nn.Module:
-    if isinstance(m, nn.modules.batchnorm._BatchNorm):
+def _in_mode(model: nn.Module, mode: str, still: tuple = ()) -> nn.Module:
+    """A copy of `model` in the mode; modules of the names in `still` stay in eval mode."""
+    if mode not in ("eval", "train"):
+        raise ValueError(f"unknown mode {mode!r}: 'eval' or 'train'")
+    out = copied(model).train(mode == "train")
+    for name in still:
+        out.get_submodule(name).training = False
+    for m in out.modules():  # Dropout inside torch's own functions
+        if isinstance(m, nn.MultiheadAttention | nn.RNNBase):
+            m.dropout = 0.0
+    return out
+
+
+def copied(model: nn.Module) -> nn.Module:
+    """A deep copy, also where a module holds a tensor that it computed, which torch refuses."""
+    computed = {}
+    for m in model.modules():
+        for value in m.__dict__.values():
+            if isinstance(value, Tensor) and not value.is_leaf:
+                computed[id(value)] = value.detach().clone()
+    return copy.deepcopy(model, computed)
+
+
+OWN_BATCH_NORM = (nn.modules.batchnorm._BatchNorm.forward, nn.SyncBatchNorm.forward)
+OWN_DROPOUT = tuple(kind.forward for kind in (
+    nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout))
+
+
+def _runs(m: nn.Module, forwards: tuple) -> bool:
+    """Whether calling m runs one of torch's own `forwards` and nothing else: a subclass that
+    overrides forward, or a hook, may do anything."""
+    patched = "forward" in m.__dict__ or m._forward_hooks or m._forward_pre_hooks
+    return type(m).forward in forwards and not patched
+
+
+def _batchable(m: nn.Module, mode: str, inplace: bool) -> nn.Module:
+    if _runs(m, OWN_BATCH_NORM) or isinstance(m, layers.BatchStatistics | layers.AffineBatchNorm):
         own = mode == "train" or m.running_mean is None
-        return _BatchStatistics(m) if own else _AffineBatchNorm(m)
-    if isinstance(m, _BatchStatistics) and mode == "eval" and m.running_mean is not None:
-        return _AffineBatchNorm(m)  # prepared for train mode before
-    if isinstance(m, nn.modules.dropout._DropoutNd):
+        return layers.BatchStatistics(m) if own else layers.AffineBatchNorm(m)
+    if isinstance(m, nn.modules.batchnorm._BatchNorm):
+        m.num_batches_tracked = None  # a subclass would count in it; `layers` does the rest
+    if _runs(m, OWN_DROPOUT):
         return nn.Identity()
     # Attention's fused inference path has no gradient. These two keep it off.
-    if isinstance(m, nn.MultiheadAttention):
-        m.dropout = 0.0
+    if _runs(m, (nn.MultiheadAttention.forward,)):
         m.train()
     if isinstance(m, nn.TransformerEncoderLayer):
         m.activation_relu_or_gelu = 0
-    if isinstance(m, nn.ReLU | nn.SiLU | nn.Hardtanh | nn.ELU | nn.LeakyReLU) and m.inplace:
-        m.inplace = False  # the copy is ours; in-place writes break under vmap
+    if getattr(m, "inplace", None) is True and type(m).__module__.startswith("torch.nn."):
+        m.inplace = inplace  # the copy is ours; in-place writes break under vmap
+    if type(m) is nn.utils.parametrizations._SpectralNorm:
+        m.__class__ = layers.SpectralNorm
+    for key, hook in m._forward_pre_hooks.items():
+        if type(hook) in layers.OLD_HOOKS:
+            m._forward_pre_hooks[key] = layers.Recomputed(hook)
+            m.__dict__.pop(hook.name, None)
+            m.register_forward_hook(m._forward_pre_hooks[key].forget, always_call=True)
+    if isinstance(m, torch._dynamo.OptimizedModule):
+        return layers.Inside("_orig_mod", m._orig_mod)
+    if isinstance(m, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        return layers.Inside("module", m.module)
     return m
 
 
@@ -175,48 +217,422 @@ def moments(base: nn.Module, state: dict[str, Tensor], x: Tensor) -> list[tuple[
     variance (channels,) of its input when the model is fed x (B, C, H, W), and its stored mean and
     variance."""
     seen, named = [], {m: n for n, m in base.named_modules()}
+    buffers = {id(t): n.removesuffix(".running_mean") for n, t in state.items()
+               if n.endswith("running_mean")}
 
-    def keep(m, given):
-        dims = [d for d in range(given[0].dim()) if d != 1]
-        mean = given[0].mean(dims)
-        centred = given[0] - mean.reshape((1, -1) + (1,) * (given[0].dim() - 2))
+    def keep(name, given, stored_mean, stored_var):
+        dims = [d for d in range(given.dim()) if d != 1]
+        mean = given.mean(dims)
+        centred = given - mean.reshape((1, -1) + (1,) * (given.dim() - 2))
         variance = (centred * centred).mean(dims)
-        seen.append((named[m], mean, variance, m.running_mean, m.running_var))
+        seen.append((name, mean, variance, stored_mean, stored_var))
 
-    hooks = [m.register_forward_pre_hook(keep) for m in base.modules()
-             if isinstance(m, _AffineBatchNorm | _BatchStatistics)]
+    def of_module(m, given):
+        keep(named[m], given[0], m.running_mean, m.running_var)
+
+    def of_call(given, stored_mean=None, stored_var=None):  # by a subclass, or by a user's forward
+        keep(buffers.get(id(stored_mean), ""), given, stored_mean, stored_var)
+
+    hooks = [m.register_forward_pre_hook(of_module) for m in base.modules()
+             if isinstance(m, layers.AffineBatchNorm | layers.BatchStatistics)]
     try:
-        call(base, state, x)
+        call(base, state, x, of_call)
     finally:
         for hook in hooks:
             hook.remove()
     return seen
 
 
-def try_batched(model: nn.Module, shape: tuple) -> None:
-    """ValueError naming the layer, where a prepared model cannot be attacked in batches."""
-    base, stacked = architecture(model)
-    entered, hooks = [], []
+# --- a user's model ------------------------------------------------------------------------------
+
+TOLERANCE = 1e-4  # of the largest entry: more than float32 loses on the way through a network
+
+_CHECKED: dict = {}  # structure, mode, shape -> what `_checked` found; never of a user's classes
+
+
+def unwrap(model: nn.Module) -> tuple[nn.Module, tuple[str, ...]]:
+    """The plain module inside DataParallel, DistributedDataParallel, Opacus' GradSampleModule and
+    torch.compile, and notes of what was taken off. ValueError for a scripted or traced module."""
+    notes = []
+    while True:
+        if not isinstance(model, nn.Module):
+            raise ValueError(f"the model must be a torch.nn.Module, not {type(model).__name__}")
+        opacus = type(model).__module__.startswith("opacus.") and hasattr(model, "_module")
+        if isinstance(model, torch._dynamo.OptimizedModule):
+            inner, name = model._orig_mod, "torch.compile"
+        elif isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            inner, name = model.module, type(model).__name__
+        elif opacus:
+            inner, name = _without_opacus(model._module), type(model).__name__
+        elif (type(model).__module__.startswith("opacus.")
+              and isinstance(getattr(model, "module", None), nn.Module)):
+            inner, name = model.module, type(model).__name__  # its DistributedDataParallel
+        else:
+            break
+        notes.append(f"the model was taken out of {name}")
+        model = inner
+    for name, m in model.named_modules():
+        if isinstance(m, torch.jit.ScriptModule | torch.jit.ScriptFunction):
+            raise ValueError(f"{_label(name, m)} is a scripted or traced module, which cannot be "
+                             "differentiated twice in batches: give the plain module")
+    return model, tuple(notes)
+
+
+def _without_opacus(module: nn.Module) -> nn.Module:
+    """A copy without the hooks that compute per-example gradients."""
+    out = copied(module)
+    for m in out.modules():
+        for hooks in (m._forward_hooks, m._backward_hooks, m._forward_pre_hooks):
+            for key, hook in list(hooks.items()):
+                function = getattr(hook, "func", hook)  # of a functools.partial
+                if getattr(function, "__module__", "").startswith("opacus."):
+                    del hooks[key]
+        m.__dict__.pop("autograd_grad_sample_hooks", None)
+    return out
+
+
+def ready(model: nn.Module, mode: str, shape: tuple) -> tuple[nn.Module, tuple[str, ...]]:
+    """(a prepared copy that every attack can run, notes of what was done to the model, sentences).
+
+    `model` is taken out of its wrappers; half precision becomes float32; `prepare` copies it. On a
+    probe of two random images of `shape` (C, H, W) the copy's outputs and the gradients of its
+    parameters are compared with those of the original in the mode, Dropout off, and one gradient
+    of a gradient is traced as an attack does it. A layer that is random in train mode runs in eval
+    mode where it has no parameters. ValueError that names the layer where anything of this fails.
+    The caller's model, its buffers and torch's random state are left alone."""
+    plain, notes = unwrap(model)
+    _refuse(plain)
+    if any(t.is_floating_point() and t.dtype.itemsize < 4 for t in plain.parameters()):
+        plain = copied(plain).float()
+        notes += ("parameters of less than float32 are computed in float32",)
+    key = _structure(plain, mode, tuple(shape))
+    if key is None or key not in _CHECKED:
+        found = _checked(plain, mode, tuple(shape))
+        if key is not None:
+            if len(_CHECKED) >= 256:
+                _CHECKED.pop(next(iter(_CHECKED)))
+            _CHECKED[key] = found
+    else:
+        found = _CHECKED[key]
+    inplace, still, more = found
+    return _prepared(plain, mode, inplace, still), notes + more
+
+
+def _label(name: str, m: nn.Module) -> str:
+    return f"{name or 'the model'} ({type(m).__name__})"
+
+
+def _refuse(model: nn.Module) -> None:
+    """ValueError for what cannot be attacked whatever the images."""
+    base, _ = architecture(model)
+    if not any(p.requires_grad for p in base.parameters()):
+        raise ValueError("the model has no parameter that requires a gradient: a client would "
+                         "share nothing")
+    for name, p in base.named_parameters():
+        if isinstance(p, nn.parameter.UninitializedParameter):
+            raise ValueError(f"parameter {name} has no shape yet (a lazy layer): run the model on "
+                             "one batch first")
+        if p.is_meta:
+            raise ValueError(f"parameter {name} is on the meta device and has no values: load the "
+                             "model's weights first")
     for name, m in base.named_modules():
-        label = f"{name or 'the model'} ({type(m).__name__})"
-        hooks.append(m.register_forward_pre_hook(lambda m, a, label=label: entered.append(label)))
-        hooks.append(m.register_forward_hook(lambda m, a, o: entered.pop() and None))
+        if instead := _instead(m):
+            raise ValueError(f"{_label(name, m)} cannot be attacked: {instead}")
+
+
+def _instead(m: nn.Module) -> str | None:
+    """What to write instead of the layer, or None where it has no entry in `layers.INSTEAD`."""
+    return next((layers.INSTEAD[kind] for kind in type(m).__mro__ if kind in layers.INSTEAD), None)
+
+
+def _structure(model: nn.Module, mode: str, shape: tuple) -> tuple | None:
+    """What decides how `_checked` ends, where the code of all classes is torch's or lib's; None
+    where a class, an attribute or a hook is a user's, who may change it."""
+    base, stacked = architecture(model)
+    plain = set(nn.Module().__dict__) | {"inplace"}
+    parts: list = [mode, shape, stacked]
+    for name, m in base.named_modules(remove_duplicate=False):
+        if type(m).__module__.split(".")[0] not in ("torch", "torchvision", "lib"):
+            return None
+        if "forward" in m.__dict__ or m._forward_hooks or m._forward_pre_hooks or m._backward_hooks:
+            return None
+        parts += [name, id(m), type(m), type(m).forward, getattr(m, "inplace", None)]
+        for key, value in m.__dict__.items():
+            if key not in plain:
+                if not _simple(value):
+                    return None
+                parts += [key, value]
+    index: dict = {id(t): i for i, t in enumerate(base.modules())}
+    parts = [index.get(p, p) if isinstance(p, int) else p for p in parts]
+    for name, t in (*base.named_parameters(remove_duplicate=False),
+                    *base.named_buffers(remove_duplicate=False)):
+        first = index.setdefault(id(t), len(index))  # which tensors are tied
+        parts += [name, first, t.shape, t.dtype, t.device, t.requires_grad]
+    return tuple(parts)
+
+
+def _simple(value) -> bool:
+    """Whether a value is plain data, or a function of torch's, so that equal means the same."""
+    if isinstance(value, tuple):
+        return all(map(_simple, value))
+    if isinstance(value, int | float | str | bool | None):
+        return True
+    return callable(value) and str(getattr(value, "__module__", "")).split(".")[0] == "torch"
+
+
+def _checked(model: nn.Module, mode: str, shape: tuple) -> tuple[bool, tuple, tuple[str, ...]]:
+    """(whether activations must write in place, modules that stay in eval mode, notes)."""
+    one = model.member(0) if isinstance(model, Ensemble) else model
+    devices = {p.device for p in one.parameters() if p.device.type == "cuda"}
+    with torch.random.fork_rng(devices=devices), sdpa_kernel(SDPBackend.MATH):
+        x = _probe(one, shape)
+        still = _random_layers(one, mode, x)
+        truth, returned = _of_original(one, mode, still, x)
+        for inplace in (False, True):
+            mine = _of_prepared(one, mode, inplace, still, x)
+            if _agree(truth, mine) or _agree_in_float64(one, mode, inplace, still, x):
+                break
+        else:
+            raise ValueError(_difference(one, mode, still, x))
+        try_batched(_prepared(model, mode, inplace, still), shape)
+    notes = _about_output(returned)
+    if still:
+        names = ", ".join(_label(n, one.get_submodule(n)) for n in still[:4])
+        notes.append(f"random layers run in eval mode (an assumption): {names}"
+                     + (", ..." if len(still) > 4 else ""))
+    return inplace, still, tuple(notes)
+
+
+def _probe(model: nn.Module, shape: tuple) -> Tensor:
+    """Two random images (2, C, H, W) in [0, 1], with a generator of their own."""
+    like = next(p for p in model.parameters() if p.is_floating_point())
+    return torch.rand(2, *shape, generator=torch.Generator().manual_seed(0)).to(like)
+
+
+def _original(model: nn.Module, mode: str, still: tuple) -> nn.Module:
+    """A copy in the mode, of torch's own layers: what the client runs, but for Dropout."""
+    out = _in_mode(model, mode, still)
+    for m in out.modules():
+        if type(m) is nn.SyncBatchNorm:
+            m.__class__ = layers.AnyBatchNorm  # with one process they are the same
+    return out
+
+
+def _run(model: nn.Module, x: Tensor):
+    """What the original returns for x, Dropout off; ValueError where it does not run."""
+    entered = []
+    with layers.Rewritten(layers.DROPOUT), _naming(model, entered):
+        try:
+            return model(x)
+        except Exception as error:
+            where = f"{_label(*entered[-1])}: " if entered and entered[-1][0] else ""
+            raise ValueError(
+                f"images of shape {tuple(x.shape[1:])} do not fit the model; shape is (channels, "
+                f"height, width): {where}{_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+@contextlib.contextmanager
+def _naming(model: nn.Module, entered: list):
+    """While the context lasts, `entered` holds (name, module) of the calls that have not ended."""
+    hooks = []
+    for name, m in model.named_modules():
+        hooks.append(m.register_forward_pre_hook(
+            lambda m, given, name=name: entered.append((name, m))))
+        hooks.append(m.register_forward_hook(lambda m, given, output: entered.pop() and None))
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _random_layers(model: nn.Module, mode: str, x: Tensor) -> tuple[str, ...]:
+    """Names of the layers that draw random numbers and can be put into eval mode instead."""
+    still = ()
+    for _ in range(2):
+        drawing = _drawing(_original(model, mode, still), x)
+        stays = [n for n in drawing if n in still or not n or mode == "eval"
+                 or any(True for _ in model.get_submodule(n).parameters())]
+        if stays:
+            m = model.get_submodule(stays[0])
+            raise ValueError(f"{_label(stays[0], m)} is random in {mode} mode: an attack needs the "
+                             "same output twice; switch its randomness off")
+        if not drawing:
+            break
+        still += tuple(drawing)
+    return still
+
+
+def _drawing(model: nn.Module, x: Tensor) -> list[str]:
+    """Names of the innermost modules that move torch's random state."""
+    def state():
+        states = [torch.get_rng_state()]
+        if x.is_cuda:
+            states.append(torch.cuda.get_rng_state(x.device))
+        return torch.cat(states)
+
+    before, inside, found = [], [set()], []
+
+    def enter(m, given):
+        before.append(state())
+        inside.append(set())
+
+    def leave(m, given, output, name):
+        moved, within = not torch.equal(before.pop(), state()), inside.pop()
+        if moved and not within and name not in found:
+            found.append(name)
+        if moved:
+            inside[-1].add(name)
+
+    start = state()
+    with torch.no_grad():
+        _run(model, x)
+    if torch.equal(start, state()):
+        return []
+    hooks = []
+    for name, m in model.named_modules():
+        hooks.append(m.register_forward_pre_hook(enter))
+        hooks.append(m.register_forward_hook(
+            lambda m, given, output, name=name: leave(m, given, output, name)))
+    with torch.no_grad():
+        _run(model, x)
+    return found
+
+
+def _measured(output: Tensor, parameters: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    """(outputs, gradients of a random linear function of them)."""
+    weights = torch.randn(output.shape, generator=torch.Generator().manual_seed(1)).to(output)
+    trained = [p for p in parameters if p.requires_grad]
+    found = torch.autograd.grad((output * weights).sum(), trained, allow_unused=True)
+    pairs = zip(trained, found, strict=True)
+    return output.detach(), [torch.zeros_like(p) if g is None else g for p, g in pairs]
+
+
+def _of_original(model: nn.Module, mode: str, still: tuple, x: Tensor):
+    """((outputs, gradients), what the model returned) of the original on x."""
+    own = _original(model, mode, still)
+    returned = _run(own, x)
+    output = logits(returned)
+    if not output.requires_grad:
+        raise ValueError("the model's output does not depend on its trainable parameters in a way "
+                         "that can be differentiated: it has no gradient")
+    if not torch.isfinite(output).all():
+        raise ValueError("the model's output is not finite on random images: check its weights")
+    return _measured(output, list(own.parameters())), returned
+
+
+def _of_prepared(model: nn.Module, mode: str, inplace: bool, still: tuple, x: Tensor):
+    own = _prepared(model, mode, inplace, still)
+    state = dict(own.named_parameters()) | dict(own.named_buffers())
+    return _measured(call(own, state, x), list(own.parameters()))
+
+
+def _agree(truth, mine) -> bool:
+    """Whether outputs and gradients are equal, up to `TOLERANCE` of the largest entry."""
+    if truth[0].shape != mine[0].shape or len(truth[1]) != len(mine[1]):
+        return False
+    for a, b in (([truth[0]], [mine[0]]), (truth[1], mine[1])):
+        largest = max(float(t.abs().max()) for t in a if t.numel())
+        off = max(float((t - u).abs().max()) for t, u in zip(a, b, strict=True) if t.numel())
+        if not off <= TOLERANCE * largest:
+            return False
+    return True
+
+
+def _agree_in_float64(model, mode, inplace, still, x) -> bool:
+    """`_agree` where float32 alone could be the reason (kinks, statistics of nearly equal pixels).
+
+    A model that only runs in float32 does not agree."""
+    double = copied(model).double()
+    try:
+        truth, _ = _of_original(double, mode, still, x.double())
+        return _agree(truth, _of_prepared(double, mode, inplace, still, x.double()))
+    except (ValueError, RuntimeError):
+        return False
+
+
+def _difference(model: nn.Module, mode: str, still: tuple, x: Tensor) -> str:
+    """Which layer's output is the first that differs between original and copy, in a sentence."""
+    def outputs(own, run):
+        kept, hooks = {}, []
+        for name, m in own.named_modules():
+            hooks.append(m.register_forward_hook(
+                lambda m, given, output, name=name: kept.setdefault(name, output)))
+        with torch.no_grad():
+            run(own)
+        return kept
+
+    def of_copy(own):
+        call(own, dict(own.named_parameters()) | dict(own.named_buffers()), x)
+
+    truth = outputs(_original(model, mode, still), lambda own: _run(own, x))
+    mine = outputs(_prepared(model, mode, False, still), of_copy)
+    where = "its backward pass"
+    for name, a in truth.items():
+        b = mine.get(name)
+        if isinstance(a, Tensor) and isinstance(b, Tensor) and not _agree((a, []), (b, [])):
+            where = _label(name, model.get_submodule(name))
+            break
+    return (f"the model cannot be attacked, because its copy is another network in {mode} mode: "
+            f"the first difference is in {where}. Write that layer with plain operations, without "
+            "writing to its buffers or its input, and without random numbers of its own")
+
+
+def _about_output(returned) -> list[str]:
+    """Notes on what a model returns beside its logits."""
+    if isinstance(returned, Tensor):
+        return []
+    kind = type(returned).__name__
+    if isinstance(returned, tuple | list) and not hasattr(returned, "logits"):
+        others = len(returned) - 1
+        return [f"the model returns a {kind}: its first entry is taken as the logits"
+                + (f", the other {others} are not part of the loss" if others else "")]
+    return [f"the model returns a {kind}: its logits are used, nothing else of it is part of the "
+            "loss"]
+
+
+def try_batched(model: nn.Module, shape: tuple) -> None:
+    """ValueError naming the layer, where a prepared model cannot be attacked in batches: one
+    gradient of a gradient is taken as an attack does it. The forward pass is traced too: what a
+    trace refuses beyond vmap (a branch on a weight's value, a foreign compiler) stands in it, and
+    tracing the whole step would take ten times as long."""
+    base, stacked = architecture(model)
     p0 = {n: p.detach()[0] if stacked else p.detach() for n, p in base.named_parameters()}
     b0 = {n: b[0] if stacked else b for n, b in base.named_buffers()}
     x = torch.linspace(0, 1, 4 * math.prod(shape)).view(2, 2, *shape).to(next(iter(p0.values())))
 
-    def distance(v):  # a gradient of a gradient, as every attack needs
-        g = grad(lambda p: call(base, p | b0, v).square().mean())(p0)
-        return sum(t.square().sum() for t in g.values())
+    def loss(p, v, b):
+        return call(base, p | b, v).square().mean()
 
-    try:
-        with sdpa_kernel(SDPBackend.MATH):
+    def distance(v):  # a gradient of a gradient, as every attack needs
+        return sum(t.square().sum() for t in grad(loss)(p0, v, b0).values())
+
+    entered = []
+    with _naming(base, entered), sdpa_kernel(SDPBackend.MATH), unannotated():
+        try:
             vmap(grad(distance))(x)
-    except Exception as error:
-        where = entered[-1] if entered else "its backward pass"
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ValueError(
-            f"the model cannot be attacked in batches, because of {where}: {reason}") from error
+            make_fx(vmap(loss, in_dims=(None, 0, None)))(p0, x, b0)
+        except Exception as error:
+            where = _label(*entered[-1]) if entered else "its backward pass"
+            instead = _instead(entered[-1][1]) if entered else None
+            raise ValueError(
+                f"the model cannot be attacked in batches, because of {where}: "
+                f"{_first_line(error)}{f': {instead}' if instead else ''}") from error
+
+
+@contextlib.contextmanager
+def unannotated():
+    """Trace without the fake tensor that make_fx notes down for each node: only the graphs are run,
+    and it is three quarters of the time. Not public: a torch without it traces as it did."""
+    kept = getattr(proxy_tensor, "set_meta", None)
+    try:
+        if kept is not None:
+            proxy_tensor.set_meta = lambda proxy, value: proxy
+        yield
     finally:
-        for h in hooks:
-            h.remove()
+        if kept is not None:
+            proxy_tensor.set_meta = kept

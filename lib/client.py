@@ -1,4 +1,4 @@
-"""What a client does: `share` computes the update that leaves it. Floor 3."""
+"""What a client does: `share` computes the update that leaves it. Floor 5."""
 
 from dataclasses import replace
 
@@ -6,9 +6,8 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.nn.functional import one_hot
 
-from lib import batching, run
+from lib import batching, defenses, run
 from lib.update import (  # noqa: F401  (the public names of what is shared)
     LOSSES,
     AssumptionError,
@@ -18,8 +17,15 @@ from lib.update import (  # noqa: F401  (the public names of what is shared)
     _check_range,
     _fits,
     _moments,
+    buffer_evidence,
+    check_outputs,
+    gradient_weight,
+    hard_targets,
     local_slices,
+    local_step,
     loss_function,
+    soft_targets,
+    still,
     tensors,
     to_input,
     update_function,
@@ -29,17 +35,18 @@ from lib.update import (  # noqa: F401  (the public names of what is shared)
 def share(model, batch, protocol=None, defense=None, threat=None, seed=0) -> SharedUpdate:
     """The update that K clients share (batch.images (K, B, C, H, W) in [0, 1], labels (K, B)).
 
-    `model`: one victim for all clients, or an `ensemble` of K. `defense`: None, a defense or a
-    tuple of them (see `defenses`). Errors: ValueError for images that do not fit the model, labels
-    out of range, or non-finite results."""
+    `model`: one victim for all clients, or an `ensemble` of K. `defense`: None, a defense, or a
+    list or tuple of them (see `defenses`). Errors: ValueError for images that do not fit the model,
+    labels out of range, a defense that is none, or non-finite results."""
     protocol, threat = protocol or Protocol(), threat or ThreatModel()
     run.current()  # ieee float32, also for those who did not start a run
     if protocol.mode == "eval" and threat.bn_statistics != "inferred":
         raise ValueError("bn_statistics is about clients in train mode: in eval mode they use the "
                          "model's own statistics, which are public")
-    ready, shape = batching.prepare(model, protocol.mode), tuple(batch.images.shape[2:])
+    shape = tuple(batch.images.shape[2:])
+    ready, notes = batching.ready(model, protocol.mode, shape)
     classes = _fits(ready, shape)
-    batching.try_batched(ready, shape)
+    check_outputs(protocol, classes)
     base, stacked = batching.architecture(ready)
     params, buffers = tensors(ready)
     like = next(iter(params.values()))
@@ -47,7 +54,7 @@ def share(model, batch, protocol=None, defense=None, threat=None, seed=0) -> Sha
         raise ValueError(f"{len(batch.images)} clients but an ensemble of {ready.size} victims")
     _check_range(batch.labels, classes)
     mean, std = _moments(batch.mean, batch.std, shape[0], protocol.normalise)
-    steps, rngs = _steps(defense), _rngs(seed, len(batch.images))
+    steps, rngs = defenses.steps(defense), _rngs(seed, len(batch.images))
     x, target, labels = _encoded(batch.images, batch.labels, classes, steps, rngs)
     if threat.labels == "equal" and bool((labels != labels[:, :1]).any()):
         raise ValueError("threat.labels is 'equal', but the images of a client differ in label")
@@ -57,7 +64,7 @@ def share(model, batch, protocol=None, defense=None, threat=None, seed=0) -> Sha
     gradients = _updates(base, params, buffers, stacked, protocol, x, target.to(x), steps)
     for step in steps:
         if hasattr(step, "update"):
-            each = [step.update({n: g[k] for n, g in gradients.items()}, rng)
+            each = [defenses.apply_update(step, {n: g[k] for n, g in gradients.items()}, rng)
                     for k, rng in enumerate(rngs)]
             gradients = {n: torch.stack([e[n] for e in each]) for n in gradients}
     known, mixed = threat.labels == "known", any(hasattr(step, "encode") for step in steps)
@@ -68,7 +75,8 @@ def share(model, batch, protocol=None, defense=None, threat=None, seed=0) -> Sha
                         defense if threat.defense_known else None,
                         target.to(x) if known and mixed else None,
                         _statistics(base, params | buffers, stacked, x) if exact else None,
-                        _keys(batch, steps, seed) if threat.mixing_keys else None)
+                        _keys(batch, steps, seed) if threat.mixing_keys else None,
+                        notes=notes)
 
 
 def drawn(batch, defense, seed=0):
@@ -76,8 +84,9 @@ def drawn(batch, defense, seed=0):
     encoding, the heaviest). `share` with the same batch, defense and seed feeds the same; for
     scoring, never for attacking."""
     rngs = _rngs(seed, len(batch.images))
-    x, _, labels = _encoded(batch.images, batch.labels, batch.num_classes, _steps(defense), rngs)
-    return replace(batch, images=x, labels=labels, indices=None)
+    x, _, labels = _encoded(batch.images, batch.labels, batch.num_classes,
+                            defenses.steps(defense), rngs)
+    return replace(batch, images=x.clamp(0, 1), labels=labels, indices=None)  # means round above 1
 
 
 def _statistics(base, state, stacked, x) -> dict[str, Tensor]:
@@ -100,29 +109,31 @@ def _keys(batch, steps, seed: int) -> tuple[Tensor, Tensor]:
     return tuple(torch.stack(t) for t in zip(*each, strict=True))
 
 
-def _steps(defense) -> tuple:
-    return defense if isinstance(defense, tuple) else () if defense is None else (defense,)
-
-
 def _rngs(seed: int, clients: int) -> list[torch.Generator]:
     return [run.generator("defense", seed, k) for k in range(clients)]
+
+
+def _heaviest(target: Tensor) -> Tensor:
+    """The label (B,) with the largest share of each target (B, classes); of one output, rounded."""
+    return target[:, 0].round().long() if target.shape[-1] == 1 else target.argmax(-1)
 
 
 def _encoded(images, truth, classes, steps, rngs):
     """What each client feeds: after `draw` and `encode` of every defense, in order."""
     made = []
     for x, y, rng in zip(images, truth, rngs, strict=True):
-        target = one_hot(y, classes).to(x.dtype)
+        target = hard_targets(y, classes).to(x.dtype)
         for step in steps:
             if hasattr(step, "draw"):
-                chosen = step.draw(y, rng)
+                chosen = defenses.apply_draw(step, y, rng)
                 x, y, target = x[chosen], y[chosen], target[chosen]
             if hasattr(step, "encode"):
-                x, target = step.encode(x, target, rng)
-                y = target.argmax(-1)  # the heaviest label of a mixture
+                x, target = defenses.apply_encode(step, x, target, rng)
+                y = _heaviest(target)
         made.append((x, target, y))
     if len({len(x) for x, _, _ in made}) > 1:
         raise ValueError("a defense drew batches of different sizes: clients must share one size")
+    defenses.check_batch_size(steps, len(made[0][0]))
     return [torch.stack(parts) for parts in zip(*made, strict=True)]
 
 
@@ -138,7 +149,7 @@ def _updates(base, params, buffers, stacked, protocol, x, target, steps) -> dict
             return f(p, b, v, t)
         each = vmap(lambda vi, ti: f(p, b, vi[None], ti[None]))(v, t)
         for step in single:
-            each = step.per_example(each)
+            each = defenses.apply_per_example(step, each)
         return {n: g.mean(0) for n, g in each.items()}
 
     axis = 0 if stacked else None

@@ -17,22 +17,25 @@ import torch.nn.functional as F
 from PIL import Image, ImageOps
 from torchvision.transforms.functional import center_crop
 
-from lib import run
+from lib import checks, run
 
 DOWNLOADED = ("mnist", "cifar10", "cifar100", "svhn", "cats_dogs", "lfw")
 PHOTOS = {  # file shipped with scikit-image or scikit-learn: height of its subject, 0 top, 1 bottom
     "astronaut.png": 0.22, "coffee.png": 0.42, "chelsea.png": 0.5, "rocket.jpg": 0.5,
     "retina.jpg": 0.5, "hubble_deep_field.jpg": 0.5, "ihc.png": 0.5, "motorcycle_left.png": 0.5,
     "china.jpg": 0.45, "flower.jpg": 0.6}
+GREY = ("1", "L")  # modes of Pillow; what else is read stands in `_eight_bits`
+COLOUR = ("RGB", "RGBX", "P", "CMYK", "YCbCr", "LAB")
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
     """The private images of K clients, B each; make one by hand to attack your own tensors.
 
-    images (K, B, C, H, W) float in [0, 1]; labels (K, B) int64 in 0..num_classes - 1;
+    images (K, B, C, H, W) float in [0, 1]; labels (K, B) whole numbers in 0..num_classes - 1;
     indices (K, B) into the set they came from (default: counted through);
-    mean, std (C,) of the public set, for attacks that normalise (default: 0 and 1).
+    mean, std (C,) of the public set in units of [0, 1], for attacks that normalise (default: 0 and
+    1). Arrays of numpy become tensors, and labels int64.
     Raises ValueError where a shape, type or range does not fit, or a pixel is not finite."""
 
     images: torch.Tensor
@@ -44,19 +47,25 @@ class Batch:
     name: str = "own images"
 
     def __post_init__(self):
-        images = self.images
+        images = _tensor("images", self.images).detach()
         _require(images.is_floating_point(), f"images must be float, not {images.dtype}")
-        _check(images, self.labels, self.num_classes, "KBCHW")
+        labels = _whole_numbers("labels", self.labels)
+        num_classes = checks.whole("num_classes", self.num_classes)
+        _check(images, labels, num_classes, "KBCHW")
         _require(images.isfinite().all(), "images must be finite: some are NaN or infinite")
         low, high = images.min().item(), images.max().item()
         _require(low >= 0 and high <= 1, f"images must lie in [0, 1], not [{low:g}, {high:g}]")
-        counted, one = torch.arange(self.labels.numel()), torch.ones(images.shape[2])
-        defaults = {"indices": counted.view(self.labels.shape), "mean": 0 * one, "std": one}
-        for field, default in defaults.items():
-            if getattr(self, field) is None:
-                object.__setattr__(self, field, default)  # how a frozen field is defaulted
-            fits = getattr(self, field).shape == default.shape
-            _require(fits, f"{field} must be of shape {tuple(default.shape)}")
+        indices = torch.arange(labels.numel()).view(labels.shape)
+        if self.indices is not None:
+            indices = _whole_numbers("indices", self.indices)
+            _require(indices.shape == labels.shape and (indices >= 0).all(),
+                     f"indices must be of shape {tuple(labels.shape)}, each 0 or more")
+        one = torch.ones(images.shape[2])
+        mean, std = (given if given is not None else default
+                     for given, default in ((self.mean, 0 * one), (self.std, one)))
+        mean, std = _public_moments(mean, std, images.shape[2])
+        _set(self, images=images, labels=labels, num_classes=num_classes, indices=indices,
+             mean=mean, std=std)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,8 +83,13 @@ class ImageSet:
     name: str
 
     def __post_init__(self):
-        _require(self.images.dtype == torch.uint8, f"images must be uint8: {self.images.dtype}")
-        _check(self.images, self.labels, len(self.classes), "NCHW")
+        images, labels = _tensor("images", self.images), _whole_numbers("labels", self.labels)
+        _require(images.dtype == torch.uint8, f"images must be uint8, not {images.dtype}: of "
+                 "pixels in [0, 1] give (255 * images).round().to(torch.uint8)")
+        classes = _class_names(self.classes)
+        _check(images, labels, len(classes), "NCHW")
+        mean, std = _public_moments(self.mean, self.std, images.shape[1])
+        _set(self, images=images, labels=labels, classes=classes, mean=mean, std=std)
 
     def __len__(self):
         return len(self.images)
@@ -96,16 +110,19 @@ class ImageSet:
 
     def keep(self, classes):
         """The images of these classes (names) alone, labelled 0, 1, ... in the order given."""
+        classes = _class_names(classes)
         unknown = [name for name in classes if name not in self.classes]
-        _require(classes and not unknown, f"{self.name} has no classes {unknown}")
+        _require(not unknown, f"{self.name} has no classes {unknown}")
         number = [self.classes.index(name) for name in classes]
-        kept = self.subset(torch.isin(self.labels, torch.tensor(number)).nonzero()[:, 0])
+        rows = torch.isin(self.labels, torch.tensor(number)).nonzero()[:, 0]
+        _require(len(rows), f"{self.name} has no images of {', '.join(classes)}")
+        kept = self.subset(rows)
         labels = torch.tensor([number.index(label) for label in kept.labels.tolist()])
         return replace(kept, labels=labels, classes=list(classes))
 
     def relabel(self, classes, seed=0):
         """The same images under uniform random labels of `classes` classes: label studies only."""
-        _require(classes >= 1, f"classes must be at least 1, not {classes}")
+        classes, seed = checks.whole("classes", classes), checks.whole("seed", seed, 0)
         rng = run.generator("relabel", self.name, classes, seed)
         labels = torch.randint(classes, (len(self),), generator=rng)
         return replace(self, labels=labels, classes=[str(label) for label in range(classes)])
@@ -117,7 +134,11 @@ class ImageSet:
         depends on the seed and on the clients before k, never on K. `indices` (K, B), or flat,
         chooses the images instead; `unique_labels` lets no label occur twice in a batch.
         Raises ValueError for a K or B of 0, a B that is too large, indices that do not fit."""
-        _require(K >= 1 and batch_size >= 1, f"K and B must be at least 1: K={K}, B={batch_size}")
+        K, batch_size = checks.whole("K", K), checks.whole("batch_size", batch_size)
+        seed = checks.whole("seed", seed, 0)
+        checks.flag("unique_labels", unique_labels)
+        need = K * batch_size * self.images[0].numel() * 4 / 2**30
+        _require(need < 64, f"K={K} x B={batch_size} images would take {need:,.0f} GiB of memory")
         drawn = self._draw(K, batch_size, seed, unique_labels) if indices is None else indices
         indices = self._checked(drawn)
         _require(indices.shape in ((K, batch_size), (K * batch_size,)),
@@ -147,10 +168,14 @@ class ImageSet:
         return torch.stack(rows)
 
     def _checked(self, indices):
-        indices = torch.as_tensor(indices)
+        try:
+            indices = torch.as_tensor(indices)
+        except (TypeError, ValueError, RuntimeError):  # what torch cannot read is refused below
+            indices = torch.empty(0)
         whole = indices.numel() and indices.dtype in (torch.int64, torch.int32)
         inside = whole and (indices >= 0).all() and (indices < len(self)).all()
-        _require(inside, f"indices must be whole numbers in 0..{len(self) - 1}, at least one")
+        _require(inside, f"indices must be whole numbers in 0..{len(self) - 1}, at least one; of a "
+                         "mask: mask.nonzero()[:, 0]")
         return indices.long()
 
 
@@ -165,12 +190,20 @@ def load(name, split="test", root=None, size=None):
     count the rows kept.
     size: side in pixels. Images are cut to their central square and resized by area (bilinear
     where that enlarges); `photos` are cropped anew; a folder of unequal images needs it.
+    Folders: grey images of 1, 8 or 16 bits (white is 65,535) and colour images, turned upright by
+    their EXIF; CMYK, YCbCr and Lab are converted without their colour profile. Images of 32 bits
+    or floating values, with transparent pixels or several frames are refused by name: what is
+    white, what lies behind and which frame is meant is not known.
     Raises FileNotFoundError naming what was looked for, ValueError naming a damaged file."""
-    _require(split in ("train", "test"), f"unknown split {split!r}: it is 'train' or 'test'")
-    _require(size is None or (type(size) is int and size > 0), f"size {size!r} is no whole number")
-    by_path = isinstance(name, Path) or os.sep in name or name.endswith(".npz")
+    checks.one_of("split", split, ("train", "test"))
+    size = None if size is None else checks.whole("size", size, 1, 4096)
+    _require(isinstance(name, str | Path) and str(name), f"name must be a name or a path: {name!r}")
+    _require(root is None or isinstance(root, str | Path), f"root must be a folder, not {root!r}")
+    by_path = isinstance(name, Path) or os.sep in name or name.endswith(".npz") \
+        or name in (os.curdir, os.pardir)
     if not by_path and name in EMBEDDED:
         images, labels, classes = EMBEDDED[name](split, size)
+        images = images.clone()  # some are cached
         moments = _moments(EMBEDDED[name]("train", size)[0])
         return ImageSet(_resize(images, size), labels, classes, *moments, name)
     folder = Path(name) if by_path else Path(root or run.current().data_root) / name
@@ -187,7 +220,10 @@ def load(name, split="test", root=None, size=None):
         raise FileNotFoundError(f"no image set {str(name)!r}: looked for {npz} and the folder "
                                 f"{folder}; {remedy}")
     train = npz.with_name(f"{folder.name}-train.npz")
-    moments = _moments_of(train) if split == "test" and train.is_file() else _moments(images)
+    if split == "test" and train.is_file():
+        moments = _moments_of(train, train.stat().st_mtime_ns)
+    else:
+        moments = _moments(images)
     return ImageSet(_resize(images, size), labels, classes, *moments,
                     folder.name.removesuffix(".npz"))
 
@@ -270,25 +306,45 @@ def _read_chunks(npz):
     more = len(list(npz.parent.glob(f"{npz.stem}-[0-9]*.npz")))
     files = [npz] + [npz.with_name(f"{npz.stem}-{2 + part}.npz") for part in range(more)]
     sets = [_read_packed(file) for file in files]
-    _require(len({(*part.classes, part.shape) for part in sets}) == 1,
-             f"the continuations of {npz} differ in classes or image shape")
-    images = torch.cat([part.images for part in sets])
-    return images, torch.cat([part.labels for part in sets]), sets[0].classes
+    images, labels, classes = zip(*sets, strict=True)
+    _require(len({(*names, part.shape[1:]) for part, names in zip(images, classes, strict=True)})
+             == 1, f"the continuations of {npz} differ in classes or image shape")
+    return torch.cat(images), torch.cat(labels), classes[0]
 
 
 def _read_packed(path):
+    _require(path.is_file(), f"{path} is damaged or missing: no regular file")
     try:
         with np.load(path, allow_pickle=False) as packed:
-            images, labels, classes = packed["images"], packed["labels"], packed["classes"]
-            exact = packed["exact"] if "exact" in packed else slice(None)
-        images = torch.from_numpy(images[exact])
-        images = images[..., None] if images.ndim == 3 else images  # grey without a channel axis
-        return ImageSet(images.movedim(-1, 1).contiguous(), torch.from_numpy(labels[exact]),
-                        [str(name) for name in classes], None, None, path.stem)
+            arrays = {name: packed[name] for name in ("images", "labels", "classes")}
+            exact = packed["exact"] if "exact" in packed else None
+        images, labels = _channels_first(arrays["images"]), arrays["labels"]
+        if exact is not None:
+            _require(exact.dtype == bool and exact.shape == (len(images),),
+                     "exact must be a mask of True and False, one for each image (astype(bool)), "
+                     f"not {exact.dtype} {exact.shape}")
+            images, labels = images[exact], labels[exact]
+        labels = _whole_numbers("labels", labels)
+        classes = _class_names([str(name) for name in arrays["classes"]])
+        _require(images.dtype == np.uint8, f"images must be uint8 in 0..255, not {images.dtype}")
+        images = torch.from_numpy(np.ascontiguousarray(images))
+        _check(images, labels, len(classes), "NCHW")
+        return images, labels, classes
     except Exception as error:  # a damaged archive fails in a dozen ways
         reason = "it holds pickled objects, which are never read" if "pickle" in str(error) \
             else f"{type(error).__name__}: {error}"
         raise ValueError(f"{path} is damaged or no packed image set: {reason}") from error
+
+
+def _channels_first(images):
+    """(N, C, H, W) of packed images (N, H, W, C) or (N, H, W)."""
+    images = images[..., None] if images.ndim == 3 else images
+    _require(images.ndim == 4, f"images must be (N, H, W, C) or (N, H, W), not {images.shape}")
+    said = f"images {images.shape} have {images.shape[-1]} channels on their last axis, not 1 or 3"
+    if images.shape[1] in (1, 3):
+        said += "; channels come last: save images.transpose(0, 2, 3, 1)"
+    _require(images.shape[-1] in (1, 3), said)
+    return images.transpose(0, 3, 1, 2)
 
 
 def _read_folder(folder, size):
@@ -296,6 +352,8 @@ def _read_folder(folder, size):
     files = [sorted((folder / name).glob("[!.]*")) for name in classes]
     labels = [label for label, of_class in enumerate(files) for _ in of_class]
     _require(labels, f"{folder} holds no images: expected one sub-folder a class")
+    empty = [name for name, of_class in zip(classes, files, strict=True) if not of_class]
+    _require(not empty, f"sub-folders of {folder} hold no images: {', '.join(empty)}")
     images = [_read_image(file, size) for of_class in files for file in of_class]
     mode = "L" if {image.mode for image in images} == {"L"} else "RGB"
     _require(len({image.size for image in images}) == 1,
@@ -306,16 +364,42 @@ def _read_folder(folder, size):
 
 
 def _read_image(file, size):
+    """The image of a file, grey ("L") or "RGB", upright; ValueError naming the file."""
+    _require(file.is_file(), f"{file} cannot be read as an image: it is no regular file")
     try:
-        image = Image.open(file)
-        image.load()  # opening reads the header only
-        image = ImageOps.exif_transpose(image)
+        with Image.open(file) as image:
+            _require_one_frame(image)
+            image.load()  # opening reads the header only
+            image = _eight_bits(ImageOps.exif_transpose(image), image.format)
     except Exception as error:  # Pillow, too, fails in many ways
-        raise ValueError(f"{file} cannot be read as an image: {error}") from error
-    image = image if image.mode == "L" else image.convert("RGB")
+        reason = "it is empty" if not file.stat().st_size else error
+        raise ValueError(f"{file} cannot be read as an image: {reason}") from error
     area = size is None or size <= min(image.size)
     filtered = Image.Resampling.BOX if area else Image.Resampling.BILINEAR
     return image if size is None else ImageOps.fit(image, (size, size), filtered)
+
+
+def _require_one_frame(image):
+    frames = getattr(image, "n_frames", 1)
+    _require(frames == 1 or image.format == "MPO",  # a phone's photograph; previews follow it
+             f"it has {frames} frames or pages: save the one that is meant")
+
+
+def _eight_bits(image, file_format):
+    """A Pillow image of any mode as "L" or "RGB", where its values say which they are."""
+    mode = image.mode
+    if mode.startswith("I;16") or (mode == "I" and file_format == "PPM"):  # white is 65535
+        values = np.asarray(image).astype(np.float64)
+        return Image.fromarray(np.round(values / 257).astype(np.uint8))
+    _require(mode not in ("I", "F"), f"its pixels are 32-bit numbers (mode {mode}), and which of "
+             "them is white is not known: save it in 8 or 16 bits")
+    if mode in ("LA", "RGBA", "PA", "La", "RGBa") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        _require(rgba.getextrema()[3][0] == 255,
+                 "it has transparent pixels: put it on a background, as RGB")
+        return rgba.convert("L" if mode in ("L", "LA", "La", "1") else "RGB")
+    _require(mode in GREY or mode in COLOUR, f"its mode {mode} is not known: save it as RGB")
+    return image.convert("L" if mode in GREY else "RGB")
 
 
 def _resize(images, size):
@@ -338,18 +422,65 @@ def _moments(images):
 
 
 @lru_cache(maxsize=8)  # else each load of a test split reads the train split
-def _moments_of(npz):
+def _moments_of(npz, modified):
     return _moments(_read_chunks(npz)[0])
 
 
 def _check(images, labels, num_classes, axes):
     _require(images.ndim == len(axes) and images.numel() > 0,
              f"images must be ({', '.join(axes)}), not {tuple(images.shape)}")
-    _require(labels.shape == images.shape[:-3] and labels.dtype == torch.int64,
-             f"labels must be int64 {tuple(images.shape[:-3])}, not {labels.dtype} "
-             f"{tuple(labels.shape)}")
+    _require(labels.shape == images.shape[:-3],
+             f"labels must be int64 {tuple(images.shape[:-3])}, not {tuple(labels.shape)}")
     _require((labels >= 0).all() and (labels < num_classes).all(),
              f"labels must lie in 0..{num_classes - 1}: there are {num_classes} classes")
+
+
+def _tensor(name, value):
+    """A tensor of a tensor or an array; ValueError naming it for all else."""
+    _require(isinstance(value, torch.Tensor | np.ndarray),
+             f"{name} must be a tensor, not {type(value).__name__}")
+    try:
+        return torch.as_tensor(value)
+    except (TypeError, ValueError) as error:  # strings, strides below 0
+        raise ValueError(f"{name} cannot become a tensor: {error}") from error
+
+
+def _whole_numbers(name, value):
+    """An int64 tensor of any whole numbers."""
+    value = _tensor(name, value)
+    plain = not (value.is_floating_point() or value.is_complex() or value.dtype == torch.bool)
+    _require(plain, f"{name} must be whole numbers, int64 {tuple(value.shape)}, not {value.dtype}")
+    return value.long()
+
+
+def _public_moments(mean, std, channels):
+    """mean and std as floating tensors (channels,), checked: they are of pixels in [0, 1]."""
+    moments = []
+    for name, value in (("mean", mean), ("std", std)):
+        try:
+            value = torch.as_tensor(value)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ValueError(f"{name} must be of shape ({channels},): {error}") from error
+        _require(value.shape == (channels,), f"{name} must be of shape ({channels},), one value a "
+                 f"channel, not {tuple(value.shape)}")
+        value = value if value.is_floating_point() else value.float()
+        _require((value >= 0).all() and (value <= 1).all() and (name == "mean" or value.all()),
+                 f"{name} is that of pixels in [0, 1], std above 0: not {value.tolist()}")
+        moments.append(value.detach())
+    return moments
+
+
+def _class_names(classes):
+    fits = isinstance(classes, list | tuple) and classes \
+        and all(isinstance(name, str) for name in classes) and len(set(classes)) == len(classes)
+    _require(fits, f"classes must be a list of different names, not {classes!r}")
+    return list(classes)
+
+
+def _set(frozen, **values):
+    """Put checked values into a frozen dataclass that is being made."""
+    for name, value in values.items():
+        object.__setattr__(frozen, name, value)
 
 
 def _require(condition, message):

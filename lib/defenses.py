@@ -1,31 +1,191 @@
 """What a client may do about it.
 
-Floor 2. A defense is a small frozen object with any of these, which `client.share` calls in this
-order; a tuple of defenses composes them:
+Floor 1. A defense is a small frozen object with any of these, which `client.share` calls in this
+order; a list or tuple of defenses composes them:
 
     draw(labels (B,), rng) -> indices            which of its images the client uses
     encode(images (B, C, H, W), targets (B, classes), rng) -> the same pair, changed
     per_example(grads: name -> (B, ...)) -> the same, before they are averaged
     update(grads: name -> tensor, rng) -> the same, the averaged update
 
-`rng` is a CPU `torch.Generator` of the client's own: a defense never depends on K.
+`rng` is a CPU `torch.Generator` of the client's own: a defense never depends on K. `steps` makes
+the tuple, and refuses what is no defense; the `apply_` functions call one step and check what it
+returns, so that a faulty defense is an error that names it.
 """
 
+import inspect
 import math
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
+from difflib import SequenceMatcher
+from functools import lru_cache
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from lib import checks
+
+METHODS = {  # of a defense: what each is called with
+    "draw": ("labels", "rng"), "encode": ("images", "targets", "rng"), "per_example": ("grads",),
+    "update": ("grads", "rng")}
+
+
+def steps(defense) -> tuple:
+    """The defenses in `defense` in their order: none (None), one, or those of a list or tuple.
+
+    Lists inside lists are flattened. ValueError for anything that would do nothing or something
+    else: a class instead of an object of it, a string, a dict, an object with none of the four
+    methods, with a misspelt one, or with one that takes other arguments."""
+    if defense is None:
+        return ()
+    if isinstance(defense, list | tuple):
+        return tuple(step for one in defense for step in steps(one))
+    known = ", ".join(f"{name}({', '.join(given)})" for name, given in METHODS.items())
+    if isinstance(defense, type):
+        raise ValueError(f"{defense.__name__} is a class: give an object of it, as "
+                         f"defense={defense.__name__}(...)")
+    plain = type(defense).__module__ == "builtins" or isinstance(defense, Mapping | Set)
+    if plain:  # several of these have an `update` or `encode` of their own
+        raise ValueError(f"{defense!r} is no defense: give an object with any of {known}, or a "
+                         "list of such objects")
+    name = type(defense).__name__
+    if misspelt := _misspelt(defense):
+        wrong, right = misspelt
+        raise ValueError(f"the defense {name} has a method {wrong!r}, which nothing calls: is it "
+                         f"{right!r}? Its methods are any of {known}")
+    present = [method for method in METHODS if hasattr(defense, method)]
+    if not present:
+        raise ValueError(f"{name} is no defense: it has none of the methods {known}")
+    for method in present:
+        if not _takes(getattr(defense, method), len(METHODS[method])):
+            raise ValueError(f"the defense {name} must have a method {method}"
+                             f"({', '.join(METHODS[method])})")
+    return (defense,)
+
+
+def _takes(method, count: int) -> bool:
+    """True where `method` can be called with `count` arguments by position."""
+    if not callable(method):
+        return False
+    try:
+        inspect.signature(method).bind(*[None] * count)
+    except TypeError:
+        return False
+    except ValueError:  # one written in C shows no signature
+        return True
+    return True
+
+
+def _misspelt(defense) -> tuple[str, str] | None:
+    """(a public method that is nearly one of METHODS, that one), where that one is missing."""
+    missing = [method for method in METHODS if not hasattr(defense, method)]
+    for name in dir(defense):
+        for method in missing if not name.startswith("__") else ():
+            own = name.lower().strip("_")
+            near = SequenceMatcher(None, own, method).ratio() > 0.85
+            if (near or sorted(own) == sorted(method)) and callable(getattr(defense, name, None)):
+                return name, method
+    return None
+
+
+# --- calling one step, and checking what it returns ----------------------------------------------
+
+def apply_draw(step, labels: Tensor, rng: torch.Generator) -> Tensor:
+    """(n,) int64: which images the client uses, by `step.draw`; ValueError naming the defense."""
+    chosen = step.draw(labels, rng)
+    try:
+        chosen = torch.as_tensor(chosen)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise _fault(step, "draw", f"returned {type(chosen).__name__}, not indices") from error
+    if chosen.ndim != 1 or chosen.dtype not in (torch.int64, torch.int32) or not len(chosen):
+        raise _fault(step, "draw", "must return indices, whole numbers (n,) with n >= 1 (of a "
+                     f"mask: mask.nonzero()[:, 0]), not {chosen.dtype} {tuple(chosen.shape)}")
+    if chosen.min() < 0 or chosen.max() >= len(labels):
+        raise _fault(step, "draw", f"returned indices from {int(chosen.min())} to "
+                     f"{int(chosen.max())} of {len(labels)} images")
+    return chosen.long().to(labels.device)
+
+
+def apply_encode(step, images: Tensor, targets: Tensor, rng: torch.Generator) \
+        -> tuple[Tensor, Tensor]:
+    """`step.encode`: images (n, C, H, W) in [0, 1] and targets (n, classes), probabilities."""
+    encoded = step.encode(images, targets, rng)
+    pair = isinstance(encoded, tuple | list) and len(encoded) == 2
+    if not pair or not all(isinstance(t, Tensor) for t in encoded):
+        raise _fault(step, "encode", "must return a pair of tensors, (images, targets)")
+    x, y = encoded
+    if x.shape[1:] != images.shape[1:] or y.shape != (len(x), *targets.shape[1:]) or not len(x):
+        raise _fault(step, "encode", f"made images {tuple(images.shape)} and targets "
+                     f"{tuple(targets.shape)} into {tuple(x.shape)} and {tuple(y.shape)}: only "
+                     "their number may change, and together")
+    if not x.is_floating_point() or not y.is_floating_point():
+        raise _fault(step, "encode", f"returned {x.dtype} and {y.dtype}: both must be floating")
+    if not (x.min() >= -1e-5 and x.max() <= 1 + 1e-5):  # NaN fails too; means may round above 1
+        raise _fault(step, "encode", f"returned images in [{x.min().item():g}, "
+                     f"{x.max().item():g}]: they must lie in [0, 1]")
+    if not (y.min() >= -1e-5 and ((y.sum(-1) - 1).abs() <= 1e-3).all()):
+        raise _fault(step, "encode", "returned targets that are no probabilities: each row must be "
+                     "0 or more, with the sum 1")
+    return x.to(images), y.to(targets)
+
+
+def apply_per_example(step, grads: dict[str, Tensor]) -> dict[str, Tensor]:
+    """`step.per_example`: each image's gradient, name -> (B, ...), changed."""
+    return _alike(step, "per_example", grads, step.per_example(dict(grads)))
+
+
+def apply_update(step, grads: dict[str, Tensor], rng: torch.Generator, finite: bool = True) \
+        -> dict[str, Tensor]:
+    """`step.update`: the averaged update, changed. finite: refuse NaN and infinite values that the
+    defense makes of finite ones."""
+    was_finite = finite and all(bool(g.isfinite().all()) for g in grads.values())
+    changed = _alike(step, "update", grads, step.update(dict(grads), rng))
+    for name, g in changed.items() if was_finite else ():
+        if not g.isfinite().all():
+            raise _fault(step, "update", f"made NaN or infinite values of the finite {name}")
+    return changed
+
+
+def _alike(step, method: str, grads: dict[str, Tensor], changed) -> dict[str, Tensor]:
+    """`changed` in the order, type and place of `grads`; ValueError unless it has their names and
+    shapes."""
+    if not isinstance(changed, Mapping):
+        raise _fault(step, method, "must return a dict of tensors by name, not "
+                     f"{type(changed).__name__}")
+    if set(changed) != set(grads):
+        odd = sorted(map(str, set(changed) ^ set(grads)))[:4]
+        raise _fault(step, method, f"must keep the names of the tensors: {', '.join(odd)}")
+    for name, g in grads.items():
+        other = changed[name]
+        if not isinstance(other, Tensor) or other.shape != g.shape or other.is_complex():
+            shown = tuple(other.shape) if isinstance(other, Tensor) else type(other).__name__
+            raise _fault(step, method, f"must return real tensors of the same shapes: {name} was "
+                         f"{tuple(g.shape)} and is {shown}")
+    return {name: changed[name].to(g) for name, g in grads.items()}
+
+
+def _fault(step, method: str, words: str) -> ValueError:
+    return ValueError(f"{method}() of the defense {type(step).__name__} {words}")
+
+
+def check_batch_size(defenses: tuple, batch_size: int) -> None:
+    """ValueError where a `DPSGD` among the steps was made for updates of another size."""
+    for step in defenses:
+        if isinstance(step, DPSGD) and step.batch_size != batch_size:
+            raise ValueError(
+                f"{step} is applied to an update of {batch_size} images: its batch_size must be "
+                f"that number, or the noise is {step.batch_size}/{batch_size} times too small")
+
+
+# --- the defenses --------------------------------------------------------------------------------
 
 @dataclass(frozen=True)
 class _Noise:
     variance: float
 
     def __post_init__(self):
-        if not self.variance >= 0:
-            raise ValueError(f"variance is a number of 0 or more, not {self.variance}")
+        checks.number("variance", self.variance, 0)
 
 
 @dataclass(frozen=True)
@@ -64,8 +224,7 @@ class LowPrecision:
     format: str
 
     def __post_init__(self):
-        if self.format not in ("float16", "bfloat16", "int8"):
-            raise ValueError(f"unknown format {self.format!r}: 'float16', 'bfloat16' or 'int8'")
+        checks.one_of("format", self.format, ("float16", "bfloat16", "int8"))
 
     def update(self, grads: dict[str, Tensor], rng: torch.Generator) -> dict[str, Tensor]:
         if self.format == "int8":
@@ -84,8 +243,7 @@ class GradPrune:
     p: float
 
     def __post_init__(self):
-        if not 0 <= self.p <= 1:
-            raise ValueError(f"p is a share in [0, 1], not {self.p}")
+        checks.number("p, a share,", self.p, 0, 1)
 
     def update(self, grads: dict[str, Tensor], rng: torch.Generator) -> dict[str, Tensor]:
         def pruned(g):
@@ -104,6 +262,9 @@ class EqualLabels:
 
     batch_size: int
 
+    def __post_init__(self):
+        checks.whole("batch_size", self.batch_size)
+
     def draw(self, labels: Tensor, rng: torch.Generator) -> Tensor:
         values, counts = labels.unique(return_counts=True)
         often = values[counts >= self.batch_size]
@@ -121,18 +282,27 @@ class MixUp:
     Each image is mixed with k - 1 others, so that every image is used k times. The coefficients are
     drawn from Dirichlet(3, 1, ..., 1) until none is above `bound` (the official code's draw). The
     first `batch_size` of the client's N >= k images are shared (None: all); the others are only
-    mixed in. ValueError for k < 2, a bound that no k coefficients satisfy, or too few images."""
+    mixed in. ValueError for k < 2, too few images, or a bound that fewer than one in a thousand
+    draws of k coefficients satisfy: drawing them would take for ever."""
 
     k: int
     bound: float = 0.65
     batch_size: int | None = None
 
     def __post_init__(self):
-        if self.k < 2 or not 1 / self.k < self.bound <= 1:
-            raise ValueError(f"k is 2 or more and 1/k < bound <= 1, not {self.k}, {self.bound}")
+        k = checks.whole("k, the number of images mixed,", self.k, 2, 1000)
+        bound = checks.number(f"bound, of k = {k} coefficients of sum 1,", self.bound, 1 / k, 1,
+                              exclude=(1 / k,))
+        if self.batch_size is not None:
+            checks.whole("batch_size", self.batch_size)
+        if (share := _share_within(k, bound)) < 1e-3:
+            raise ValueError(
+                f"a bound of {bound:g} on k = {k} coefficients is met by a share of {share:g} of "
+                "their draws, less than one in a thousand: give a larger bound or k")
 
     def keys(self, count: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """Which of `count` images each encoding mixes, (B, k), itself first, and how: (B, k)."""
+        checks.whole("count", count)
         if count < max(self.k, self.batch_size or 0):
             raise ValueError(f"{self} needs more than the client's {count} images")
         B, order = self.batch_size or count, torch.randperm(count, generator=rng)
@@ -148,6 +318,13 @@ class MixUp:
         chosen, weights = self.keys(len(images), rng)
         return tuple(torch.einsum("bk,bk...->b...", weights.to(t), t[chosen])
                      for t in (images, targets))
+
+
+@lru_cache
+def _share_within(k: int, bound: float) -> float:
+    """Of 4,096 draws of `MixUp`'s coefficients, the share of those with none above `bound`."""
+    draws = np.random.default_rng(0).dirichlet([3] + [1] * (k - 1), 4096)
+    return float((draws.max(axis=1) <= bound).mean())
 
 
 @dataclass(frozen=True)
@@ -166,15 +343,17 @@ class DPSGD:
     """Clips every image's gradient to the norm `clip`, then adds normal noise of standard deviation
     noise_multiplier x clip / batch_size to their mean (Abadi et al. 2016, Algorithm 1).
 
-    What that guarantees over a training: `epsilon`. batch_size: the images of one update."""
+    What that guarantees over a training: `epsilon`. batch_size: the images of one update; one that
+    is not the number in fact shared is refused (`check_batch_size`)."""
 
     clip: float
     noise_multiplier: float
     batch_size: int
 
     def __post_init__(self):
-        if not (self.clip > 0 and self.noise_multiplier >= 0 and self.batch_size >= 1):
-            raise ValueError(f"clip and batch_size are positive, noise 0 or more: {self}")
+        checks.number("clip", self.clip, 0, exclude=(0,))
+        checks.number("noise_multiplier", self.noise_multiplier, 0)
+        checks.whole("batch_size", self.batch_size)
 
     def per_example(self, grads: dict[str, Tensor]) -> dict[str, Tensor]:
         norm = sum(g.flatten(1).square().sum(1) for g in grads.values()).sqrt()  # (B,)
@@ -188,8 +367,9 @@ class DPSGD:
     def epsilon(self, examples: int, steps: int, delta: float = 1e-5) -> float:
         """The privacy budget of `steps` updates on batches drawn from `examples` images, by opacus'
         RDP accountant (its sampling is Poisson's, at the rate batch_size / examples)."""
-        if not (self.batch_size <= examples and steps >= 1 and 0 < delta < 1):
-            raise ValueError("examples >= batch_size, steps >= 1 and 0 < delta < 1 are needed")
+        checks.whole("examples, of which batch_size are drawn,", examples, self.batch_size)
+        checks.whole("steps", steps)
+        checks.number("delta", delta, 0, 1, exclude=(0, 1))
         if self.noise_multiplier == 0:
             return math.inf
         from opacus.accountants import RDPAccountant  # slow to import

@@ -1,137 +1,29 @@
-"""The batched attack step: K x R problems at once, traced once a shape, run many times. Floor 4.
+"""The batched attack step: K x R problems at once, traced once a shape, run many times. Floor 5.
 
 The objective of one problem is a function of its dummy variables; `vmap(grad_and_value(...))` makes
-it one of all problems, `make_fx` flattens that, double backward included, to a list of tensor
-operations, and only the list runs. What does not depend on the dummy variables (norms of the
-targets, transposed weights) is moved to a prologue that runs once an attack.
+it one of all problems, and `tracing` a flat graph of that, double backward included. On CUDA what
+runs in each iteration is captured in a CUDA graph.
 """
 
-import contextlib
+import gc
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor
 from torch.func import grad_and_value, vjp, vmap
-from torch.fx.experimental import proxy_tensor
-from torch.fx.experimental.proxy_tensor import make_fx
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
+
+from lib.tracing import traced
 
 # A forward pass of more floating point operations than this keeps both cores busy with one
 # problem; batching it only spills the caches (bench/table.md, ConvNet width 64 against 16). A
 # fixed rule and not a timing, so that the same run gives the same bytes.
 ONE_BY_ONE_FLOPS = 1e9
 
-_GRAPHS: dict = {}  # key -> (body graph, prologue graph, which inputs each takes)
-
-
-# --- tracing -------------------------------------------------------------------------------------
-
-def signature(model: nn.Module) -> tuple:
-    """What decides a module's graph: each submodule's class and attributes, no tensors."""
-    own = set(nn.Module().__dict__)
-    return tuple(
-        (name, type(m), *((k, _plain(v)) for k, v in sorted(m.__dict__.items()) if k not in own))
-        for name, m in model.named_modules(remove_duplicate=False))
-
-
-def _plain(value):
-    """A value to compare by; what is not plain data is compared by identity, and kept alive."""
-    if isinstance(value, int | float | str | bool | type(None)):
-        return value
-    if isinstance(value, tuple | list):
-        return tuple(map(_plain, value))
-    return _Same(value)
-
-
-class _Same:
-    def __init__(self, value):
-        self.value = value
-
-    def __hash__(self):
-        return id(self.value)
-
-    def __eq__(self, other):
-        return isinstance(other, _Same) and self.value is other.value
-
-
-def traced(function: Callable, moving: list[Tensor], fixed: list[Tensor], key: tuple) -> Callable:
-    """A function of the moving tensors alone: `function(moving, fixed)` as a flat graph, cached.
-
-    The cache key is `key` and the shapes; all tensors are inputs of the graph. The prologue (all
-    that depends on `fixed` alone) runs here, once."""
-    tensors = [*moving, *fixed]
-    key = (key, len(moving), *((tuple(t.shape), t.dtype, t.device) for t in tensors))
-    if key not in _GRAPHS:
-        flat = lambda *ts: function(list(ts[: len(moving)]), list(ts[len(moving) :]))  # noqa: E731
-        with sdpa_kernel(SDPBackend.MATH), _unannotated():
-            graph = make_fx(flat)(*(t.detach() for t in tensors))
-        if len(_GRAPHS) >= 64:  # a long session with many shapes: forget the oldest
-            _GRAPHS.pop(next(iter(_GRAPHS)))
-        _GRAPHS[key] = _split(_cleaned(graph), len(moving))
-    body, prologue = _GRAPHS[key]
-    kept = prologue.forward(*fixed)
-    return lambda *now: body.forward(*now, *kept)
-
-
-@contextlib.contextmanager
-def _unannotated():
-    """Trace without the fake tensor that make_fx notes down for each node: we only run the graphs,
-    and it is three quarters of the time. Not public: a torch without it traces as it did."""
-    kept = getattr(proxy_tensor, "set_meta", None)
-    try:
-        if kept is not None:
-            proxy_tensor.set_meta = lambda proxy, value: proxy
-        yield
-    finally:
-        if kept is not None:
-            proxy_tensor.set_meta = kept
-
-
-def _cleaned(graph: fx.GraphModule) -> fx.GraphModule:
-    """Without detach and alias nodes, unused results, and things computed twice."""
-    for node in list(graph.graph.nodes):
-        if node.target in (torch.ops.aten.detach.default, torch.ops.aten.alias.default):
-            node.replace_all_uses_with(node.args[0])
-            graph.graph.erase_node(node)
-    graph.graph.eliminate_dead_code()
-    seen = {}
-    for node in [] if _mutates(graph) else list(graph.graph.nodes):
-        key = repr((node.target, node.args, sorted(node.kwargs.items())))
-        if node.op == "call_function" and seen.setdefault(key, node) is not node:
-            node.replace_all_uses_with(seen[key])
-            graph.graph.erase_node(node)
-    return graph  # its code is never run: `_split` copies the nodes
-
-
-def _mutates(graph: fx.GraphModule) -> bool:
-    schemas = (getattr(n.target, "_schema", None) for n in graph.graph.nodes)
-    return any(s is not None and s.is_mutable for s in schemas)
-
-
-def _split(graph: fx.GraphModule, moving: int) -> tuple[fx.GraphModule, fx.GraphModule]:
-    """(body, prologue): the prologue holds what does not depend on the first `moving` inputs."""
-    nodes = list(graph.graph.nodes)
-    inputs = [n for n in nodes if n.op == "placeholder"]
-    moves = set(inputs[:moving])
-    hoist = not _mutates(graph)
-    for n in nodes:
-        if n.op != "placeholder" and (not hoist or any(a in moves for a in n.all_input_nodes)):
-            moves.add(n)
-    still = [n for n in nodes if n not in moves and n.op != "output"]
-    kept = [n for n in still if any(u in moves or u.op == "output" for u in n.users)]
-    prologue, body = fx.Graph(), fx.Graph()
-    copies: dict = {n: prologue.placeholder(n.name) for n in inputs[moving:]}
-    for n in still:
-        if n.op != "placeholder":
-            copies[n] = prologue.node_copy(n, copies.__getitem__)
-    prologue.output(tuple(copies[n] for n in kept))
-    copies = {n: body.placeholder(n.name) for n in (*inputs[:moving], *kept)}
-    for n in nodes:
-        if n not in copies and (n in moves or n.op == "output"):
-            copies[n] = body.node_copy(n, copies.__getitem__)
-    return fx.GraphModule(graph, body), fx.GraphModule(graph, prologue)
+CONVERGED = 1e-6  # of its value at the start: an objective that is this small is matched
+ENDED = ("budget", "tolerance", "converged", "not finite")  # why a problem ended, by its number
 
 
 # --- K x R problems ------------------------------------------------------------------------------
@@ -142,7 +34,9 @@ class Problems:
 
     `objective(x, z, shared, own) -> scalar`: `x` (B, C, H, W) dummy images, `z` (B, classes) dummy
     label logits or None, `shared` tensors of all clients, `own` one client's tensors. `own` holds
-    them stacked, (K, ...). `key` tells formulas apart, `flops` is a forward pass of one problem."""
+    them stacked, (K, ...). `key` tells formulas apart, and `graphs` holds those traced so far:
+    `tracing.GRAPHS` where the formula is torch's and lib's alone, else a dict of this attack's.
+    `flops` is a forward pass of one problem."""
 
     objective: Callable
     shared: dict[str, Tensor]
@@ -152,6 +46,7 @@ class Problems:
     key: tuple
     flops: float = 0.0
     rollout: "Rollout | None" = None  # where the objective is that of many local steps
+    graphs: dict = field(default_factory=dict)
 
     def select(self, keep: Tensor) -> "Problems":
         return replace(self, own={n: t[keep] for n, t in self.own.items()})
@@ -212,10 +107,11 @@ def evaluator(problems: Problems, K: int, R: int, device: torch.device) -> Calla
 
     example = [(own or shared)[0].new_full((*(() if alone else lead), *s), 0.5) for s in shapes]
     if alone:
-        steps = [traced(step, example, [t[k] for t in own] + shared, (*problems.key, "single"))
+        steps = [traced(step, example, [t[k] for t in own] + shared, (*problems.key, "single"),
+                        problems.graphs)
                  for k in range(K)]
     else:
-        batched = traced(step, example, own + shared, problems.key)
+        batched = traced(step, example, own + shared, problems.key, problems.graphs)
 
     def evaluate(v):
         x, z = problems.split(v.view(*lead, v.shape[-1]))
@@ -276,7 +172,8 @@ def _rolled(problems: Problems, K: int, R: int, device: torch.device) -> Callabl
         if name not in made:
             axes = [0] * n_own + [None] * len(problems.shared)
             f = function if alone else vmap(function, in_dims=(0, axes))
-            made[name] = traced(f, moving, fixed, (*problems.key, "rolled", kind, alone))
+            key = (*problems.key, "rolled", kind, alone)
+            made[name] = traced(f, moving, fixed, key, problems.graphs)
         return made[name](*moving)
 
     def value_and_grad(xz, rows):
@@ -333,6 +230,7 @@ class Outcome:
     losses: Tensor  # (iterations + 1, K, R) at the start of each iteration, and at the end
     states: dict[int, Tensor] = field(default_factory=dict)  # iteration -> (K, R, N)
     evaluations: Tensor | None = None  # (K, R) objective evaluations until the problem left
+    ended: Tensor | None = None  # (K, R) why each problem ended: places in ENDED
 
 
 def minimise(problems, start, make_optimizer, iterations, record=(), bar=None, stop=None):
@@ -343,9 +241,9 @@ def minimise(problems, start, make_optimizer, iterations, record=(), bar=None, s
     clients have only such problems, the batch is compacted, so that they cost nothing more."""
     K, R, _ = start.shape
     alive = torch.arange(K, device=start.device)
+    count = start.new_zeros(K, R, dtype=torch.long)
     out = Outcome(start.clone(), start.new_full((K, R), torch.inf), start.clone(),
-                  start.new_full((iterations + 1, K, R), torch.nan),
-                  evaluations=start.new_zeros(K, R, dtype=torch.long))
+                  start.new_full((iterations + 1, K, R), torch.nan), {}, count, count.clone())
     optimizer = make_optimizer(start.clone())
     every = 1 if not hasattr(optimizer, "advance") else 10  # looking costs a host synchronisation
     record, step = set(record), None
@@ -355,30 +253,55 @@ def minimise(problems, start, make_optimizer, iterations, record=(), bar=None, s
             out.states[i] = out.last.clone()
         if step is None:
             best, best_loss = out.best[alive], out.best_loss[alive]
-            evaluate = _Tracked(evaluator(problems, len(alive), R, start.device), best, best_loss)
-            step = _iteration(optimizer, evaluate)
+            step = _Iteration(optimizer, evaluator(problems, len(alive), R, start.device), best,
+                              best_loss)
         if i == iterations:
-            out.losses[i, alive] = evaluate(optimizer.v)[0]
+            out.losses[i, alive] = step.look()
             break
         if stop is not None and i % 10 == 1:
-            optimizer.finished = optimizer.finished | (evaluate(optimizer.v)[0] < stop)
-        before, running = evaluate.calls, ~optimizer.finished
+            below = ~optimizer.finished & (step.look() < stop)
+            optimizer.finished.logical_or_(below)
+            out.ended[alive] = out.ended[alive].masked_fill(below, ENDED.index("converged"))
+        before, running = step.evaluate.calls, ~optimizer.finished
         out.losses[i, alive] = step()
-        out.evaluations[alive] += (evaluate.calls - before) * running
+        out.evaluations[alive] += (step.evaluate.calls - before) * running
         if bar is not None:
             bar.update(1)
         done = optimizer.finished.all(1) if i % every == 0 else None
         if done is not None and int(done.sum()) * 2 >= len(alive):
-            out.losses[i + 1 :, alive[done]] = evaluate(optimizer.v)[0][done]
-            out.best[alive], out.best_loss[alive], out.last[alive] = best, best_loss, optimizer.v
+            out.losses[i + 1 :, alive[done]] = step.look()[done]
+            _put_back(out, alive, optimizer, best, best_loss)
             if bool(done.all()):
                 out.states |= {r: out.last.clone() for r in record if r > i}
                 if bar is not None:
                     bar.update(iterations - i - 1)
-                return out
+                return _judged(out)
             alive, problems, step = alive[~done], problems.select(~done), None
             optimizer.select(~done)
+    _put_back(out, alive, optimizer, best, best_loss)
+    return _judged(out)
+
+
+def _put_back(out: Outcome, alive: Tensor, optimizer, best: Tensor, best_loss: Tensor) -> None:
+    """Write what the clients `alive` have reached into the outcome of all."""
     out.best[alive], out.best_loss[alive], out.last[alive] = best, best_loss, optimizer.v
+    ended = out.ended[alive]
+    ended[optimizer.finished & (ended == 0)] = ENDED.index("tolerance")
+    ended[getattr(optimizer, "broken", torch.zeros_like(optimizer.finished))] = \
+        ENDED.index("not finite")
+    out.ended[alive] = ended
+
+
+def _judged(out: Outcome) -> Outcome:
+    """The outcome, with what its objectives say about why the problems ended.
+
+    A problem whose last objective is at most `CONVERGED` times its first one converged, whatever
+    stopped it there; one whose objective was NaN or infinite at some iteration is not finite."""
+    first, last = out.losses[0], out.losses[-1]
+    matched = (first >= 0) & (last <= CONVERGED * first)
+    finite = out.losses.isfinite().all(0) & (out.ended != ENDED.index("not finite"))
+    out.ended.masked_fill_(matched, ENDED.index("converged"))
+    out.ended.masked_fill_(~finite, ENDED.index("not finite"))
     return out
 
 
@@ -397,54 +320,147 @@ class _Tracked:
         return loss, g
 
 
-def _iteration(optimizer, evaluate) -> Callable:
-    """One iteration; on CUDA as a graph, after three eager ones, the warm-up a capture needs.
+class _Iteration:
+    """One iteration of an optimiser: `self()` -> the objective (K, R) where it started.
 
-    L-BFGS looks at its masks on the host and is not captured."""
-    if not (optimizer.v.is_cuda and hasattr(optimizer, "advance")):
-        return lambda: optimizer.step(evaluate)
-    state = {"done": 0, "graph": None, "loss": None}
+    On CUDA a whole iteration of Adam is captured in a graph. L-BFGS looks at its masks on the
+    host, so of it the evaluation alone is captured."""
 
-    def step():
-        optimizer.schedule()
-        if state["done"] < 3:
-            state["done"] += 1
-            return optimizer.advance(evaluate)
-        if state["graph"] is None:
-            torch.cuda.synchronize()
-            state["graph"] = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(state["graph"]):
-                state["loss"] = optimizer.advance(evaluate)
-        else:
-            evaluate.calls += 1
-        state["graph"].replay()
-        return state["loss"]
+    def __init__(self, optimizer, evaluate: Callable, best: Tensor, best_loss: Tensor):
+        self.optimizer, self.whole, device = optimizer, None, optimizer.v.device
+        if optimizer.v.is_cuda and not hasattr(optimizer, "advance"):
+            evaluate = _evaluate_by_graph(evaluate, optimizer.v)
+        self.evaluate = _Tracked(evaluate, best, best_loss)
+        if optimizer.v.is_cuda and hasattr(optimizer, "advance"):
+            self.whole = Replayed(lambda: optimizer.advance(self.evaluate), device)
 
-    return step
+    def __call__(self) -> Tensor:
+        if self.whole is None:
+            return self.optimizer.step(self.evaluate)
+        calls = self.evaluate.calls
+        self.optimizer.schedule()
+        loss = self.whole()
+        self.evaluate.calls = calls + 1  # a replay calls nothing
+        return loss
+
+    def look(self) -> Tensor:
+        """The objective (K, R) at the present state. A graph of a whole iteration is given up
+        before: its memory beside that of an eager evaluation would be twice the peak."""
+        if self.whole is not None:
+            self.whole.release()
+        return self.evaluate(self.optimizer.v)[0]
 
 
-def in_chunks(K: int, chunk: int | None, attack: Callable[[slice], Outcome]) -> Outcome:
-    """Run `attack` on slices of clients; a slice that does not fit in memory is halved."""
-    size, first, parts = chunk or K, 0, []
-    while first < K:
+class Replayed:
+    """`run()` on a CUDA device: eager three times, the warm-up a capture needs, then captured and
+    from there on replayed. What cannot be captured stays eager, with one warning; an error for
+    want of memory is raised. The result is overwritten by the next call."""
+
+    def __init__(self, run: Callable, device: torch.device):
+        self.run, self.device = run, device
+        self.graph, self.result, self.left = None, None, 3  # eager calls left; None: all of them
+
+    def __call__(self):
+        if self.left is None or self.left > 0:
+            self.left = None if self.left is None else self.left - 1
+            return self.run()
+        if self.graph is None:
+            self.graph, self.result = _captured(self.run, self.device)
+        if self.graph is None:
+            self.left = None
+            return self.run()
+        self.graph.replay()
+        return self.result
+
+    def release(self) -> None:
+        """Give the graph's memory back; a later call captures anew."""
+        self.graph = self.result = None
+
+
+def _captured(run: Callable, device: torch.device) -> tuple:
+    """(graph, the result that each replay overwrites), or (None, None) where `run` cannot be
+    captured, for instance because a prior copies from the device.
+
+    Capture takes place on a stream of `device`, whatever the current one is: on another device's
+    stream it would record nothing. A capture that fails leaves its stream current."""
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.device(device):
+        before = torch.cuda.current_stream(device)
         try:
-            parts.append(attack(slice(first, min(first + size, K))))
-            first += size
-        except torch.cuda.OutOfMemoryError:
-            if size == 1:
+            torch.cuda.synchronize(device)
+            with torch.cuda.graph(graph, stream=torch.cuda.Stream(device)):
+                result = run()
+            return graph, result
+        except Exception as error:
+            if out_of_memory(error):
                 raise
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            warnings.warn("this attack is not captured in a CUDA graph and runs slower, since its "
+                          f"objective or a prior waits for the device: {reason}", stacklevel=2)
+        finally:
+            torch.cuda.set_stream(before)
+    return None, None
+
+
+def _evaluate_by_graph(evaluate: Callable, v: Tensor) -> Callable:
+    """`evaluate` of variables like v, captured; its results are the caller's own."""
+    given = torch.empty_like(v)
+    replayed = Replayed(lambda: evaluate(given), v.device)
+
+    def at(v: Tensor) -> tuple[Tensor, Tensor]:
+        given.copy_(v)
+        loss, g = replayed()
+        return loss.clone(), g.clone()
+
+    return at
+
+
+# --- chunks --------------------------------------------------------------------------------------
+
+_NO_MEMORY = ("out of memory", "can't allocate memory", "alloc_failed")  # CUDA, CPU, cuBLAS
+
+
+def out_of_memory(error: BaseException | None) -> bool:
+    """Whether an error is want of memory, or was raised while one was handled: a capture that ran
+    out of memory ends in another error."""
+    while error is not None:
+        said = str(error).lower()
+        if isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+                isinstance(error, RuntimeError) and any(word in said for word in _NO_MEMORY)):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def of_chunks(K: int, chunk: int | None, work: Callable[[slice], object]) -> list:
+    """[work(slice), ...] of slices of K clients; one that does not fit in memory is halved."""
+    size, first, parts = min(chunk or K, K), 0, []
+    while first < K:
+        size = min(size, K - first)
+        try:
+            parts.append(work(slice(first, first + size)))
+            first, fits = first + size, True
+        except Exception as error:
+            if size == 1 or not out_of_memory(error):
+                raise
+            fits = False
+        if not fits:  # here the error is gone, and with its traceback all that it held
+            gc.collect()
             torch.cuda.empty_cache()
             size = (size + 1) // 2
-    return _joined(parts)
+    return parts
 
 
-def _joined(parts: list[Outcome]) -> Outcome:
+def joined(parts: list[Outcome]) -> Outcome:
+    """The outcomes of slices of clients as one."""
     if len(parts) == 1:
         return parts[0]
 
-    best, best_loss, last, evaluations = (
-        torch.cat([getattr(part, name) for part in parts])
-        for name in ("best", "best_loss", "last", "evaluations"))
+    def of_all(name):
+        each = [getattr(part, name) for part in parts]
+        return None if each[0] is None else torch.cat(each)
+
     losses = torch.cat([part.losses for part in parts], 1)
     states = {i: torch.cat([part.states[i] for part in parts]) for i in parts[0].states}
-    return Outcome(best, best_loss, last, losses, states, evaluations)
+    return Outcome(of_all("best"), of_all("best_loss"), of_all("last"), losses, states,
+                   of_all("evaluations"), of_all("ended"))

@@ -39,10 +39,13 @@ def cell(sweep, gpu: bool = False):
     wanted = [c["victim"]["depth"] for c in configs if c.get("victim", {}).get("pretrained")]
     here = here and all(models.pretrained_file(depth).is_file() for depth in wanted)
     able = here and not (gpu and run.current().device.type == "cpu")
+    if not able:
+        sweep.check()  # a damaged result cannot be computed again here: it is named
     stored = sweep.done() == len(sweep.files)
     return sweep.run() if sweep.files and (able or stored) else None
 
 
+@run.stored_as("lib.experiment.attack")
 def attack(images: dict, victim: dict, attack: dict, clients: list[int], seed: int,
            batch_size: int = 1, restarts: int = 1, protocol: dict | None = None,
            threat: dict | None = None, defense: list | None = None, record: list[int] | None = None,
@@ -62,7 +65,8 @@ def attack(images: dict, victim: dict, attack: dict, clients: list[int], seed: i
     under each, from the same start, all in one batch; column `defense` counts through the list.
 
     The scores are of the last iterate of the restart with the smallest objective, as the official
-    codes report (columns loss, best_loss, true_label, label, evaluations beside the metrics), and
+    codes report (columns loss, best_loss, true_label, label, evaluations and ended, why that
+    restart ended, beside the metrics; cells stored before December 2026 have no `ended`), and
     best_mse that of its state of the smallest objective; trained victims: victim_accuracy, the
     share of the split "test" that they classify right. Array `losses` holds the objective of every
     iteration, or a hundred of them where there are more than 1,000.
@@ -124,6 +128,7 @@ def trained(model, images: dict, seed: int, normalise: bool, first: int | None =
     return models.train(model, pictures, seed=seed, normalise=normalise, cache=WEIGHTS, **how)
 
 
+@run.stored_as("lib.experiment.accuracy")
 def accuracy(images: dict, victim: dict, seeds: list[int], defense: list, epochs: int, lr: float,
              batch_size: int = 64, momentum: float = 0.9, loss: str = "cross_entropy",
              same_label: int = 1, held_out: int = 0, first: int | None = None, **how):
@@ -197,7 +202,8 @@ def _rows(update, batch, guess, kept, layers, match=True, each_restart=None):
         return table.assign(
             loss=losses[k, r[k], -1].numpy(), best_loss=guess.loss.cpu()[k, r[k]].numpy(),
             true_label=batch.labels[k, image].numpy(), label=labels[k, guessed].numpy(),
-            evaluations=guess.evaluations.cpu()[k, r[k]].numpy())
+            evaluations=guess.evaluations.cpu()[k, r[k]].numpy(),
+            ended=[guess.ended[row][r[row]] for row in k.tolist()])
 
     if each_restart:
         each = [of_restart(torch.full_like(winner, r)).assign(

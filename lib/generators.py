@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, softplus
 
-from lib import attacks, models, run
+from lib import attacks, checks, models, run
 from lib.client import SharedUpdate
 from lib.data import ImageSet
 
@@ -27,7 +27,8 @@ def dcgan(images, latent=64, width=16, seed=0) -> nn.Sequential:
     3x3 convolution to half the channels, GroupNorm and ReLU, down to `width` channels; a last
     convolution and a sigmoid. GroupNorm where DCGAN has BatchNorm: an averaged generator then needs
     no statistics of its own. ValueError for sides that are odd above 7, or not equal."""
-    C, H, W = images.shape
+    C, H, W = _image_shape(images)
+    latent, width = checks.whole("latent", latent), checks.whole("width", width)
     side, doublings = H, 0
     while side > 7 and side % 2 == 0:
         side, doublings = side // 2, doublings + 1
@@ -47,6 +48,28 @@ def dcgan(images, latent=64, width=16, seed=0) -> nn.Sequential:
     net = models.seeded(build, seed)
     net.latent, net.trained_on = (latent,), None
     return net
+
+
+def _image_shape(images) -> tuple[int, int, int]:
+    """(C, H, W) of an image set, or of anything with such a shape."""
+    shape = getattr(images, "shape", None)
+    if not isinstance(shape, tuple) or len(shape) != 3:
+        raise ValueError(f"images must be an ImageSet, or have a .shape (C, H, W); given: "
+                         f"{type(images).__name__} of shape {shape}")
+    return shape
+
+
+def _checked(generator) -> nn.Module:
+    if not isinstance(generator, nn.Module) or not hasattr(generator, "latent"):
+        raise ValueError("generator must be a module with the attribute `latent`, the shape of one "
+                         f"latent, like (64,); given: {type(generator).__name__}")
+    return generator
+
+
+def _check_set(name: str, images) -> None:
+    if not isinstance(images, ImageSet):
+        raise ValueError(f"{name} must be an ImageSet (see data.load), not "
+                         f"{type(images).__name__}")
 
 
 class _Critic(nn.Module):
@@ -80,6 +103,16 @@ def train(generator: nn.Module, images: ImageSet, steps=2000, batch_size=64, lr=
     not, at random, where the set has colours: digits are not. cache: a folder, as in
     `models.train`."""
     run.current()
+    _checked(generator)
+    _check_set("images", images)
+    for name, value in {"steps": steps, "batch_size": batch_size, "width": width}.items():
+        checks.whole(name, value)
+    checks.number("lr", lr, 0, exclude=(0,))
+    checks.number("gamma", gamma, 0)
+    checks.number("average", average, 0, 1)
+    checks.whole("seed", seed, 0)
+    if cache is not None and not isinstance(cache, str | Path):
+        raise ValueError(f"cache is a folder's path or None, not {cache!r}")
     device = next(generator.parameters()).device
     critic = models.seeded(lambda: _Critic(images.shape, width), seed).to(device)
     settings = [steps, batch_size, lr, gamma, average, seed, device.type]
@@ -135,7 +168,8 @@ def _play(generator, critic, images, steps, batch_size, lr, gamma, average, seed
 @torch.no_grad()
 def sample(generator: nn.Module, count: int, seed=0) -> Tensor:
     """Images (count, C, H, W) in [0, 1] of latents drawn from N(0, 1)."""
-    like = next(generator.parameters())
+    like = next(_checked(generator).parameters())
+    checks.whole("count", count)
     return generator(torch.randn(count, *generator.latent, generator=run.generator(
         "sample", seed)).to(like))
 
@@ -144,6 +178,10 @@ def sample(generator: nn.Module, count: int, seed=0) -> Tensor:
 def nearest_seen(images: Tensor, seen: ImageSet) -> tuple[Tensor, Tensor]:
     """To each of images (N, C, H, W) in [0, 1] the nearest training image, (N, C, H, W), mirrored
     where that is nearer and training does so, and the root mean squared distance (N,)."""
+    _check_set("seen", seen)
+    if not isinstance(images, Tensor) or images.shape[1:] != seen.shape:
+        raise ValueError(f"images must be a tensor (N, C, H, W) of the shape of those in seen, "
+                         f"{seen.shape}, not {tuple(getattr(images, 'shape', ()))}")
     known = seen.images.to(images.device).float() / 255
     known = torch.cat((known, known.flip(-1))) if seen.shape[0] == 3 else known
     distance, row = torch.cdist(images.flatten(1), known.flatten(1)).min(1)
@@ -160,7 +198,12 @@ def quality(generator: nn.Module, critic: nn.Module, seen: ImageSet, unseen: Ima
     squared distance of samples to their nearest training image, and `of unseen images` that of
     unseen ones: much smaller samples' distances are memories. `spread`: the mean distance between
     two samples over that between two unseen images (near 0: one sample for all latents)."""
-    device = next(generator.parameters()).device
+    device = next(_checked(generator).parameters()).device
+    count = checks.whole("count", count)
+    if not isinstance(critic, nn.Module):
+        raise ValueError(f"critic must be a module, as `train` returns it, not {critic!r}")
+    _check_set("seen", seen)
+    _check_set("unseen", unseen)
     made, new = sample(generator, count, seed), unseen.images[:count].to(device).float() / 255
 
     def nearest(x):
@@ -184,11 +227,16 @@ def learn(generator: nn.Module, rounds: Iterable[SharedUpdate], iterations=(1000
     of all clients are searched, then *one* copy of the parameters for all of them, and the
     generator takes a step of Adam (`lr`) along 2 (w - w'), as the official code does (Reptile).
     `watch(round, generator)` is called after each. The settings are that code's."""
-    out = copy.deepcopy(generator)
+    _check_settings(rounds, iterations, lr, rates, watch)
+    checks.whole("seed", seed, 0)
+    out = copy.deepcopy(_checked(generator))
     parameters = list(out.parameters())
     optimizer = torch.optim.Adam(parameters, lr)
     settings = {"labels": labels, "tv": tv}
+    i = None
     for i, update in enumerate(rounds):
+        if not isinstance(update, SharedUpdate):
+            raise ValueError(f"rounds must hold one SharedUpdate a round, not {update!r}")
         latents = attacks.gias(out, "z", iterations[:1], rates[:1], latent_norm=latent_norm,
                                **settings)
         shared = attacks.gias(out, "w", iterations[1:], rates[1:], copies="all", **settings)
@@ -199,4 +247,23 @@ def learn(generator: nn.Module, rounds: Iterable[SharedUpdate], iterations=(1000
         optimizer.step()
         if watch is not None:
             watch(i, out)
+    if i is None:
+        raise ValueError("rounds holds no SharedUpdate: nothing can be learned")
     return out
+
+
+def _check_settings(rounds, iterations, lr, rates, watch) -> None:
+    """ValueError for settings of `learn` that are no settings, before a round is attacked."""
+    if not isinstance(rounds, Iterable):
+        raise ValueError("rounds must be an iterable of SharedUpdates, one a round, not "
+                         f"{type(rounds).__name__}")
+    for name, pair in {"iterations": iterations, "rates": rates}.items():
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise ValueError(f"{name} must be two numbers, of the search of latents and of that of "
+                             f"parameters, not {pair!r}")
+    for count, rate in zip(iterations, rates, strict=True):
+        checks.whole("iterations", count)
+        checks.number("rates", rate, 0, exclude=(0,))
+    checks.number("lr", lr, 0, exclude=(0,))
+    if watch is not None and not callable(watch):
+        raise ValueError(f"watch must be a function of (round, generator) or None, not {watch!r}")

@@ -1,6 +1,8 @@
 """How near a reconstruction came: mse, psnr, ssim, lpips, avd; matching; summaries.
 
-Every metric takes a pair (..., C, H, W), reconstruction first, and returns (...).
+Every metric takes a pair (..., C, H, W), reconstruction first, and returns (...). The truth lies in
+[0, 1]; a reconstruction may leave that range, as some attacks do. ValueError for pairs of other
+shapes, types or devices, and for a truth that is not in [0, 1], as images of 0..255 are.
 """
 
 import warnings
@@ -14,7 +16,7 @@ from scipy.optimize import linear_sum_assignment
 from torchmetrics.functional.image import structural_similarity_index_measure
 from torchvision.models import AlexNet_Weights, VGG16_Weights
 
-from lib import run
+from lib import checks, run
 
 METRICS = ("mse", "psnr", "ssim", "lpips", "avd")
 VARIANTS = ("paper", "distance_info", "ecir2024")  # of AVD
@@ -23,26 +25,30 @@ BACKBONES = {"alex": AlexNet_Weights.IMAGENET1K_V1, "vgg": VGG16_Weights.IMAGENE
 
 def mse(guess, truth):
     """Mean squared error, not clipped: a reconstruction outside [0, 1] pays for it."""
-    _check_pair(guess, truth)
+    guess, truth = _pair(guess, truth)
     return (guess - truth).square().mean(dim=(-3, -2, -1))
 
 
 def psnr(guess, truth):
     """Peak signal-to-noise ratio in dB with peak 1, of clipped images; infinite where equal."""
+    guess, truth = _pair(guess, truth)
     return -10 * mse(guess.clamp(0, 1), truth).log10()
 
 
 def ssim(guess, truth):
-    """Structural similarity in [-1, 1] of clipped images (Wang et al. 2004), Gaussian window 11.
+    """Structural similarity in [-1, 1] of clipped images (Wang et al. 2004): an 11x11 Gaussian
+    window of sigma 1.5, borders reflected, as torchmetrics computes it.
 
-    Images smaller than 11 get the largest odd window that fits, sigma in proportion, so their
-    values compare among themselves only; below 3 pixels there is none: NaN."""
-    _check_pair(guess, truth)
+    Images smaller than 11 get the largest odd window that fits, sigma its radius / 3.5, so their
+    values compare among themselves only; below 3 pixels there is none: NaN. Until November 2026
+    sigma was 1.43 for all larger images: cells stored before have values that are lower, by 0.004
+    on average."""
+    guess, truth = _pair(guess, truth)
     radius = min(5, (min(truth.shape[-2:]) - 1) // 2)
     if radius < 1:
         return truth.new_full(truth.shape[:-3], torch.nan)
     flat = [image.reshape(-1, *truth.shape[-3:]) for image in (guess.clamp(0, 1), truth)]
-    sigma = min(1.5, radius / 3.5)  # torchmetrics derives its window from sigma: 2 radius + 1
+    sigma = 1.5 if radius == 5 else radius / 3.5  # torchmetrics' window: 2 int(3.5 sigma + 0.5) + 1
     values = structural_similarity_index_measure(
         *flat, sigma=sigma, data_range=1.0, reduction="none")
     return values.reshape(truth.shape[:-3])
@@ -51,9 +57,11 @@ def ssim(guess, truth):
 def lpips(guess, truth, net="alex", root=None):
     """Learned perceptual distance (Zhang et al. 2018, v0.1), net "alex" or "vgg"; clipped images.
 
-    NaN where `lpips_available` says no or a side is below 31 pixels. Never downloads."""
-    _check_pair(guess, truth)
-    if not lpips_available(root, net)[0] or min(truth.shape[-2:]) < 31:
+    NaN where `lpips_available` says no, a side is below 31 pixels, or images are neither grey nor
+    of three channels. Never downloads."""
+    guess, truth = _pair(guess, truth)
+    fits = min(truth.shape[-2:]) >= 31 and truth.shape[-3] in (1, 3)
+    if not lpips_available(root, net)[0] or not fits:
         return truth.new_full(truth.shape[:-3], torch.nan)
     network = _lpips_network(net, _weights_file(net, root)).to(truth.device)
     flat = [image.clamp(0, 1).float().reshape(-1, *truth.shape[-3:]).expand(-1, 3, -1, -1)
@@ -81,13 +89,13 @@ def avd(guess, truth, variant="distance_info", quantise=False):
     two others, of D1[i, j] = |(v[i, j-1] - v[i, j]) + (v[i-1, j] - v[i, j])|, per channel:
     "distance_info": sqrt(mean((D1(guess) / 2 - D1(truth) / 2)^2) / 0.1);
     "ecir2024" (`AVD` there): sqrt(mean((D1 - D1)^2) + 0.5 mean((D2 - D2)^2)), D2 the second
-    differences. A constant shift of the pixels changes none of the three.
+    differences. A constant shift of the pixels changes none of the three. NaN for images with fewer
+    rows or columns than a difference takes: 2, or 3 for the last.
     quantise: as that code, both images go through 8 bits first, where values above 1 wrap modulo
     256, and the reconstruction's absolute value is taken. Otherwise nothing is clipped."""
-    _check_pair(guess, truth)
-    if variant not in VARIANTS:
-        raise ValueError(f"unknown variant {variant!r}: one of {', '.join(VARIANTS)}")
-    if quantise:
+    guess, truth = _pair(guess, truth)
+    checks.one_of("variant", variant, VARIANTS)
+    if checks.flag("quantise", quantise):
         pair = guess.abs(), truth
         guess, truth = ((255 * image).trunc().remainder(256) / 255 for image in pair)
     if variant == "paper":
@@ -105,11 +113,12 @@ def score(guess, truth, match=True, root=None):
     guess, truth: (K, B, C, H, W). match: a client's reconstructions have no order, so they are
     assigned to its images one to one at least total mse. A reconstruction with NaN or infinite
     pixels is assigned last and scores NaN. root: where `lpips` looks for weights."""
-    _check_pair(guess, truth)
-    if truth.ndim != 5 or truth.numel() == 0:
-        raise ValueError(f"images must be (K, B, C, H, W), not {tuple(truth.shape)}")
-    truth = truth.detach()
-    guess = guess.detach().to(truth)
+    checks.flag("match", match)
+    if isinstance(guess, torch.Tensor) and isinstance(truth, torch.Tensor):
+        guess, truth = guess.detach(), truth.detach()
+        if guess.is_floating_point() and truth.is_floating_point():
+            guess = guess.to(truth)
+    guess, truth = _batches(guess, truth)
     K, B = truth.shape[:2]
     order = matching(guess, truth) if match else torch.arange(B).expand(K, B)
     guess = guess[torch.arange(K, device=truth.device)[:, None], order]
@@ -129,10 +138,17 @@ def summary(table, by=None, recovered="mse < 1e-3"):
 
     The row "recovered: <criterion>" holds the share of images that meet it, counting failed
     reconstructions (NaN) as not recovered; elsewhere n counts what is not NaN.
-    recovered: a pandas expression in the columns of `table`."""
-    criterion = f"recovered: {recovered}"
-    table = table.assign(**{criterion: table.eval(recovered).astype(float)})
+    recovered: a pandas expression in the columns of `table`, true or false for each row. ValueError
+    for an expression that is not, or a group that is no column."""
+    if not isinstance(table, pd.DataFrame):
+        raise ValueError(f"table must be a DataFrame of `score`, not {type(table).__name__}")
     keys = [by] if isinstance(by, str) else list(by or [])
+    odd = [key for key in keys if key not in table or key in METRICS]
+    if odd or len(set(keys)) < len(keys):
+        raise ValueError(f"by must name columns of the table that are no metrics, each once, not "
+                         f"{by!r}: it has {', '.join(map(str, table.columns))}")
+    criterion = f"recovered: {recovered}"
+    table = table.assign(**{criterion: _met(table, recovered)})
     long = table.melt(keys, [name for name in (*METRICS, criterion) if name in table], "metric")
     columns = long.groupby([*keys, "metric"], sort=False)["value"]
     return columns.agg(
@@ -142,10 +158,24 @@ def summary(table, by=None, recovered="mse < 1e-3"):
     ).reset_index()
 
 
+def _met(table, recovered) -> pd.Series:
+    """1.0 where a row of the table meets the criterion, 0.0 elsewhere."""
+    try:
+        met = table.eval(recovered)
+    except Exception as error:  # of pandas, numexpr or Python's parser
+        raise ValueError(
+            f"recovered={recovered!r} is no expression in the columns {', '.join(table.columns)}: "
+            f"{error}") from error
+    if not isinstance(met, pd.Series) or met.dtype != bool:
+        raise ValueError(f"recovered={recovered!r} is not true or false for each row of the table")
+    return met.astype(float)
+
+
 def matching(guess, truth):
     """(K, B): for each true image the index of its reconstruction, one to one, least total mse.
 
     A client's reconstructions have no order; one with NaN or infinite pixels is assigned last."""
+    guess, truth = _batches(guess, truth)
     finite = guess.isfinite().flatten(2).all(-1)
     guess = torch.where(finite[..., None, None, None], guess, 0)
     cost = torch.cdist(truth.flatten(2).double(), guess.flatten(2).double()).square()  # (K, B, B)
@@ -162,8 +192,7 @@ def _variation(v, order):
 
 
 def _weights_file(net, root):
-    if net not in BACKBONES:
-        raise ValueError(f"unknown net {net!r}: it is one of {', '.join(BACKBONES)}")
+    checks.one_of("net", net, BACKBONES)
     root = Path(root) if root else run.current().data_root
     return root / "weights" / Path(BACKBONES[net].url).name
 
@@ -174,13 +203,39 @@ def _lpips_network(net, file):
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):  # its init draws, unused
         warnings.simplefilter("ignore")
         network = lpips_package.LPIPS(net=net, pnet_rand=True, verbose=False)
-    state = torch.load(file, map_location="cpu", weights_only=True)
-    for name, parameter in network.net.named_parameters():  # slice2.3.weight: features.3.weight
-        parameter.data.copy_(state["features." + name.split(".", 1)[1]])
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)
+        for name, parameter in network.net.named_parameters():  # slice2.3.weight: features.3.weight
+            parameter.data.copy_(state["features." + name.split(".", 1)[1]])
+    except Exception as error:  # a damaged file fails in many ways
+        reason = f"{file} is damaged, delete it; `make weights` gets it: {error}"
+        raise ValueError(reason) from error
     return network.eval().requires_grad_(False)
 
 
-def _check_pair(guess, truth):
-    if guess.shape != truth.shape or truth.ndim < 3:
+def _pair(guess, truth):
+    """Both images, checked; half precision is computed in float32."""
+    for name, images in (("reconstruction", guess), ("truth", truth)):
+        if not isinstance(images, torch.Tensor) or not images.is_floating_point():
+            what = images.dtype if hasattr(images, "dtype") else type(images).__name__
+            raise ValueError(f"the {name} must be a floating tensor, of pixels in units of [0, 1], "
+                             f"not {what}")
+    if guess.shape != truth.shape or truth.ndim < 3 or not truth.numel():
         raise ValueError(f"images must be two (..., C, H, W) of one shape, not "
                          f"{tuple(guess.shape)} and {tuple(truth.shape)}")
+    if guess.device != truth.device:
+        raise ValueError(f"the images are on {guess.device} and {truth.device}: move one")
+    low, high = truth.min().item(), truth.max().item()
+    if not (low >= -1e-5 and high <= 1 + 1e-5):  # a mean of images may round above 1
+        raise ValueError(f"the true images must lie in [0, 1], not [{low:g}, {high:g}]: divide "
+                         "those of 0..255 by 255, and undo a normalisation")
+    kind = torch.promote_types(guess.dtype, truth.dtype)
+    kind = torch.float32 if kind in (torch.float16, torch.bfloat16) else kind
+    return guess.to(kind), truth.to(kind)
+
+
+def _batches(guess, truth):
+    guess, truth = _pair(guess, truth)
+    if truth.ndim != 5:
+        raise ValueError(f"images must be (K, B, C, H, W), not {tuple(truth.shape)}")
+    return guess, truth

@@ -15,7 +15,7 @@ import torchvision
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
-from lib import run
+from lib import checks, run
 from lib.batching import (  # noqa: F401  (public names, kept here)
     Ensemble,
     Rounds,
@@ -26,7 +26,13 @@ from lib.batching import (  # noqa: F401  (public names, kept here)
     prepare,
     try_batched,
 )
-from lib.training import accuracy, save_weights, train, weights_file  # noqa: F401
+from lib.training import (  # noqa: F401
+    accuracy,
+    load_weights,
+    save_weights,
+    train,
+    weights_file,
+)
 
 ACTIVATIONS = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU, "gelu": nn.GELU}
 INITIALISATIONS = ("uniform", "normal", "default")
@@ -34,14 +40,15 @@ INITIALISATIONS = ("uniform", "normal", "default")
 
 def dense(images, hidden=(), activation="sigmoid", init="default", scale=0.5, seed=0) -> nn.Module:
     """Fully connected network on the flattened image; `hidden` () is one dense layer."""
-    C, H, W = images.shape
-    widths = [C * H * W, *hidden]
+    (C, H, W), classes = _shape(images)
+    widths = [C * H * W, *_whole_numbers("hidden", hidden)]
+    checks.one_of("activation", activation, ACTIVATIONS)
 
     def build():
         layers = [nn.Flatten()]
         for a, b in zip(widths, widths[1:], strict=False):
             layers += [nn.Linear(a, b), _activation(activation)]
-        return nn.Sequential(*layers, nn.Linear(widths[-1], images.num_classes))
+        return nn.Sequential(*layers, nn.Linear(widths[-1], classes))
 
     return seeded(build, seed, init, scale)
 
@@ -53,9 +60,10 @@ def lenet(images, activation="sigmoid", init="uniform", scale=0.5, channels=12, 
     init: "uniform" U(-scale, scale) (the code's, scale 0.5), "normal" N(0, scale^2) or "default"
     (PyTorch's own), for every weight and bias. `strides=False` keeps the resolution. norm: one of
     `NORMS` after every convolution (ours)."""
-    C, H, W = images.shape
-    s = 2 if strides else 1
+    (C, H, W), classes = _shape(images)
+    s = 2 if checks.flag("strides", strides) else 1
     h, w = (math.ceil(math.ceil(n / s) / s) for n in (H, W))
+    channels, kernel = checks.whole("channels", channels), checks.whole("kernel", kernel)
     if kernel % 2 == 0:
         raise ValueError(f"kernel is odd, so that padding keeps the size, not {kernel}")
 
@@ -63,16 +71,16 @@ def lenet(images, activation="sigmoid", init="uniform", scale=0.5, channels=12, 
         layers = []
         for c, stride in ((C, s), (channels, s), (channels, 1)):
             layers += [nn.Conv2d(c, channels, kernel, stride, kernel // 2)]
-            layers += [*([_norm(norm)(channels)] if norm else []), _activation(activation)]
-        return nn.Sequential(
-            *layers, nn.Flatten(), nn.Linear(channels * h * w, images.num_classes))
+            layers += [*([] if norm is None else [_norm(norm)(channels)]), _activation(activation)]
+        return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * h * w, classes))
 
     return seeded(build, seed, init, scale)
 
 
 def convnet(images, width=64, activation="relu", init="default", scale=0.5, seed=0) -> nn.Module:
     """ConvNet of Geiping et al. 2020 (Fig. 11): 8 convolutions with BatchNorm."""
-    C, H, W = images.shape
+    (C, H, W), classes = _shape(images)
+    width = checks.whole("width", width)
     h, w = ((n // 3) // 3 for n in (H, W))
     if h * w == 0:
         raise ValueError(
@@ -84,7 +92,7 @@ def convnet(images, width=64, activation="relu", init="default", scale=0.5, seed
             layers += [nn.Conv2d(c, out, 3, padding=1), nn.BatchNorm2d(out)]
             layers += [_activation(activation), *([nn.MaxPool2d(3)] if i in (5, 7) else [])]
             c = out
-        return nn.Sequential(*layers, nn.Flatten(), nn.Linear(c * h * w, images.num_classes))
+        return nn.Sequential(*layers, nn.Flatten(), nn.Linear(c * h * w, classes))
 
     return seeded(build, seed, init, scale)
 
@@ -97,9 +105,11 @@ def resnet(images, depth=20, width=16, activation="relu", strides=True, init="de
     DLG (section 4.1) replaces ReLU by sigmoid and removes strides: `activation="sigmoid",
     strides=False`. init "default" is Kaiming normal, fan out, as in the Inverting Gradients code.
     """
-    if depth < 8 or (depth - 2) % 6:
+    (C, _, _), classes = _shape(images)
+    if checks.whole("depth", depth, 8) % 6 != 2:
         raise ValueError(f"resnet depth is 6n + 2 (8, 14, 20, 32, 56, ...), not {depth}")
-    n, C = (depth - 2) // 6, images.shape[0]
+    n, width = (depth - 2) // 6, checks.whole("width", width)
+    checks.flag("strides", strides)
 
     def build():
         layers, c = [nn.Conv2d(C, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)], width
@@ -107,7 +117,7 @@ def resnet(images, depth=20, width=16, activation="relu", strides=True, init="de
         for out in [width] * n + [2 * width] * n + [4 * width] * n:
             layers.append(_BasicBlock(c, out, 2 if strides and out > c else 1, activation))
             c = out
-        return nn.Sequential(*layers, _SpatialMean(), nn.Linear(c, images.num_classes))
+        return nn.Sequential(*layers, _SpatialMean(), nn.Linear(c, classes))
 
     model = seeded(build, seed, init, scale)
     return _kaiming(model, seed) if init == "default" else model
@@ -119,9 +129,7 @@ NORMS = {  # of c channels; group: eight groups, or as many as divide c
 
 
 def _norm(name: str) -> Callable:
-    if name not in NORMS:
-        raise ValueError(f"unknown norm {name!r}: one of {', '.join(NORMS)}")
-    return NORMS[name]
+    return NORMS[checks.one_of("norm", name, NORMS)]
 
 
 def preact_resnet(images, width=64, norm="batch", blocks=(2, 2, 2, 2), seed=0) -> nn.Module:
@@ -130,17 +138,20 @@ def preact_resnet(images, width=64, norm="batch", blocks=(2, 2, 2, 2), seed=0) -
     layer, PyTorch's own initialisation.
 
     norm: "batch", "group" or "layer" (over channels and pixels), which keep no statistics."""
-    normalised = _norm(norm)
+    normalised, ((C, _, _), classes) = _norm(norm), _shape(images)
+    width, blocks = checks.whole("width", width), _whole_numbers("blocks", blocks)
+    if not blocks:
+        raise ValueError("blocks must name at least one stage")
 
     def build():
-        layers, c = [nn.Conv2d(images.shape[0], width, 3, padding=1, bias=False)], width
+        layers, c = [nn.Conv2d(C, width, 3, padding=1, bias=False)], width
         layers += [normalised(c), nn.ReLU()]
         for stage, count in enumerate(blocks):
             for i in range(count):
                 out = width * 2**stage
                 layers.append(_PreActBlock(c, out, 2 if stage and not i else 1, norm))
                 c = out
-        return nn.Sequential(*layers, _SpatialMean(), nn.Linear(c, images.num_classes))
+        return nn.Sequential(*layers, _SpatialMean(), nn.Linear(c, classes))
 
     return seeded(build, seed, "default", 0)
 
@@ -163,12 +174,16 @@ class _PreActBlock(nn.Module):
 def vit(images, patch=4, width=64, layers=4, heads=4, seed=0) -> nn.Module:
     """A small vision transformer (Dosovitskiy et al. 2021): a token a patch, learned positions,
     norm first, GELU, mean over the tokens. ValueError where patches do not tile the image."""
-    C, H, W = images.shape
+    (C, H, W), classes = _shape(images)
+    for name, value in {"patch": patch, "width": width, "layers": layers, "heads": heads}.items():
+        checks.whole(name, value)
+    if width % heads:
+        raise ValueError(f"width must be a multiple of heads, not {width} of {heads}")
     if H % patch or W % patch:
         raise ValueError(f"patches of {patch}x{patch} do not tile images of {H}x{W}")
     tokens = (H // patch) * (W // patch)
-    return seeded(lambda: _ViT(C, patch, tokens, width, layers, heads, images.num_classes),
-                   seed, "default", 0)
+    return seeded(lambda: _ViT(C, patch, tokens, width, layers, heads, classes),
+                  seed, "default", 0)
 
 
 class _ViT(nn.Module):
@@ -200,22 +215,28 @@ def imagenet_resnet(images, depth=18, width=64, stem="cifar", pretrained=False, 
     (its Figure 4); "imagenet" is torchvision's own network. pretrained: torchvision's ImageNet
     weights (needs the ImageNet stem, width 64 and 1,000 classes), read from `weights/` under the
     data root and never downloaded: FileNotFoundError says what gets them."""
-    if depth not in STAGES or stem not in ("cifar", "imagenet"):
-        raise ValueError(f"depth is one of {list(STAGES)}, stem 'cifar' or 'imagenet'")
+    (C, _, _), classes = _shape(images)
+    checks.one_of("depth", depth, STAGES)
+    checks.one_of("stem", stem, ("cifar", "imagenet"))
+    checks.flag("pretrained", pretrained)
+    checks.whole("width", width)
     if (stem == "imagenet" and width != 64) or (pretrained and stem != "imagenet"):
         raise ValueError("torchvision's network has width 64; its weights need stem='imagenet'")
     if stem == "imagenet":
+        if C != 3 or (pretrained and classes != 1000):
+            raise ValueError(f"torchvision's network takes 3 channels, its weights give 1,000 "
+                             f"classes: these images have {C} channels and {classes} classes")
         build = getattr(torchvision.models, f"resnet{depth}")
-        model = seeded(lambda: build(num_classes=images.num_classes), seed, "default", 0)
+        model = seeded(lambda: build(num_classes=classes), seed, "default", 0)
         if pretrained:
             if not (file := pretrained_file(depth)).is_file():
                 raise FileNotFoundError(f"no {file}; `make weights` gets it")
-            model.load_state_dict(torch.load(file, weights_only=True))
+            load_weights(model, file, torch.device("cpu"))
         return model
     block, *counts = STAGES[depth]
 
     def build():
-        layers = [nn.Conv2d(images.shape[0], width, 3, padding=1, bias=False)]
+        layers = [nn.Conv2d(C, width, 3, padding=1, bias=False)]
         layers += [nn.BatchNorm2d(width), nn.ReLU()]
         c = width
         for stage, count in enumerate(counts):
@@ -226,7 +247,7 @@ def imagenet_resnet(images, depth=18, width=64, stem="cifar", pretrained=False, 
                                          nn.BatchNorm2d(out * block.expansion))
                 layers.append(block(c, out, stride, skip))
                 c = out * block.expansion
-        return nn.Sequential(*layers, _SpatialMean(), nn.Linear(c, images.num_classes))
+        return nn.Sequential(*layers, _SpatialMean(), nn.Linear(c, classes))
 
     return _kaiming(seeded(build, seed, "default", 0), seed)
 
@@ -273,15 +294,30 @@ class _SpatialMean(nn.Module):
 
 
 def _activation(name: str) -> nn.Module:
-    if name not in ACTIVATIONS:
-        raise ValueError(f"unknown activation {name!r}: one of {', '.join(ACTIVATIONS)}")
-    return ACTIVATIONS[name]()
+    return ACTIVATIONS[checks.one_of("activation", name, ACTIVATIONS)]()
+
+
+def _shape(images) -> tuple[tuple[int, int, int], int]:
+    """((C, H, W), number of classes) of what a builder is given, checked."""
+    shape, classes = getattr(images, "shape", None), getattr(images, "num_classes", None)
+    if not isinstance(shape, tuple | list) or len(shape) != 3 or classes is None:
+        raise ValueError("a model is built for an ImageSet, or anything with a .shape (C, H, W) of "
+                         f"one image and .num_classes, not for {type(images).__name__}")
+    C, H, W = (checks.whole("each of images.shape (C, H, W)", n) for n in shape)
+    return (C, H, W), checks.whole("images.num_classes", classes)
+
+
+def _whole_numbers(name: str, values) -> list[int]:
+    if not isinstance(values, list | tuple | range):
+        raise ValueError(f"{name} must be a tuple of whole numbers, as (64, 32), not {values!r}")
+    return [checks.whole(f"each of {name}", value) for value in values]
 
 
 def seeded(build: Callable[[], nn.Module], seed: int, init="default", scale=0.0) -> nn.Module:
     """Build with PyTorch's own draws under `seed`, then redraw every weight and bias if asked."""
-    if init not in INITIALISATIONS:
-        raise ValueError(f"unknown init {init!r}: one of {', '.join(INITIALISATIONS)}")
+    checks.one_of("init", init, INITIALISATIONS)
+    seed = checks.whole("seed", seed, 0, 2**63 - 1)
+    checks.number("scale", scale, 0, exclude=() if init == "default" else (0,))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = build()
@@ -298,6 +334,11 @@ def permute_classes(model: nn.Module) -> nn.Module:
 
     The dishonest server of Inverting Gradients (its code's `label_flip`): a trained model is then
     sure of a wrong class, so that every client's gradient is large."""
+    dense_layers = [m for m in model.modules() if isinstance(m, nn.Linear)] \
+        if isinstance(model, nn.Module) else []
+    if not dense_layers:
+        raise ValueError("classes are permuted in a model's last dense layer: "
+                         f"{type(model).__name__} has none")
     out = copy.deepcopy(model)
     last = [m for m in out.modules() if isinstance(m, nn.Linear)][-1]
     with torch.no_grad():

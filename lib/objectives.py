@@ -1,13 +1,18 @@
 """Distances between the dummy's gradients and the shared ones. Floor 3.
 
 An objective is any callable (dummy, shared) -> scalar on two dicts name -> tensor of one client.
-Write your own in the same form and give it to an attack.
+Write your own in the same form and give it to an attack; `shared` may hold some of the model's
+parameters only, so iterate over that one.
 """
 
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
+from types import FunctionType
 
 import torch
 from torch import Tensor
+
+from lib import checks
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
@@ -28,10 +33,14 @@ def relative_l2(dummy: dict[str, Tensor], shared: dict[str, Tensor]) -> Tensor:
     return sum(_dot(d, d) / _dot(g, g).clamp_min(1e-30) for d, g in differences)
 
 
-@lru_cache  # an attack's graph is found by its objective: the same factor, the same callable
-def scaled(objective, factor: float):
-    """An objective times a factor: L-BFGS's tolerances are absolute, so a small D needs one."""
-    return lambda dummy, shared: factor * objective(dummy, shared)
+def scaled(objective: Callable, factor: float) -> Callable:
+    """An objective times a positive factor: torch's L-BFGS has absolute tolerances, and a small D
+    meets them far from its minimum. Any objective, also one of your own or `masked`."""
+    return _made_of(_scaled, objective, checks.number("factor", factor, 0, exclude=(0,)))
+
+
+def _scaled(objective, factor, dummy, shared):
+    return factor * objective(dummy, shared)
 
 
 def cosine(dummy: dict[str, Tensor], shared: dict[str, Tensor]) -> Tensor:
@@ -48,15 +57,40 @@ def layer_cosine(dummy: dict[str, Tensor], shared: dict[str, Tensor]) -> Tensor:
     return sum(cosine({n: dummy[n]}, {n: g}) for n, g in shared.items()) / len(shared)
 
 
-@lru_cache
-def masked(objective):
+def masked(objective: Callable) -> Callable:
     """An objective that looks only where the shared update is not zero.
 
     For an update that was pruned (`defenses.GradPrune`): what the client set to zero says nothing
     about the image, and the plain objectives take it for a measurement."""
-    def seen(dummy, shared):
-        return objective({n: dummy[n] * (g != 0) for n, g in shared.items()}, shared)
-    return seen
+    return _made_of(_masked, objective)
+
+
+def _masked(objective, dummy, shared):
+    return objective({n: dummy[n] * (g != 0) for n, g in shared.items()}, shared)
+
+
+def _made_of(function: Callable, objective: Callable, *given) -> partial:
+    """A partial, in which the engine sees what an objective is made of (`tracing.described`). The
+    same one for the same functions, so that attacks compare; objects may be equal and differ."""
+    if not callable(objective):
+        raise ValueError(f"an objective is a callable of (dummy, shared), not {objective!r}")
+    if isinstance(objective, FunctionType | partial):
+        return _made(function, objective, *given)
+    return _made.__wrapped__(function, objective, *given)
+
+
+@lru_cache
+def _made(function, objective, *given) -> partial:
+    made = partial(function, objective, *given)
+    made.__name__ = f"{function.__name__[1:]} {name_of(objective)}"
+    return made
+
+
+def name_of(function: Callable) -> str:
+    """What to call an objective or a prior by: its own name, or that of its class."""
+    if isinstance(function, partial) and not hasattr(function, "__name__"):
+        function = function.func
+    return getattr(function, "__name__", type(function).__name__)
 
 
 def layer_distances(dummy: dict[str, Tensor], shared: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -2,7 +2,8 @@
 
 `v` is (K, R, N). `evaluate(v) -> (loss (K, R), gradient (K, R, N))`. `step` does one iteration as
 the papers count it and returns the objective at the point it started from. `finished` (K, R) marks
-problems that will not move any more; `select` keeps some of the clients.
+problems that will not move any more, `broken` those of them whose objective or gradient is not
+finite; both are updated in place. `select` keeps some of the clients.
 """
 
 import torch
@@ -26,6 +27,7 @@ class Adam:
         self.m, self.s = torch.zeros_like(v), torch.zeros_like(v)
         self.t = 0
         self.finished = torch.zeros(v.shape[:2], dtype=torch.bool, device=v.device)
+        self.broken = self.finished.clone()
         self._rate, self._root = (torch.zeros((), device=v.device, dtype=v.dtype) for _ in range(2))
 
     def schedule(self) -> None:
@@ -38,7 +40,7 @@ class Adam:
     def advance(self, evaluate) -> Tensor:
         loss, g = evaluate(self.v)
         if self.tied:
-            g = g.mean((0, 1), keepdim=True).expand_as(g)
+            g = g.mean((0, 1), keepdim=True).expand_as(g).contiguous()  # to be written to
         if self.signed:
             g[..., : self.images].sign_()
         self.m.lerp_(g, 0.1)
@@ -48,7 +50,8 @@ class Adam:
         if self.box is not None:
             x = self.v[..., : self.images]
             torch.clamp(x, *self.box, out=x)
-        self.finished.logical_or_(~torch.isfinite(loss))
+        self.broken.logical_or_(~torch.isfinite(loss))
+        self.finished.logical_or_(self.broken)
         return loss
 
     def step(self, evaluate) -> Tensor:
@@ -56,7 +59,7 @@ class Adam:
         return self.advance(evaluate)
 
     def select(self, keep: Tensor) -> None:
-        for name in ("v", "m", "s", "finished"):
+        for name in ("v", "m", "s", "finished", "broken"):
             setattr(self, name, getattr(self, name)[keep].contiguous())
 
 
@@ -71,12 +74,18 @@ class LBFGS:
         a = R^-1 S'q,   c = R^-T (D a - H Y'(q - Y a)),   d = H (q - Y a) + S c.
 
     The small matrices are kept in float64. `line_search=True` replaces the fixed step by
-    back-tracking (Armijo, halving, at most 10 times) for every problem on its own."""
+    back-tracking (Armijo, halving, at most 10 times) for every problem on its own.
 
-    def __init__(self, v, lr=1.0, max_iter=20, history=100, line_search=False):
+    Torch's tolerances are absolute: 1e-7 on the gradient's largest entry, 1e-9 on the change of
+    objective and variables. An objective that is small as a whole meets them far from its minimum.
+    `relative=True` multiplies those on the objective and its slopes by the objective itself where
+    that is below 1, so that a problem is not given up for its size; above 1 nothing changes."""
+
+    def __init__(self, v, lr=1.0, max_iter=20, history=100, line_search=False, relative=False):
         P, N = v.shape[0] * v.shape[1], v.shape[2]
         self.v, self.lr, self.max_iter, self.m = v, lr, max_iter, history
-        self.line_search, self.tol_grad, self.tol_change = line_search, 1e-7, 1e-9
+        self.line_search, self.relative = line_search, relative
+        self.tol_grad, self.tol_change, self.tol_curvature = 1e-7, 1e-9, 1e-10
         self.S, self.Y = v.new_zeros(P, history, N), v.new_zeros(P, history, N)
         small = {"dtype": torch.float64, "device": v.device}
         self.SY, self.YY = (torch.zeros(P, history, history, **small) for _ in range(2))
@@ -85,6 +94,7 @@ class LBFGS:
         self.d, self.g = v.new_zeros(P, N), v.new_zeros(P, N)
         self.loss, self.t, self.H = v.new_zeros(P), v.new_ones(P), v.new_ones(P)
         self.finished = torch.zeros(v.shape[:2], dtype=torch.bool, device=v.device)
+        self.broken = self.finished.clone()
 
     _PER_PROBLEM = ("S", "Y", "SY", "YY", "count", "n_iter", "d", "g", "loss", "t", "H", "idle")
 
@@ -93,7 +103,12 @@ class LBFGS:
         rows = torch.arange(K * R, device=keep.device).view(K, R)[keep].flatten()
         for name in self._PER_PROBLEM:
             setattr(self, name, getattr(self, name)[rows])
-        self.v, self.finished = self.v[keep].contiguous(), self.finished[keep].contiguous()
+        for name in ("v", "finished", "broken"):
+            setattr(self, name, getattr(self, name)[keep].contiguous())
+
+    def _size(self, loss: Tensor) -> Tensor:
+        """(P,) what the tolerances are multiplied by."""
+        return loss.abs().clamp(max=1) if self.relative else torch.ones_like(loss)
 
     def step(self, evaluate, carry=True) -> Tensor:
         """One iteration. carry=False: the objective is another than at the last step, so the
@@ -110,13 +125,15 @@ class LBFGS:
             self.g = g  # then y = 0, which `_direction` does not accept
         first_loss = loss
         active = ~self.finished.flatten() & torch.isfinite(loss)
-        stuck = ~active | (g.abs().amax(1) <= self.tol_grad)
+        broken = ~torch.isfinite(loss)
+        stuck = ~active | (g.abs().amax(1) <= self.tol_grad * self._size(loss))
         active = active & ~stuck
         moved = torch.zeros_like(self.count)
         for inner in range(1, self.max_iter + 1):
             self._direction(g, loss, active)
             slope = (g * self.d).sum(1)
-            flat = active & ~(slope <= -self.tol_change)  # also NaN
+            flat = active & ~(slope <= -self.tol_change * self._size(loss))  # also NaN
+            broken = broken | (active & slope.isnan())
             stuck, active = stuck | flat, active & ~flat
             if self.line_search:
                 x, loss, g, failed = self._backtrack(at, x, loss, g, slope, active)
@@ -128,14 +145,16 @@ class LBFGS:
                 break
             if not self.line_search:
                 loss, g = at(x)
-            active = active & torch.isfinite(loss) & (g.abs().amax(1) > self.tol_grad)
+            size = self._size(loss)
+            active = active & torch.isfinite(loss) & (g.abs().amax(1) > self.tol_grad * size)
             active = active & ((self.d * self.t[:, None]).abs().amax(1) > self.tol_change)
-            active = active & ((loss - self.loss).abs() >= self.tol_change)
+            active = active & ((loss - self.loss).abs() >= self.tol_change * size)
         self.v = x.view(shape)
         # Torch would go on with one iteration a step for ever where the loss no longer changes by
         # tolerance_change; ten such steps in a row count as converged.
         self.idle = torch.where(moved <= 1, self.idle + 1, 0)
         self.finished |= (stuck | (self.idle >= 10)).view(shape[:2])
+        self.broken |= broken.view(shape[:2])
         return first_loss.view(shape[:2])
 
     def _direction(self, g: Tensor, loss: Tensor, active: Tensor) -> None:
@@ -143,7 +162,7 @@ class LBFGS:
         first = self.n_iter == 0
         y, s = g - self.g, self.d * self.t[:, None]
         ys = (y * s).sum(1)
-        accept = active & ~first & (ys > 1e-10)
+        accept = active & ~first & (ys > self.tol_curvature * self._size(loss))
         slot = self.count % self.m
         rows = torch.arange(len(slot), device=slot.device)
         mine = accept[:, None]
@@ -223,7 +242,8 @@ class InTurn:
     def __init__(self, v, blocks: list[Tensor], **settings):
         self.v, self.blocks, self.turn = v, blocks, 0  # blocks: indices of each image's variables
         self.each = [LBFGS(v[..., block].contiguous(), **settings) for block in blocks]
-        self.finished = self.each[0].finished
+        self.finished = torch.zeros_like(self.each[0].finished)
+        self.broken = self.finished.clone()
 
     def step(self, evaluate) -> Tensor:
         one, block = (a[self.turn % len(self.blocks)] for a in (self.each, self.blocks))
@@ -238,11 +258,13 @@ class InTurn:
         loss = one.step(of_block, carry=False)
         self.v[..., block] = one.v
         self.turn += 1
+        self.broken.copy_(torch.stack([e.broken for e in self.each]).any(0))
         stuck = torch.stack([e.finished for e in self.each]).all(0)
-        self.finished = stuck | ~torch.isfinite(loss)
+        self.finished.copy_(stuck | ~torch.isfinite(loss))
         return loss
 
     def select(self, keep: Tensor) -> None:
         for one in self.each:
             one.select(keep)
-        self.v, self.finished = self.v[keep].contiguous(), self.finished[keep].contiguous()
+        for name in ("v", "finished", "broken"):
+            setattr(self, name, getattr(self, name)[keep].contiguous())

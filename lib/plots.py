@@ -3,6 +3,7 @@
 Floor 0. Widths are fractions of a text width of 5.5 inches, so text keeps its size in print.
 """
 
+import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
@@ -11,12 +12,14 @@ TEXT_WIDTH = 5.5  # inches
 SETTINGS = {
     "font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "legend.fontsize": 7,
     "xtick.labelsize": 7, "ytick.labelsize": 7, "legend.frameon": False, "pdf.fonttype": 42,
+    "font.sans-serif": ["DejaVu Sans"],  # matplotlib brings it: the same letters on every machine
     "figure.dpi": 110,  # of the notebook's page; files are written at their own
     "savefig.bbox": "tight"}
 
 
 def style() -> None:
-    """Set the house style for all figures that follow."""
+    """Set the house style for all figures that follow, whatever a user's matplotlibrc says."""
+    matplotlib.rcdefaults()
     sns.set_theme(context="paper", style="ticks", palette="colorblind", rc=SETTINGS)
 
 

@@ -11,9 +11,15 @@ from torch.linalg import vector_norm
 
 
 def tv(x: Tensor) -> Tensor:
-    """Anisotropic total variation: mean |dx| + mean |dy| (Geiping et al. 2020, code means)."""
+    """Anisotropic total variation: mean |dx| + mean |dy| (Geiping et al. 2020, code means). An
+    axis of one pixel has no differences and counts as 0: images may be one row, or one column."""
     across, down = x[..., :, 1:] - x[..., :, :-1], x[..., 1:, :] - x[..., :-1, :]
-    return across.abs().mean() + down.abs().mean()
+    return _mean_size(across) + _mean_size(down)
+
+
+def _mean_size(differences: Tensor) -> Tensor:
+    size = differences.abs()
+    return size.mean() if size.numel() else size.sum()
 
 
 def tv_of_magnitude(x: Tensor) -> Tensor:

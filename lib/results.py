@@ -13,6 +13,9 @@ and asks for them where it draws:
     heavy.run()         # this profile's cells: those that are missing are computed and stored
     heavy.stored()      # the tracked cells of the paper profile, or None
 
+Each cell carries a digest of its table, arrays and all else that it says. One that does not agree
+with its digest is never shown: run() computes it again and says so, stored() names it.
+
 The device is no part of a config: `compute` asks `run.current()`, and the cell records it.
 The environment variable FRESH=1 computes anew; PRODUCTS names another folder for the products.
 """
@@ -25,7 +28,6 @@ import os
 import sys
 import time
 import warnings
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -38,10 +40,12 @@ from IPython.display import display
 from PIL import Image, ImageChops
 from scipy import stats
 
+from lib import checks, files, plots
 from lib import run as runs
 
 LONG = 200  # rows; longer tables keep their numbers in the npz
 CERTAINTIES = ("read", "quoted", "digitised", "recalled")
+RESERVED = ("file", "allow_pickle")  # names that numpy.savez keeps for itself
 _session = None
 
 
@@ -60,11 +64,25 @@ class Cell:
     comparable: bool | str       # True, or why the numbers are not to be held to the paper's
 
 
+class Damaged(ValueError):
+    """A stored cell that is not what was stored: the message names its file, and what is wrong."""
+
+
 def start(notebook: str, run: runs.Run, paper: str | None = None) -> None:
-    """Say whose cells and products follow. `make figures` holds them to the floats of `paper`."""
+    """Say whose cells and products follow. `make figures` holds them to the floats of `paper`.
+
+    From here on figures have the house style, whatever matplotlibrc a user has.
+    Raises ValueError for another type, or where the environment variable FRESH is not 1 or 0."""
     global _session
+    if not isinstance(notebook, str) or not notebook or Path(notebook).name != notebook:
+        raise ValueError(f"notebook must be a name without folders, not {notebook!r}")
+    if not isinstance(run, runs.Run):
+        raise ValueError(f"run must be what run.start returned, not {run!r}")
+    runs.fresh()
+    plots.style()
     texts = [path.read_text() for path in sorted((runs.ROOT / "lib").glob("*.py"))]
-    _session = SimpleNamespace(notebook=notebook, run=run, lib=_hash(texts), sweeps=[], fresh=set())
+    _session = SimpleNamespace(notebook=notebook, run=run, lib=_hash(texts), sweeps=[], fresh=set(),
+                               functions={})
     about = {"paper": paper, "profile": run.profile, "seed": run.seed}
     _write_json(_product("about.json"), about | runs.environment(run.device))
 
@@ -72,14 +90,20 @@ def start(notebook: str, run: runs.Run, paper: str | None = None) -> None:
 def sweep(name, compute, quick, paper, version=1, minutes=None, gib=None, comparable=True):
     """Declare a heavy step: `quick` and `paper` are lists of configs, each stored as one part.
 
-    config: a dict of what JSON can hold. version: raised when the numbers of `compute` change.
-    minutes, gib: estimates for `make plan`. comparable: True, or why the numbers are not to be held
-    to the paper's. These three are one value, or one a profile: {"quick": ..., "paper": ...}.
+    compute: a function at the top of a module; its key holds the name that `run.stored_as` gave it,
+    or that of its module and its own. config: a dict of what JSON can hold. version: raised when
+    the numbers of `compute` change. minutes, gib: estimates for `make plan`. comparable: True, or
+    why the numbers are not to be held to the paper's. These three are one value, or one a profile:
+    {"quick": ..., "paper": ...}.
     Returns an object with run() and stored(), which give a Cell, and what `make plan` prints.
+    stored() raises Damaged for a tracked cell that is not what was stored, check() for any cell of
+    this profile.
     Raises ValueError for a config that is not JSON, or a function that has no name of its own."""
     profile, configs = _started().run.profile, {"quick": quick, "paper": paper}
     minutes, gib, comparable = (value.get(profile) if isinstance(value, dict) else value
                                 for value in (minutes, gib, comparable))
+    if comparable is not True and not (isinstance(comparable, str) and comparable):
+        raise ValueError(f"comparable of {name} is True, or says why not; it is {comparable!r}")
     parts = {of: [_ask(f"{name}-{i:02d}", compute, config, version, of)
                   for i, config in enumerate(configs[of])] for of in configs}
 
@@ -93,10 +117,14 @@ def sweep(name, compute, quick, paper, version=1, minutes=None, gib=None, compar
         found = [_read(one) for one in parts["paper"]]
         return _joined(found) if found and all(found) else None
 
+    def check() -> None:
+        for one in parts[profile]:
+            _read(one)
+
     _session.sweeps.append(SimpleNamespace(
         name=name, configs=configs, run=run, stored=stored, minutes=minutes, gib=gib,
         files=[one.path for one in parts[profile]],
-        done=lambda: sum(_read(one) is not None for one in parts[profile])))
+        done=lambda: sum(_whole(one) for one in parts[profile]), check=check))
     return _session.sweeps[-1]
 
 
@@ -108,43 +136,97 @@ def _ask(name, compute, config, version, profile):
         config = json.loads(json.dumps(config, sort_keys=True, allow_nan=False))
     except (TypeError, ValueError) as error:
         raise ValueError(f"the config of cell {name} is not JSON: {error}") from error
-    identity = {"function": f"{compute.__module__}.{compute.__qualname__}",
-                "config": config, "version": version}
+    own_name = f"{compute.__module__}.{compute.__qualname__}"
+    stored_as = getattr(compute, "stored_as", own_name)
+    if _session.functions.setdefault(stored_as, own_name) != own_name:
+        raise ValueError(f"cell {name}: {own_name} and {_session.functions[stored_as]} "
+                         f"are both stored as {stored_as!r}: give one another name")
+    identity = {"function": stored_as, "config": config, "version": version}
     if profile == "quick":       # lib changes daily; a function that is not in lib brings its text
-        home = compute.__module__
-        own = inspect.getsource(compute) if home == "__main__" else "" if home.startswith("lib.") \
-            else Path(sys.modules[home].__file__).read_text()
-        identity["code"] = _hash([_session.lib, own])
+        identity["code"] = _hash([_session.lib, _text(compute)])
     folder = runs.ROOT / {"quick": "build/cells", "paper": "data/cells"}[profile]
-    path = folder / _session.notebook / f"{name}-{_hash(identity)[:10]}.json"
+    path = folder / _session.notebook / f"{name}-{key_of(identity)}.json"
     return SimpleNamespace(path=path, compute=compute, identity=identity)
 
 
+def key_of(identity: dict) -> str:
+    """The end of a cell's file name: a hash of its function's name, config and version."""
+    return _hash(identity)[:10]
+
+
+def _text(compute) -> str:
+    """The text that the numbers of a function outside lib depend on."""
+    home = compute.__module__
+    if home == "__main__":
+        return inspect.getsource(compute)
+    return "" if home.startswith("lib.") else Path(sys.modules[home].__file__).read_text()
+
+
 def _result(asked, comparable) -> Cell:
-    renew = os.environ.get("FRESH") == "1" and asked.path not in _session.fresh
-    found = None if renew else _read(asked)
+    found = None
+    if not runs.fresh() or asked.path in _session.fresh:
+        try:
+            found = _read(asked)
+        except Damaged as error:
+            print(f"{error}; it is computed again", file=sys.stderr)
     if found is None:
         begin = time.perf_counter()
-        table, arrays = asked.compute(**asked.identity["config"])
-        _write(asked, table, arrays, time.perf_counter() - begin, comparable)
+        made = asked.compute(**asked.identity["config"])
+        _write(asked, made, time.perf_counter() - begin, comparable)
         _session.fresh.add(asked.path)
     elif found.comparable != comparable:         # the author's judgement, not a number: no new run
-        _write_json(asked.path, json.loads(asked.path.read_text()) | {"comparable": comparable})
+        document, arrays = load(asked.path)
+        _write_json(asked.path, _sealed(document | {"comparable": comparable}, arrays))
     return _read(asked)
 
 
-def _read(asked) -> Cell | None:
-    """The cell; None when it is missing, damaged, half there, or that of another config."""
+def load(path) -> tuple[dict, dict]:
+    """What a stored cell says (its JSON), and its arrays, both as they were stored.
+
+    Raises Damaged where the two files are not those that were written together, or not whole."""
+    path = Path(path)
+    npz = path.with_suffix(".npz")
+    for file in (path, npz):
+        if file.exists() and not file.is_file():
+            raise ValueError(f"{_shown(file)} is no file: remove what is in its place")
     try:
-        found = json.loads(asked.path.read_text())
-        if asked.identity != {key: found[key] for key in asked.identity}:
-            return None
-        arrays = {}
-        if found["arrays"]:
-            with np.load(asked.path.with_suffix(".npz"), allow_pickle=False) as npz:
-                arrays = dict(npz)
-    except Exception:            # whatever the reader of a damaged file stumbles over
+        document, arrays = json.loads(path.read_text(encoding="utf-8")), {}
+        if document["arrays"]:
+            with np.load(npz, allow_pickle=False) as stored:
+                arrays = dict(stored)
+        if document["digest"] != digest(document, arrays):
+            raise ValueError("its numbers are not those of its digest")
+    except Exception as error:   # whatever the reader of a damaged file stumbles over
+        raise Damaged(f"damaged: {_shown(path)} ({type(error).__name__}: {error})") from error
+    return document, arrays
+
+
+def digest(document: dict, arrays: dict) -> str:
+    """Of all that a cell holds: its JSON but for the digest itself, and names, types, shapes and
+    values of its arrays."""
+    said = {key: value for key, value in document.items() if key != "digest"}
+    of = hashlib.sha256(json.dumps(said).encode())
+    for name in sorted(arrays):
+        values = arrays[name]
+        of.update(json.dumps([name, values.dtype.str, values.shape]).encode())
+        of.update(values.tobytes())
+    return of.hexdigest()
+
+
+def _sealed(document, arrays) -> dict:
+    """The document with its digest, which stands before the table."""
+    table = document["table"]
+    said = {key: value for key, value in document.items() if key not in ("digest", "table")}
+    return said | {"digest": digest(said | {"table": table}, arrays), "table": table}
+
+
+def _read(asked) -> Cell | None:
+    """The cell, or None where there is none. Raises Damaged."""
+    if not asked.path.exists():
         return None
+    found, arrays = load(asked.path)
+    if asked.identity != {key: found.get(key) for key in asked.identity}:
+        raise Damaged(f"damaged: {_shown(asked.path)} (it is the cell of another config)")
     columns = {name: arrays.pop(f"column {name}") if values is None else
                [float(value) for value in values]             # float() reads "NaN" and "-Infinity"
                if found["dtypes"].get(name, "").startswith("float") else values
@@ -153,26 +235,69 @@ def _read(asked) -> Cell | None:
         "config", "n", "seconds", "device", "torch", "commit", "comparable")))
 
 
-def _write(asked, table, arrays, seconds, comparable) -> None:
+def _whole(asked) -> bool:
+    try:
+        return _read(asked) is not None
+    except Damaged:
+        return False
+
+
+def _shown(path) -> Path:
+    return path.relative_to(runs.ROOT) if path.is_relative_to(runs.ROOT) else path
+
+
+def _write(asked, made, seconds, comparable) -> None:
+    table, arrays = _storable(asked, made)
     asked.path.unlink(missing_ok=True)           # an old table never stands beside new arrays
     columns = {}
     if len(table) > LONG:                        # a long table is smaller as arrays
         columns = {c: table[c].to_numpy() for c in table if table[c].dtype.kind in "iufb"}
         arrays = arrays | {f"column {c}": values for c, values in columns.items()}
-    if arrays:
-        with _atomic(asked.path.with_suffix(".npz")) as file:
-            np.savez_compressed(file, **arrays)
     numbers = table.select_dtypes(["number", "bool"]).astype(float)
     where = runs.environment(_session.run.device)
     with np.errstate(all="ignore"):
         spread = {"mean": _strict(numbers.mean()), "std": _strict(numbers.std())}
-    _write_json(asked.path, asked.identity | spread | {
+    document = asked.identity | spread | {
         "comparable": comparable, "n": len(table), "seeds": asked.identity["config"].get("seed"),
         "device": where["device"], "torch": where["torch"], "commit": where["commit"],
         "seconds": round(seconds, 3), "arrays": sorted(arrays),
         "dtypes": {key: str(kind) for key, kind in table.dtypes.items() if kind.kind in "iufb"},
         "table": {key: None if key in columns else list(_strict(table[key]).values())
-                  for key in table.columns}})
+                  for key in table.columns}}
+    try:
+        document = _sealed(document, arrays)
+        text = _json_lines(document)
+    except (TypeError, ValueError) as error:
+        raise _not_storable(asked, f"a table that JSON cannot hold: {error}") from error
+    if arrays:
+        with files.atomic(asked.path.with_suffix(".npz")) as file:
+            np.savez_compressed(file, **arrays)
+    with files.atomic(asked.path) as file:
+        file.write(text)
+
+
+def _storable(asked, made) -> tuple[pd.DataFrame, dict]:
+    """What a compute function returned, as it is stored. Raises ValueError where part of it would
+    be lost: a silent loss would be found when the numbers are drawn."""
+    if not (isinstance(made, tuple) and len(made) == 2 and isinstance(made[0], pd.DataFrame)
+            and isinstance(made[1], dict)):
+        raise _not_storable(asked, f"{type(made).__name__}, not (table, dict of arrays)")
+    table, arrays = made
+    names = [*table.columns, *arrays]
+    if not all(isinstance(name, str) for name in names) or not table.columns.is_unique:
+        raise _not_storable(asked, "columns or arrays whose names are not different strings")
+    if any(name is not None for name in table.index.names):
+        raise _not_storable(asked, "a table with an index: reset_index() makes it a column")
+    if wrong := [name for name in arrays if name.startswith("column ") or name in RESERVED]:
+        raise _not_storable(asked, f"an array named {wrong[0]!r}, a name that is taken")
+    arrays = {name: np.asarray(values) for name, values in arrays.items()}
+    if wrong := [name for name, values in arrays.items() if values.dtype.kind not in "biufcSU"]:
+        raise _not_storable(asked, f"an array {wrong[0]!r} of {arrays[wrong[0]].dtype}")
+    return table.reset_index(drop=True), arrays   # rows that share a number of the index stay apart
+
+
+def _not_storable(asked, what) -> ValueError:
+    return ValueError(f"cell {asked.path.stem}: {asked.identity['function']} returned {what}")
 
 
 def _joined(parts) -> Cell:
@@ -235,7 +360,7 @@ def save_figure(fig, name: str, alt: str) -> None:
     for kind, keys in undated.items():
         drawn = io.BytesIO()
         fig.savefig(drawn, format=kind, dpi=200, metadata=dict.fromkeys(keys))
-        with _atomic(_product(f"{name}.{kind}")) as file:
+        with files.atomic(_product(f"{name}.{kind}")) as file:
             file.write(small_png(drawn.getvalue()) if kind == "png" else drawn.getvalue())
     known = _product("figures.json")
     _write_json(known, (json.loads(known.read_text()) if known.exists() else {}) | {name: alt})
@@ -259,7 +384,7 @@ def small_png(png: bytes, tolerance: int = 16) -> bytes:
 
 def save_table(table: pd.DataFrame, name: str) -> None:
     """Write `<name>.csv` among the products. Times belong in `save_timings`."""
-    with _atomic(_product(f"{name}.csv")) as file:
+    with files.atomic(_product(f"{name}.csv")) as file:
         table.to_csv(file, index=not isinstance(table.index, pd.RangeIndex), lineterminator="\n")
 
 
@@ -283,6 +408,11 @@ class Ledger:
 
     def add(self, id, text, verdict, rule, measured, n, stable=True) -> None:
         """verdict: True, False, or None where n does not decide. stable: the same on any CPU."""
+        for name, value in {"id": id, "text": text, "rule": rule}.items():
+            if not isinstance(value, str) or not id:
+                raise ValueError(f"claim {id!r}: {name} must be a text, not {value!r}")
+        checks.whole(f"claim {id}: n", n, 0)
+        checks.flag(f"claim {id}: stable", stable)
         if verdict is not None and not isinstance(verdict, bool | np.bool_):
             raise TypeError(f"claim {id}: the verdict is True, False or None, not {verdict!r}")
         if id in [claim["id"] for claim in self.claims]:
@@ -325,38 +455,35 @@ def _strict(column) -> dict:
             for key, value in column.to_dict().items()}
 
 
-@contextmanager
-def _atomic(path):
-    """A file that is whole or not there: written beside its place, synced, then moved."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(temporary, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _write_json(path, document) -> None:
+def _json_lines(document) -> bytes:
     """A line a key: small, and a change shows in a diff."""
     lines = [f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}"
              for key, value in document.items()]
-    with _atomic(path) as file:
-        file.write(("{\n" + ",\n".join(lines) + "\n}\n").encode())
+    return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
+
+
+def _write_json(path, document) -> None:
+    with files.atomic(path) as file:
+        file.write(_json_lines(document))
 
 
 def decide(good, n, level=0.5) -> tuple[bool | None, str]:
     """Is a share above `level`? True or False where its 95 % Wilson interval lies on one side of
     it, None where it does not or n is 0; and the share with the interval as text. good need not be
     whole: where images of one client count as one, it is their share times the clients."""
+    _check_share(good, n)
+    checks.number("level", level, 0, 1)
     if not n:
         return None, "0/0"
     low, high = _wilson(good, n)
     verdict = True if low > level else False if high < level else None
     return verdict, f"{good:.4g}/{n} [{low:.2f}, {high:.2f}]"
+
+
+def _check_share(good, n) -> None:
+    """ValueError where `good` of `n` is no share."""
+    checks.number("n", n, 0)
+    checks.number("good", good, 0, n * (1 + 1e-9))  # a sum of shares may be rounded
 
 
 def _wilson(good, n) -> tuple[float, float]:
@@ -371,6 +498,10 @@ def decide_fewer(a, b) -> tuple[bool | None, str]:
     """Is the share a = (good, n) below the share b? None where Newcombe's 95 % interval of the
     difference (1998, his method 10: from both Wilson intervals) holds 0, or an n is 0; and both
     shares and the interval, in points of a hundred, as text."""
+    for name, share in {"a": a, "b": b}.items():
+        if not isinstance(share, tuple | list) or len(share) != 2:
+            raise ValueError(f"{name} must be a share (good, n), not {share!r}")
+        _check_share(*share)
     if not (a[1] and b[1]):
         return None, "0/0"
     p, q = (good / n for good, n in (a, b))
@@ -387,7 +518,11 @@ def decide_greater(a, b, paired=False, level=0.05) -> tuple[bool | None, str]:
     or a sample has fewer than two values; and both means, standard deviations and p as text.
 
     Welch's test; paired: Student's, of the differences a_i - b_i."""
-    a, b = np.asarray(a, float), np.asarray(b, float)
+    checks.flag("paired", paired)
+    checks.number("level", level, 0, 1)
+    a, b = _sample("a", a), _sample("b", b)
+    if paired and len(a) != len(b):
+        raise ValueError(f"paired samples are of one length, not {len(a)} and {len(b)} values")
     if min(len(a), len(b)) < 2:
         return None, "fewer than two values"
     with warnings.catch_warnings():  # where a sample is constant
@@ -395,3 +530,14 @@ def decide_greater(a, b, paired=False, level=0.05) -> tuple[bool | None, str]:
         p = (stats.ttest_rel(a, b) if paired else stats.ttest_ind(a, b, equal_var=False)).pvalue
     means = " against ".join(f"{x.mean():.3g} ± {x.std(ddof=1):.2g}" for x in (a, b))
     return bool(a.mean() > b.mean()) if p < level else None, f"{means}, p = {p:.1g}"
+
+
+def _sample(name: str, values) -> np.ndarray:
+    """The values of a sample as an array (n,); ValueError where they are no numbers."""
+    try:
+        sample = np.asarray(values, float)
+    except (TypeError, ValueError):
+        sample = None
+    if sample is None or sample.ndim != 1:
+        raise ValueError(f"the sample {name} must be a list of numbers")
+    return sample

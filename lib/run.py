@@ -15,8 +15,11 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from lib import checks
+
 ROOT = Path(__file__).resolve().parents[1]
 PROFILES = ("quick", "paper")
+LARGEST_SEED = 2**32 - 1  # that numpy takes; a client's is 10**6 times this and more, in torch
 _current = None
 
 
@@ -40,15 +43,15 @@ def start(profile=None, seed=0, device="auto", data_root=None) -> Run:
     data_root: where data sets and weights lie; None takes DATA_ROOT, else `data/` beside lib.
     Raises ValueError naming the first setting that is wrong."""
     global _current
-    profile = profile or os.environ.get("PROFILE") or "quick"
-    if profile not in PROFILES:
+    if profile is None:
+        profile = os.environ.get("PROFILE") or "quick"
+    if not isinstance(profile, str) or profile not in PROFILES:
         raise ValueError(f"unknown profile {profile!r}: it is one of {', '.join(PROFILES)}")
-    if not isinstance(seed, Integral) or isinstance(seed, bool) or seed < 0:
-        raise ValueError(f"seed must be a whole number of 0 or more, not {seed!r}")
+    seed = checks.whole("seed", seed, 0, LARGEST_SEED)
     # TF32 keeps 10 bits of a gradient, and the attacker's loss is a difference of gradients.
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
-    _current = Run(profile, int(seed), _device(device), _data_root(data_root))
+    _current = Run(profile, seed, _device(device), _data_root(data_root))
     return _current
 
 
@@ -57,21 +60,53 @@ def current() -> Run:
     return _current or start()
 
 
+def fresh() -> bool:
+    """Whether stored results are to be computed again: the environment variable FRESH is 1.
+
+    Raises ValueError for a value that is neither 1 nor 0."""
+    asked = os.environ.get("FRESH", "")
+    if asked not in ("", "0", "1"):
+        raise ValueError(f"FRESH={asked}: it is 1 (compute again) or 0 (read what is stored)")
+    return asked == "1"
+
+
+def stored_as(name: str):
+    """Decorate a compute function with the name that its stored cells bear (lib.results), so that
+    it can move to another file, or be called otherwise, and still finds them."""
+    if not isinstance(name, str) or not name:
+        raise ValueError(f"a function is stored as a name, not as {name!r}")
+
+    def mark(function):
+        function.stored_as = name
+        return function
+    return mark
+
+
 def _device(device) -> torch.device:
-    if str(device) == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    with contextlib.suppress(RuntimeError, TypeError):
-        device = torch.device(device)
-    if getattr(device, "type", None) not in ("cpu", "cuda"):
-        raise ValueError("device must be auto, cpu, cuda or cuda:<n>")
-    if device.type == "cuda" and (device.index or 0) >= (count := torch.cuda.device_count()):
-        raise ValueError(f"device {device} was asked for, but torch sees {count} GPUs")
-    return device
+    found = None
+    if isinstance(device, str) and device == "auto":
+        found = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    elif isinstance(device, str | torch.device):
+        with contextlib.suppress(RuntimeError):
+            found = torch.device(device)
+    if found is None or found.type not in ("cpu", "cuda") or (found.type == "cpu" and found.index):
+        raise ValueError(f"device must be auto, cpu, cuda or cuda:<n>, not {device!r}")
+    if found.type == "cuda" and (found.index or 0) >= (count := torch.cuda.device_count()):
+        raise ValueError(f"device {found} was asked for, but torch sees {count} GPUs")
+    return found
 
 
 def _data_root(data_root) -> Path:
-    path = Path(data_root or os.environ.get("DATA_ROOT") or ROOT / "data").expanduser().absolute()
-    if not path.is_dir():
+    if data_root is None:
+        data_root = os.environ.get("DATA_ROOT") or ROOT / "data"
+    if not isinstance(data_root, str | os.PathLike) or not str(data_root):
+        raise ValueError(f"data_root must name a folder, not {data_root!r}")
+    try:
+        path = Path(data_root).expanduser().absolute()
+        there = path.is_dir()
+    except (OSError, RuntimeError, ValueError) as error:     # ~nobody, or a name that no file has
+        raise ValueError(f"data_root {data_root!r}: {error}") from error
+    if not there:
         raise ValueError(f"data_root {path} is not a folder")
     return path
 
@@ -114,13 +149,13 @@ def device_name(device="cpu") -> str:
 
 @functools.cache
 def commit() -> str:
-    """The commit the code stands at, "+dirty" if lib or a notebook's source differs from it."""
+    """The commit the code stands at, "+dirty" if lib, studies or a notebook's source differs."""
     if os.environ.get("COMMIT"):
         return os.environ["COMMIT"]
     git = functools.partial(subprocess.check_output, cwd=ROOT, text=True, stderr=subprocess.DEVNULL)
     try:
         head = git(["git", "rev-parse", "--short=10", "HEAD"]).strip()
-        changed = git(["git", "status", "--porcelain", "--", "lib", "notebooks/*.py"])
+        changed = git(["git", "status", "--porcelain", "--", "lib", "studies", "notebooks/*.py"])
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return head + ("+dirty" if changed else "")

@@ -1,128 +1,35 @@
-"""What leaves the client: protocol, threat model, and the shared update. Floor 2.
+"""What leaves the client: the shared update, and the doors through which it comes. Floor 4.
 
 The attacker never sees the batch: `SharedUpdate` carries the gradients (or the weight
 difference), the public protocol and model, and what the threat model grants; nothing else.
 """
 
-import copy
-from dataclasses import asdict, dataclass, field, fields
+import math
+import os
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.func import grad
-from torch.nn.functional import log_softmax, softmax
 
-from lib import batching
-
-
-class AssumptionError(ValueError):
-    """An attack needs something that the threat model does not grant."""
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """How a client computes its update: public knowledge, so it travels in the update.
-
-    That the gradient is computed in eval mode is itself an assumption of the papers: a PyTorch
-    client trains in train mode unless it called `.eval()`."""
-
-    loss: str = "cross_entropy"  # "cross_entropy", "mse" (logits to one-hot), "mse_softmax"
-    mode: str = "eval"  # BatchNorm with stored statistics; "train": with the batch's own
-    epochs: int = 1  # passes over the batch, when local_lr is given
-    local_batch: int | None = None  # images a local step; None: the whole batch
-    local_lr: float | None = None  # None: one gradient; else local SGD with this learning rate
-    sends: str = "gradients"  # "weights": the difference after - before
-    normalise: bool = False  # the model is fed (x - mean) / std instead of x in [0, 1]
-
-    def __post_init__(self):
-        _one_of("loss", self.loss, LOSSES)
-        _one_of("mode", self.mode, ("eval", "train"))
-        _one_of("sends", self.sends, ("gradients", "weights"))
-        if (self.local_lr is None) != (self.sends == "gradients"):
-            raise ValueError(
-                "local steps send weights: give local_lr with sends='weights', or neither")
-        if self.epochs < 1 or (self.local_batch is not None and self.local_batch < 1):
-            raise ValueError("epochs and local_batch must be at least 1")
-        if self.local_lr is None and (self.epochs > 1 or self.local_batch is not None):
-            raise ValueError("epochs and local_batch belong to local steps: give local_lr too")
-        if self.local_lr is not None and not self.local_lr > 0:
-            raise ValueError(f"local_lr must be positive, not {self.local_lr}")
-
-
-@dataclass(frozen=True)
-class ThreatModel:
-    """What the attacker is given besides update, protocol and model. The default grants nothing."""
-
-    labels: str = "unknown"  # "known"; "equal": one label in a batch; "unique": no label twice
-    bn_statistics: str = "inferred"  # the dummy batch's; "proxy": the global model's; "exact"
-    prior_data: str | None = None  # name of a public image set like the client's
-    defense_known: bool = False  # the attacker knows the defense and its strength
-    server: str = "honest"  # but curious; "active": it sends a model made to leak
-    mixing_keys: bool = False  # which images an encoding mixes, and with which coefficients
-
-    def __post_init__(self):
-        _one_of("server", self.server, ("honest", "active"))
-        _one_of("labels", self.labels, ("unknown", "known", "equal", "unique"))
-        _one_of("bn_statistics", self.bn_statistics, ("inferred", "proxy", "exact"))
-
-
-def _one_of(name: str, value, allowed) -> None:
-    if value not in allowed:
-        raise ValueError(f"unknown {name} {value!r}: one of {', '.join(map(repr, allowed))}")
-
-
-# --- the update as a function --------------------------------------------------------------------
-
-LOSSES = {  # of logits and targets (B, classes)
-    "cross_entropy": lambda y, target: -(target * log_softmax(y, -1)).sum(-1).mean(),
-    "mse": lambda y, target: (y - target).square().sum(-1).mean(),
-    "mse_softmax": lambda y, target: (softmax(y, -1) - target).square().sum(-1).mean(),
-}
-
-
-def loss_function(base: nn.Module, protocol: Protocol):
-    """loss(params, buffers, x, target): the mean over the batch, in x as the model is fed."""
-    criterion = LOSSES[protocol.loss]
-    return lambda params, buffers, x, target: \
-        criterion(batching.call(base, params | buffers, x), target)
-
-
-def local_slices(protocol: Protocol, batch_size: int) -> list[slice]:
-    """The images of each local step: consecutive slices of the batch, over again each epoch."""
-    size = protocol.local_batch or batch_size
-    once = [slice(i, min(i + size, batch_size)) for i in range(0, batch_size, size)]
-    return once * protocol.epochs
-
-
-def update_function(base: nn.Module, protocol: Protocol):
-    """f(params, buffers, x, target) -> dict: what one client sends, differentiable in x and target.
-
-    `x` (B, C, H, W) as the model is fed, `target` (B, classes) probabilities: the hard label as a
-    one-hot row, or DLG's softmax of free logits (Zhu et al. 2019, Algorithm 1). The loss is the
-    mean over the batch. With local steps the update is theta_K - theta_0 of plain SGD over
-    consecutive slices of the batch (McMahan et al. 2017, Algorithm 1, without shuffling)."""
-    loss, lr = loss_function(base, protocol), protocol.local_lr
-
-    def weights(params, buffers, x, target):
-        now = params
-        for part in local_slices(protocol, len(x)):
-            g = grad(loss)(now, buffers, x[part], target[part])
-            now = {name: p - lr * g[name] for name, p in now.items()}
-        return {name: p - params[name] for name, p in now.items()}
-
-    return grad(loss) if lr is None else weights
-
-
-def _check_names(given, wanted, what: str) -> None:
-    """ValueError where the names in `given` are not those in `wanted`, or a value is None."""
-    odd = {"missing": [n for n in wanted if n not in given],
-           "unknown": [n for n in given if n not in wanted],
-           "without a gradient": [n for n in wanted if n in given and given[n] is None]}
-    if any(odd.values()):
-        said = "; ".join(f"{k}: {', '.join(map(str, v[:4]))}" for k, v in odd.items() if v)
-        if all(str(n).startswith("module.") for n in odd["unknown"] or [""]):
-            said += "; names start with 'module.' (DataParallel): strip it"
-        raise ValueError(f"{what} and model disagree about the parameters: {said}")
+from lib import batching, checks, intake
+from lib.evidence import Evidence, buffer_evidence, changed_buffers, check_evidence  # noqa: F401
+from lib.protocol import (  # noqa: F401  (public names, kept here)
+    LOSSES,
+    AssumptionError,
+    Protocol,
+    ThreatModel,
+    check_outputs,
+    gradient_weight,
+    hard_targets,
+    local_slices,
+    local_step,
+    loss_function,
+    soft_targets,
+    still,
+    tensors,
+    update_function,
+)
 
 
 def _moments(mean, std, channels: int, needed: bool) -> tuple[Tensor | None, Tensor | None]:
@@ -139,25 +46,21 @@ def _moments(mean, std, channels: int, needed: bool) -> tuple[Tensor | None, Ten
     return given[0], given[1]
 
 
-def tensors(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """(trainable parameters, frozen ones and buffers), detached; leading K axis in an ensemble.
-
-    A client sends what it trains: `requires_grad=False` parameters are not part of the update."""
-    base, _ = batching.architecture(model)
-    named = [(n, p.detach(), p.requires_grad) for n, p in base.named_parameters()]
-    fixed = {n: p for n, p, trained in named if not trained}
-    fixed |= {n: b.detach() for n, b in base.named_buffers()}
-    return {n: p for n, p, trained in named if trained}, fixed
-
-
 # --- the shared update ---------------------------------------------------------------------------
+
+LARGEST = 2**31  # dummy pixels of all clients: 8 GiB in float32
+
 
 @dataclass(frozen=True)
 class SharedUpdate:
     """What the attacker holds of K clients at once.
 
     `gradients`: parameter name -> (K, *parameter shape); gradients, or the weight difference when
-    the protocol says so. `labels` (K, B) only where the threat model grants them."""
+    the protocol says so; of some layers only where no more was sent (`partial`). `labels` (K, B)
+    only where the threat model grants them. The tensors are the update's own.
+
+    Make one with `client.share`, `from_gradients`, `from_weights` or `load`. ValueError for what
+    does not fit: names, shapes, types, NaN, labels out of range, a softmax loss of one output."""
 
     gradients: dict[str, Tensor]
     protocol: Protocol
@@ -173,12 +76,17 @@ class SharedUpdate:
     targets: Tensor | None = None  # (K, B, classes) beside labels, where a defense mixed them
     statistics: dict[str, Tensor] | None = None  # buffer of a BatchNorm -> (K, channels): "exact"
     keys: tuple[Tensor, Tensor] | None = None  # (K, B, k) each: see defenses.MixUp.keys
+    buffers: dict[str, Tensor] | None = None  # buffer in the message -> (K, ...), its change
+    notes: tuple[str, ...] = ()  # what the intake converted, in sentences
 
     def __post_init__(self):
+        _check_kinds(self)
         params, stacked = tensors(self.model)[0], batching.architecture(self.model)[1]
-        _check_names(self.gradients, params, "update")
-        if self.batch_size < 1 or len(self) < 1:
-            raise ValueError("an update needs at least one client and one image (K, B >= 1)")
+        if not self.gradients or len(self) < 1:
+            raise ValueError("an update needs at least one tensor and one client")
+        if unknown := [n for n in self.gradients if n not in params]:
+            raise ValueError("update and model disagree about the parameters: unknown: "
+                             + ", ".join(map(str, unknown[:4])))
         for name, g in self.gradients.items():
             shape = (len(self), *params[name].shape[1 if stacked else 0:])
             if g.shape != shape:
@@ -188,22 +96,48 @@ class SharedUpdate:
             if not torch.isfinite(g).all():
                 raise ValueError(f"the update of {name} holds NaN or infinite values: nothing can "
                                  "be matched; check the client's loss and learning rate")
+        pixels = len(self) * self.batch_size * math.prod(self.shape)
+        if pixels > LARGEST:
+            raise ValueError(f"batch_size {self.batch_size} of {len(self)} clients are "
+                             f"{pixels:.2g} dummy pixels, more than fit in memory ({LARGEST:.2g})")
+        self._check_grants()
+        if (outputs := _fits(self.model, self.shape)) != self.num_classes:
+            raise ValueError(f"the model has {outputs} outputs, not num_classes={self.num_classes}")
+        check_outputs(self.protocol, self.num_classes)
+        mean, std = _moments(self.mean, self.std, self.shape[0], self.protocol.normalise)
+        for name, value in (("mean", mean), ("std", std), ("labels", self._checked_labels())):
+            object.__setattr__(self, name, value)
+
+    def _check_grants(self) -> None:
+        """What stands beside the gradients is what the threat model grants."""
         if (self.labels is not None) != (self.threat.labels == "known"):
             raise ValueError(
                 "give labels=... together with threat=ThreatModel(labels='known'), or neither")
         if (self.statistics is not None) != (self.threat.bn_statistics == "exact"):
             raise ValueError("give statistics=... together with "
                              "threat=ThreatModel(bn_statistics='exact'), or neither")
-        if (outputs := _fits(self.model, self.shape)) != self.num_classes:
-            raise ValueError(f"the model has {outputs} outputs, not num_classes={self.num_classes}")
-        mean, std = _moments(self.mean, self.std, self.shape[0], self.protocol.normalise)
-        for name, value in (("mean", mean), ("std", std), ("labels", self._checked_labels())):
-            object.__setattr__(self, name, value)
+        own = tensors(self.model)[1]
+        for name, value in (self.statistics or {}).items():
+            if name not in own or not isinstance(value, Tensor) \
+                    or value.shape != (len(self), own[name].shape[-1]):
+                raise ValueError(f"statistics: {name} is no buffer of a BatchNorm of this model "
+                                 "with a row (channels,) a client")
+        targets = (len(self), self.batch_size, self.num_classes)
+        if self.targets is not None and tuple(getattr(self.targets, "shape", ())) != targets:
+            raise ValueError(f"targets are probabilities (clients, images, classes) = {targets}")
 
     def _checked_labels(self) -> Tensor | None:
         if self.labels is None:
             return None
-        labels = torch.as_tensor(self.labels).long().to(self.device)
+        try:
+            labels = torch.as_tensor(self.labels)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ValueError(f"labels are whole numbers (clients, images): {error}") from error
+        broken = labels.is_floating_point() and bool((labels != labels.round()).any())
+        if broken or labels.is_complex() or labels.dtype == torch.bool:
+            raise ValueError("labels are whole numbers (clients, images), not "
+                             f"{labels.flatten()[0].item()!r}, ... of {labels.dtype}")
+        labels = labels.long().to(self.device)
         need, shape = (len(self), self.batch_size), tuple(labels.shape)
         if shape != need:
             one = ": for one client give labels[None]" if (1, *shape) == need else ""
@@ -219,85 +153,152 @@ class SharedUpdate:
     def __len__(self) -> int:  # K
         return len(next(iter(self.gradients.values())))
 
+    def mean_gradient(self, name: str) -> Tensor:
+        """The gradient (K, ...) of a parameter that the update stands for: what was sent itself, or
+        a weight difference turned back into the mean of its steps' gradients. Exact for one step,
+        or where all steps had one gradient."""
+        sent = self.gradients[name]
+        if self.protocol.sends == "gradients":
+            return sent
+        steps = len(local_slices(self.protocol, self.batch_size))
+        mean = -1 / (self.protocol.local_lr * gradient_weight(self.protocol, steps)) * sent
+        if self.protocol.weight_decay == 0:
+            return mean
+        return mean - self.protocol.weight_decay * tensors(self.model)[0][name].detach()
+
     @property
     def device(self) -> torch.device:
         return next(iter(self.gradients.values())).device
 
-    @classmethod
-    def from_gradients(cls, model, gradients, protocol=None, *, shape, num_classes, **kwargs):
-        """An update of your own: `gradients` maps names to one client's tensors, or (K, ...) of K.
+    @property
+    def partial(self) -> bool:
+        """Were only some of the parameters sent that the model trains?"""
+        return len(self.gradients) < len(tensors(self.model)[0])
 
-        An auditor brings what their framework sent; no batch is needed."""
-        protocol = protocol or Protocol()
-        ready = batching.prepare(model, protocol.mode)
-        _fits(ready, tuple(shape))
-        batching.try_batched(ready, shape)
+    @classmethod
+    def from_gradients(cls, model, gradients, protocol=None, *, shape, num_classes, **kwargs) \
+            -> "SharedUpdate":
+        """An update of your own: what one client's framework sent, or (K, ...) tensors of K.
+
+        model: any module; its weights are those that the clients were sent. gradients: a dict by
+        name, a list in the order of parameters() or of state_dict(), or one flat vector, of tensors
+        or ndarrays (`intake.read`); names of some layers only make a partial update. With a
+        protocol that sends weights they are differences after - before. shape (C, H, W) of an
+        image, num_classes the model's outputs; further arguments are fields of the update.
+        ValueError for what does not fit, before any work."""
+        protocol = _checked_protocol(protocol)
+        plain, _ = batching.unwrap(model)
+        names = intake.names_of(plain)
+        message = intake.read(gradients, names, "update")
+        return cls._of_message(model, message, protocol, shape, num_classes, kwargs)
+
+    @classmethod
+    def _of_message(cls, model, message, protocol, shape, num_classes, kwargs) -> "SharedUpdate":
+        """The update of a message whose weights are differences, where the protocol says so."""
+        shape = _checked_shape(shape)
+        checks.whole("num_classes", num_classes)
+        ready, notes = batching.ready(model, protocol.mode, shape)
         params, stacked = tensors(ready)[0], batching.architecture(ready)[1]
-        given, named = gradients, hasattr(gradients, "items")
-        if not named:
-            given = list(gradients)
-            if len(given) != len(params):
-                raise ValueError(f"{len(given)} gradients for the {len(params)} parameters that "
-                                 f"the model trains: {', '.join([*params][:4])}, ...")
-            given = dict(zip(params, given, strict=True))
-        _check_names(given, params, "update")
-        g = {n: torch.as_tensor(t).detach().to(params[n]) for n, t in given.items()}
-        for n, t in g.items():
-            if (own := params[n].shape[int(stacked):]) not in (t.shape, t.shape[1:]):
-                raise ValueError(
-                    f"update of {n} has shape {tuple(t.shape)}, the model's parameter {tuple(own)}"
-                    + ("" if named else ": is it in the order of model.parameters()?"))
-        if not stacked and all(t.shape == params[n].shape for n, t in g.items()):
-            g = {n: t[None] for n, t in g.items()}  # one client
-        return cls(g, protocol, ready, tuple(shape), num_classes, **kwargs)
+        notes = (*notes, *message.notes)
+        gradients = _of_clients(message.trained, params, stacked)
+        clients = len(next(iter(gradients.values())))
+        if len(gradients) < len(params):
+            notes = (*notes, f"a partial update: {len(gradients)} of {len(params)} tensors were "
+                             f"sent, {', '.join([*gradients][:4])}"
+                             + (", ..." if len(gradients) > 4 else ""))
+        made = cls(gradients, protocol, ready, shape, num_classes, notes=notes, **kwargs)
+        buffers = changed_buffers(model, message.buffers, protocol, clients)
+        made = replace(made, buffers=buffers) if buffers else made
+        check_evidence(made)
+        return made
 
     @classmethod
-    def from_weights(cls, before, after, model, protocol, *, shape, num_classes, **kwargs):
-        """The update after - before of two state dicts; `model` gives the architecture of both.
+    def from_weights(cls, before, after, model, protocol, *, shape, num_classes, **kwargs) \
+            -> "SharedUpdate":
+        """The update after - before of two states; `model` gives the architecture of both.
 
-        The attack starts from the weights of `before`."""
+        before, after: state dicts, or lists of tensors or ndarrays in the order of parameters() or
+        state_dict() (`intake.read`); after may hold (K, ...) tensors of K clients. The attack
+        starts from the weights of `before`. Buffers of BatchNorm in `after` are evidence: a mode
+        or a number of steps that they contradict is a ValueError (`buffer_evidence`)."""
+        protocol = _checked_protocol(protocol)
         if protocol.sends != "weights":
             raise ValueError(
                 "from_weights needs a protocol that sends 'weights' (with its local_lr)")
-        model = copy.deepcopy(model)  # the caller's keeps its weights
-        names = [n for n, p in model.named_parameters() if p.requires_grad]
-        others = set(model.state_dict()) - set(names)  # frozen parameters and buffers
-        for what, state in (("before", before), ("after", after)):
-            _check_names({n: v for n, v in state.items() if n not in others}, names, what)
-        model.load_state_dict(before)
-        change = {n: after[n] - before[n] for n in names}
-        if not any(t.any() for t in change.values()):
+        plain, _ = batching.unwrap(model)
+        if batching.architecture(plain)[1]:
+            raise ValueError("from_weights takes one module, and an ensemble is many: make an "
+                             "update of each")
+        names = intake.names_of(plain)
+        old = intake.read(before, names, "before")
+        new = intake.read(after, names, "after")
+        model, notes = _with_state(plain, old, names)
+        own = {n: t.detach() for n, t in model.state_dict().items()}
+        _check_before(old, new, own)
+        change = {n: t - own[n].to(t) for n, t in new.trained.items()}
+        if not any(bool(t.any()) for t in change.values()):
             raise ValueError("before and after are equal: a state_dict is a view of the weights, "
                              "keep copies ({n: v.clone() ...}) before training")
-        kwargs |= {"shape": shape, "num_classes": num_classes}
-        return cls.from_gradients(model, change, protocol, **kwargs)
+        moved = {n: t - own[n].to(t) for n, t in new.buffers.items()}
+        message = intake.Message(change, {}, moved, (*notes, *old.notes, *new.notes))
+        return cls._of_message(model, message, protocol, shape, num_classes, kwargs)
+
+    def with_statistics(self) -> "SharedUpdate":
+        """The same update, where the attacker takes the private batch's BatchNorm statistics from
+        the message's own buffers: `statistics` granted as "exact". ValueError where they do not
+        give them away (`buffer_evidence`)."""
+        found = buffer_evidence(self)
+        if found is None or found.statistics is None:
+            raise ValueError("the message's buffers do not give the batch's statistics: they do "
+                             "after one step in train mode, with BatchNorm's momentum known")
+        return replace(self, statistics=found.statistics,
+                       threat=replace(self.threat, bn_statistics="exact"))
 
     def save(self, path) -> None:
-        """Write everything but the model's architecture (tensors and plain values only)."""
+        """Write everything but the model's architecture (tensors and plain values only), whole or
+        not at all. A loss of your own is named; `load` needs it again."""
         plain = {f.name: getattr(self, f.name) for f in fields(self)}
-        plain.pop("model"), plain.pop("defense")
-        plain |= {"protocol": asdict(self.protocol), "threat": asdict(self.threat)}
+        for name in ("model", "defense", "protocol"):
+            plain.pop(name)
+        protocol = {f.name: getattr(self.protocol, f.name) for f in fields(self.protocol)}
+        if callable(self.protocol.loss):
+            protocol["loss"] = OWN_LOSS + self.protocol.loss_name
+        plain |= {"protocol": protocol, "threat": asdict(self.threat), "format": FORMAT}
         plain["state"] = dict(zip(("params", "buffers"), tensors(self.model), strict=True))
-        torch.save(plain, path)
+        path = Path(path)
+        partial = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            torch.save(plain, partial)
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
 
     @classmethod
-    def load(cls, path, model: nn.Module) -> "SharedUpdate":
-        """Read a saved update; `model` gives the architecture, its weights are replaced."""
-        device = next(model.parameters()).device
-        saved = torch.load(path, weights_only=True, map_location=device)
+    def load(cls, path, model: nn.Module, loss=None) -> "SharedUpdate":
+        """Read a saved update; `model` gives the architecture, its weights are replaced.
+
+        loss: the client's own loss, where the update was computed with one. FileNotFoundError for
+        no file; ValueError for one that is damaged, incomplete, of another version, no update file
+        at all, or of another model."""
+        saved = _read_file(path, next(model.parameters()).device)
         state = saved.pop("state")
-        protocol, threat = Protocol(**saved.pop("protocol")), ThreatModel(**saved.pop("threat"))
-        ready = batching.prepare(model, protocol.mode)
-        base, _ = batching.architecture(ready)
-        named = dict(base.named_parameters()) | dict(base.named_buffers())
-        for name, value in (state["params"] | state["buffers"]).items():
-            own = tuple(named[name].shape) if name in named else "no such name"
-            if own != tuple(value.shape):
-                raise ValueError(f"the update's {name} {tuple(value.shape)} does not fit this "
-                                 f"model: {own}")
-            named[name].data = value  # with its dtype
-        saved["shape"] = tuple(saved["shape"])
-        return cls(protocol=protocol, threat=threat, model=ready, **saved)
+        protocol = dict(saved.pop("protocol"))
+        if str(protocol.get("loss")).startswith(OWN_LOSS):
+            if loss is None:
+                name = protocol["loss"].removeprefix(OWN_LOSS)
+                raise ValueError(f"{path}: the client's loss was a function of its own, {name}: "
+                                 "give load(..., loss=)")
+            protocol["loss"] = loss
+        try:
+            protocol, threat = Protocol(**protocol), ThreatModel(**saved.pop("threat"))
+            _check_state(batching.unwrap(model)[0], state)
+            ready, notes = batching.ready(model, protocol.mode, _checked_shape(saved["shape"]))
+            _fill(ready, state, path)
+            saved["shape"] = tuple(saved["shape"])
+            saved["notes"] = tuple(dict.fromkeys((*saved.get("notes", ()), *notes)))
+            return cls(protocol=protocol, threat=threat, model=ready, **saved)
+        except (TypeError, AttributeError, KeyError) as error:
+            raise ValueError(f"{path} is damaged: {error}") from error
 
     def card(self) -> dict[str, str]:
         """The assumptions card: what was computed and what the attacker is given, in words."""
@@ -306,11 +307,17 @@ class SharedUpdate:
         steps = "one gradient" if p.local_lr is None else (
             f"weight difference after {p.epochs} epoch(s) of SGD, learning rate {p.local_lr}, "
             f"{p.local_batch or self.batch_size} images a step")
+        for name in ("momentum", "nesterov", "weight_decay"):
+            if value := getattr(p, name):
+                steps += f", {name.replace('_', ' ')}" + ("" if value is True else f" {value:g}")
+        sent = "all parameters"
+        if self.partial:
+            sent = f"{len(self.gradients)} of {len(tensors(self.model)[0])} parameter tensors"
         base, _ = batching.architecture(self.model)
         if isinstance(base, batching.Rounds):
             steps = f"{len(base.rounds)} rounds of the same batch, each {steps}"
-        return {"clients x images": f"{len(self)} x {self.batch_size}",
-                "shared": f"{steps} of the mean {p.loss.replace('_', ' ')}, all parameters",
+        card = {"clients x images": f"{len(self)} x {self.batch_size}",
+                "shared": f"{steps} of the mean {p.loss_name.replace('_', ' ')}, {sent}",
                 "model mode": f"{p.mode} ({dropout})",
                 "input of the model": "(x - mean) / std" if p.normalise else "x in [0, 1]",
                 "batch size": "known to the attacker", "labels": t.labels,
@@ -320,6 +327,143 @@ class SharedUpdate:
                           [t.server],
                 "mixing keys": "known" if t.mixing_keys else "unknown",
                 "defense": "known" if t.defense_known else "not known to the attacker"}
+        return card | ({"intake": "; ".join(self.notes)} if self.notes else {})
+
+
+# --- the doors' checks ----------------------------------------------------------------------------
+
+FORMAT = "leaky-gradients update 2"  # written by `save`; files of version 0.1 have none
+OWN_LOSS = "a function: "
+
+
+def _checked_protocol(protocol) -> Protocol:
+    if protocol is not None and not isinstance(protocol, Protocol):
+        raise ValueError(f"protocol is a client.Protocol, not {type(protocol).__name__}")
+    return protocol or Protocol()
+
+
+def _checked_shape(shape) -> tuple[int, int, int]:
+    if not isinstance(shape, tuple | list | torch.Size) or len(shape) != 3:
+        raise ValueError(f"shape is (channels, height, width) of one image, not {shape!r}")
+    return tuple(checks.whole(f"{what} in shape", n)
+                 for what, n in zip(("channels", "height", "width"), shape, strict=True))
+
+
+def _check_kinds(update: SharedUpdate) -> None:
+    """ValueError for a field of another type."""
+    _checked_protocol(update.protocol)
+    if not isinstance(update.threat, ThreatModel):
+        raise ValueError(f"threat is a client.ThreatModel, not {type(update.threat).__name__}")
+    if not isinstance(update.model, nn.Module):
+        raise ValueError(f"model is a torch.nn.Module, not {type(update.model).__name__}")
+    checks.whole("batch_size", update.batch_size)
+    checks.whole("num_classes", update.num_classes)
+    _checked_shape(update.shape)
+    values = update.gradients.values() if isinstance(update.gradients, dict) else (None,)
+    if not all(isinstance(g, Tensor) and g.is_floating_point() and g.dim() for g in values):
+        raise ValueError("gradients is a dict from names to float tensors (K, ...); "
+                         "SharedUpdate.from_gradients takes other forms")
+
+
+def _of_clients(trained: dict[str, Tensor], params: dict, stacked: bool) -> dict[str, Tensor]:
+    """The message as (K, ...) tensors in the model's type and on its device."""
+    moved = {n: t.to(params[n]) for n, t in trained.items()}
+    skip = int(stacked)
+    single = [n for n, t in moved.items() if t.shape == params[n].shape[skip:]]
+    if single and stacked:
+        raise ValueError(f"update of {single[0]} is of one client, and the model is an ensemble of "
+                         f"{len(params[single[0]])} victims: give tensors (clients, ...)")
+    if single and len(single) < len(moved):
+        other = next(n for n in moved if n not in single)
+        raise ValueError(f"update of {single[0]} is of one client, and that of {other} of "
+                         f"{len(moved[other])}")
+    return {n: t[None] for n, t in moved.items()} if single else moved
+
+
+def _with_state(plain: nn.Module, old: intake.Message, names: intake.Names) \
+        -> tuple[nn.Module, tuple[str, ...]]:
+    """A copy of the module with the weights of `old`, and notes on what it did not hold."""
+    model = batching.copied(plain)
+    given = old.trained | old.frozen | old.buffers
+    for name, value in given.items():
+        if tuple(value.shape) != names.all[name]:
+            raise ValueError(f"before of {name} has shape {tuple(value.shape)}: the weights that "
+                             f"the clients were sent are one state, {names.all[name]}")
+    own = dict(model.named_parameters()) | dict(model.named_buffers())
+    with torch.no_grad():
+        for name, value in given.items():
+            own[name].copy_(value)
+    notes = []
+    for what, group in (("trained parameters", names.trained), ("frozen parameters", names.frozen),
+                        ("buffers", names.buffers)):
+        left = [n for n in group if n not in given and not n.endswith("num_batches_tracked")]
+        if left:
+            notes.append(f"before holds no {', '.join(left[:3])}"
+                         + (f" and {len(left) - 3} more" if len(left) > 3 else "")
+                         + f": these {what} are those of the model given")
+    return model, tuple(notes)
+
+
+def _check_before(old: intake.Message, new: intake.Message, own: dict[str, Tensor]) -> None:
+    """ValueError where `after` holds what `before` lacks, or a frozen parameter that moved."""
+    for name in new.trained:
+        if name not in old.trained:
+            raise ValueError(f"before lacks {name}, which after holds: the difference needs both")
+    for name, value in new.frozen.items():
+        if not torch.allclose(value, own[name].to(value).expand_as(value), rtol=1e-6, atol=0):
+            raise ValueError(f"{name} is frozen (requires_grad=False) in the model and differs "
+                             "between before and after: the client trained it, so unfreeze it")
+
+
+def _read_file(path, device) -> dict:
+    """The plain dict of an update file, of this version or the first; ValueError for others."""
+    if not Path(path).exists():
+        raise FileNotFoundError(f"no update file {path}")
+    try:
+        saved = torch.load(path, weights_only=True, map_location=device)
+    except Exception as error:  # a damaged or foreign file fails in a dozen ways
+        raise ValueError(f"{path} is damaged, or no update file of SharedUpdate.save: "
+                         f"{type(error).__name__}") from error
+    needed = {"gradients", "protocol", "threat", "state", "shape", "num_classes", "batch_size"}
+    if not isinstance(saved, dict):
+        raise ValueError(f"{path} is no update file of SharedUpdate.save: it holds "
+                         f"{type(saved).__name__}")
+    if lacking := sorted(needed - set(saved)):
+        raise ValueError(f"{path} is incomplete, or no update file of SharedUpdate.save: it lacks "
+                         + ", ".join(lacking))
+    version = saved.pop("format", None)
+    if version not in (None, FORMAT):
+        raise ValueError(f"{path} is of another version, {version!r}: this reads {FORMAT!r}")
+    known = {f.name for f in fields(SharedUpdate)} | {"state"}
+    if unknown := sorted(map(str, set(saved) - known)):
+        raise ValueError(f"{path} is of another version: it holds {', '.join(unknown[:4])}")
+    for name in ("protocol", "threat", "state", "gradients"):
+        if not isinstance(saved[name], dict):
+            raise ValueError(f"{path} is damaged: {name} is {type(saved[name]).__name__}")
+    return saved
+
+
+def _check_state(plain: nn.Module, state: dict) -> None:
+    """ValueError where a file's weights have other shapes than the module's of the same name."""
+    base, _ = batching.architecture(plain)
+    named = dict(base.named_parameters()) | dict(base.named_buffers())
+    for name, value in (state.get("params", {}) | state.get("buffers", {})).items():
+        own = tuple(named[name].shape) if name in named else "no such name"
+        shape = tuple(value.shape) if isinstance(value, Tensor) else "no tensor"
+        if own != shape:
+            raise ValueError(f"the update's {name} {shape} does not fit this model: {own}")
+
+
+def _fill(ready: nn.Module, state: dict, path) -> None:
+    """Replace all weights and buffers of a prepared model by a file's; all must be there."""
+    base, _ = batching.architecture(ready)
+    named = dict(base.named_parameters()) | dict(base.named_buffers())
+    given = state.get("params", {}) | state.get("buffers", {})
+    if lacking := [n for n in named if n not in given]:
+        raise ValueError(f"{path} lacks the model's {', '.join(lacking[:4])}: it is incomplete, or "
+                         "of another model")
+    for name, value in given.items():
+        named[name].data = value  # with its dtype
 
 
 def to_input(x: Tensor, normalised_in: bool, normalised_out: bool, mean: Tensor, std: Tensor) \
@@ -332,8 +476,9 @@ def to_input(x: Tensor, normalised_in: bool, normalised_out: bool, mean: Tensor,
 
 
 def _check_range(labels: Tensor, classes: int) -> None:
-    if int(labels.min()) < 0 or int(labels.max()) >= classes:
-        raise ValueError(f"labels must lie in 0..{classes - 1}, the model's outputs")
+    last = max(classes - 1, 1)  # one output tells two classes apart
+    if int(labels.min()) < 0 or int(labels.max()) > last:
+        raise ValueError(f"labels must lie in 0..{last}, the model has {classes} outputs")
 
 
 def _fits(model: nn.Module, shape: tuple) -> int:
@@ -357,5 +502,5 @@ def dummy_gradients(update: SharedUpdate, images: Tensor, logits: Tensor) -> dic
     f = update_function(base, update.protocol)
     x = to_input(images, False, update.protocol.normalise, update.mean, update.std)
     axis = 0 if stacked else None
-    g = torch.func.vmap(f, in_dims=(axis, axis, 0, 0))(params, buffers, x, softmax(logits, -1))
+    g = torch.func.vmap(f, in_dims=(axis, axis, 0, 0))(params, buffers, x, soft_targets(logits))
     return {n: t.detach() for n, t in g.items()}

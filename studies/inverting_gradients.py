@@ -10,6 +10,7 @@ from lib import client, models, objectives, run
 from lib.experiment import image_set, trained, victims
 
 
+@run.stored_as("studies.inverting_gradients.training_path")
 def training_path(images: dict, victim: dict, clients: int, seed: int, epochs: int, noise: float,
                   first: int | None = None, **how):
     """Gradients of single training images while their victim trains: a row an epoch and image.

@@ -36,6 +36,7 @@ def preset(attack: dict, net=None) -> attacks.Attack:
     return named(KNOWN, attack, *given)
 
 
+@run.stored_as("studies.start_here.compared")
 def compared(images: dict, victim: dict, attack: dict, batch_size: int, defenses: list,
              clients: int, seed: int, pool: int = 40, shown: int = 0,
              generator: dict | None = None):

@@ -1,10 +1,13 @@
 import importlib.util
+import os
 import pickle
+import socket
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 from sklearn.datasets import load_digits
 
 from lib import data, run
@@ -122,7 +125,14 @@ def test_chosen_indices_flat_or_in_rows():
 
 
 @pytest.mark.parametrize(("options", "message"), [
-    ({"K": 0}, "at least 1"), ({"K": 2, "batch_size": 0}, "at least 1"),
+    ({"K": 0}, "K must be a whole"), ({"K": 2, "batch_size": 0}, "batch_size must be a whole"),
+    ({"K": 2.0}, "K must be"), ({"K": True}, "K must be"), ({"K": "2"}, "K must be"),
+    ({"K": 1, "batch_size": None}, "batch_size must"), ({"K": 1, "seed": 0.5}, "seed must be"),
+    ({"K": 1, "seed": -1}, "seed must be"), ({"K": 1, "seed": "0"}, "seed must be"),
+    ({"K": 1, "unique_labels": "no"}, "unique_labels must be True or False"),
+    ({"K": 10**9, "batch_size": 300}, "GiB of memory"),
+    ({"K": 1, "indices": [True]}, "of a mask"), ({"K": 1, "indices": "7"}, "whole numbers"),
+    ({"K": 1, "indices": [[0], [1, 2]]}, "whole numbers"), ({"K": 1, "indices": [None]}, "whole"),
     ({"K": 1, "batch_size": 1000}, "has 397 images"),
     ({"K": 1, "batch_size": 11, "unique_labels": True}, "10 different labels"),
     ({"K": 1, "indices": [397]}, r"0\.\.396"), ({"K": 1, "indices": [-1]}, r"0\.\.396"),
@@ -144,8 +154,47 @@ def test_relabel_and_subset():
     assert not torch.equal(named.labels, faces.relabel(20, seed=2).labels)
     few = faces.subset([4, 2])
     assert torch.equal(few.images, faces.images[[4, 2]]) and torch.equal(few.mean, faces.mean)
-    with pytest.raises(ValueError, match="at least 1"):
-        faces.relabel(0)
+
+
+@pytest.mark.parametrize(("call", "words"), [
+    (lambda d: d.relabel(0), "classes must be a whole number"),
+    (lambda d: d.relabel(2.5), "classes must be"), (lambda d: d.relabel(["a"]), "classes must be"),
+    (lambda d: d.relabel(4, seed="a"), "seed must be"), (lambda d: d.relabel(4, -1), "seed must"),
+    (lambda d: d.subset([]), r"0\.\.396"), (lambda d: d.subset([400]), r"0\.\.396"),
+    (lambda d: d.subset(slice(3)), "whole numbers"), (lambda d: d.subset(None), "whole numbers"),
+    (lambda d: d.subset(d.labels == 1), "of a mask"), (lambda d: d.subset([0.0]), "whole numbers"),
+    (lambda d: d.subset([[0, 1]]), "N, C, H, W"), (lambda d: d.keep("3"), "list of different name"),
+    (lambda d: d.keep([]), "list of different names"), (lambda d: d.keep([3]), "list of different"),
+    (lambda d: d.keep(["3", "3"]), "list of different"), (lambda d: d.keep(["x"]), "no classes"),
+    (lambda d: d.subset([0]).keep(["3"]), "no images of 3"),
+])
+def test_parts_of_a_set_that_cannot_be_are_refused(call, words):
+    with pytest.raises(ValueError, match=words):
+        call(data.load("digits"))
+
+
+@pytest.mark.parametrize(("changes", "words"), [
+    ({"images": torch.zeros(2, 1, 3, 3)}, r"uint8, not torch.float32: .* \(255 \* images\).round"),
+    ({"images": torch.zeros(2, 3, 3, dtype=torch.uint8)}, "N, C, H, W"),
+    ({"images": [[0]]}, "images must be a tensor, not list"),
+    ({"labels": torch.tensor([0.0, 1.0])}, "labels must be whole numbers"),
+    ({"labels": torch.tensor([True, False])}, "labels must be whole numbers"),
+    ({"labels": torch.tensor([0, 2])}, r"0\.\.1"), ({"labels": torch.tensor([[0], [1]])}, "labels"),
+    ({"labels": [0, 1]}, "labels must be a tensor"), ({"classes": "ab"}, "list of different names"),
+    ({"classes": ["a", "a"]}, "different names"), ({"classes": ["a", 1]}, "different names"),
+    ({"classes": []}, "different names"), ({"mean": None}, "mean must be of shape"),
+    ({"std": torch.zeros(1)}, "std above 0"), ({"std": torch.tensor([torch.nan])}, "std is that"),
+    ({"mean": torch.tensor([127.5])}, "mean is that of pixels in"),
+    ({"mean": torch.zeros(3)}, r"mean must be of shape \(1,\), one value a channel"),
+])
+def test_an_image_set_made_by_hand_is_checked(changes, words):
+    good = {"images": np.zeros((2, 1, 3, 3), np.uint8), "labels": np.array([0, 1], np.uint8),
+            "classes": ("a", "b"), "mean": [0.5], "std": np.array([0.25]), "name": "own"}
+    images = data.ImageSet(**good)
+    assert images.labels.dtype == torch.int64 and images.classes == ["a", "b"]
+    assert images.images.dtype == torch.uint8 and images.std.item() == 0.25
+    with pytest.raises(ValueError, match=words):
+        data.ImageSet(**good | changes)
 
 
 @pytest.mark.parametrize(("changes", "message"), [
@@ -157,7 +206,21 @@ def test_relabel_and_subset():
     ({"images": torch.zeros(0, 2, 1, 3, 3)}, "K, B, C, H, W"),
     ({"labels": torch.tensor([[0, 4]])}, r"0\.\.3"), ({"labels": torch.tensor([[0, -1]])}, "0"),
     ({"labels": torch.zeros(1, 2)}, "int64"), ({"labels": torch.tensor([0, 1])}, "int64"),
-    ({"mean": torch.zeros(3)}, "mean"), ({"indices": torch.zeros(2)}, "indices"),
+    ({"labels": torch.tensor([[2.7, 0]])}, "labels must be whole"), ({"labels": [[0, 3]]}, "list"),
+    ({"labels": torch.tensor([[True, False]])}, "labels must be whole numbers"),
+    ({"labels": np.array([["0", "3"]])}, "labels cannot become a tensor"),
+    ({"num_classes": True}, "num_classes must be"), ({"num_classes": 4.0}, "num_classes must be"),
+    ({"num_classes": 0}, "num_classes must be"), ({"num_classes": "4"}, "num_classes must be"),
+    ({"images": torch.rand(1, 2, 1, 3, 3).tolist()}, "images must be a tensor"),
+    ({"images": torch.zeros(1, 2, 1, 3, 3, dtype=torch.complex64)}, "float"),
+    ({"images": torch.ones(1, 2, 1, 3, 3, dtype=torch.bool)}, "float"),
+    ({"indices": torch.zeros(1, 2)}, "indices must be whole"), ({"indices": [[0, 1]]}, "indices"),
+    ({"indices": torch.tensor([[0, -1]])}, "indices must be of shape"),
+    ({"mean": torch.zeros(3)}, "mean"), ({"indices": torch.tensor([0, 1])}, "indices"),
+    ({"mean": torch.tensor([114.0])}, "mean is that of pixels in"), ({"mean": "grey"}, "mean must"),
+    ({"mean": torch.tensor([-0.1])}, "mean is"), ({"mean": torch.tensor([torch.nan])}, "mean is"),
+    ({"std": torch.tensor([0.0])}, "std above 0"), ({"std": torch.tensor([57.0])}, "std is that"),
+    ({"std": torch.tensor([torch.inf])}, "std is that"), ({"std": 0.5}, "std must be of shape"),
 ])  # fmt: skip
 def test_a_batch_made_by_hand_is_checked(changes, message):
     good = {"images": torch.rand(1, 2, 1, 3, 3), "labels": torch.tensor([[0, 3]]),
@@ -166,6 +229,18 @@ def test_a_batch_made_by_hand_is_checked(changes, message):
     assert batch.indices.tolist() == [[0, 1]] and batch.mean.item() == 0 and batch.std.item() == 1
     with pytest.raises(ValueError, match=message):
         data.Batch(**good | changes)
+
+
+def test_arrays_and_other_whole_numbers_become_tensors():
+    pixels = torch.rand(1, 2, 3, 4, 4, requires_grad=True)
+    batch = data.Batch(pixels, torch.tensor([[0, 3]], dtype=torch.uint8), np.int64(4),
+                       np.array([[5, 6]]), [0.5, 0.4, 0.3], np.array([0.2, 0.2, 0.1]))
+    assert torch.equal(batch.images, pixels) and not batch.images.requires_grad
+    assert batch.labels.dtype == batch.indices.dtype == torch.int64
+    assert batch.labels.tolist() == [[0, 3]] and batch.indices.tolist() == [[5, 6]]
+    assert batch.mean.shape == batch.std.shape == (3,) and batch.mean[0] == 0.5
+    same = data.Batch(pixels.detach().numpy(), np.array([[0, 3]]), 4)
+    assert torch.equal(same.images, batch.images) and torch.equal(same.labels, batch.labels)
 
 
 # --- packed sets ---
@@ -218,6 +293,21 @@ def test_resizing_is_by_area_of_the_central_square(tmp_path):
     ({"images": np.zeros((0, 4, 4, 3), dtype=np.uint8), "labels": np.zeros(0, int)}, "N, C, H, W"),
     ({"classes": None}, "classes"), ({"exact": np.ones(5, dtype=bool)}, "mine-test.npz"),
     ({"exact": np.zeros(6, dtype=bool)}, "N, C, H, W"),
+    ({"exact": np.array([0, 0, 1, 1, 0, 1])}, r"mask of True and False.*astype\(bool\)"),
+    ({"exact": np.ones(6)}, "mask of True and False"),
+    ({"exact": np.ones((6, 1), dtype=bool)}, "mask of True and False"),
+    ({"exact": np.array(True)}, "mask of True and False"),
+    ({"images": np.zeros((6, 3, 4, 5), dtype=np.uint8)}, r"save images.transpose\(0, 2, 3, 1\)"),
+    ({"images": np.zeros((6, 1, 4, 4), dtype=np.uint8)}, r"transpose\(0, 2, 3, 1\)"),
+    ({"images": np.zeros((6, 4, 4, 2), dtype=np.uint8)}, "2 channels on their last axis"),
+    ({"images": np.zeros((6, 4, 4, 4), dtype=np.uint8)}, "4 channels on their last axis"),
+    ({"images": np.zeros((6, 1, 4, 4, 3), dtype=np.uint8)}, r"\(N, H, W, C\)"),
+    ({"images": np.zeros((6, 4, 4, 3), dtype=np.int64)}, "uint8 in 0..255, not int64"),
+    ({"images": np.zeros((6, 4, 4, 3), dtype=bool)}, "uint8 in 0..255, not bool"),
+    ({"labels": np.zeros((6, 1), dtype=int)}, "labels must be int64"),
+    ({"labels": np.array(list("abcabc"))}, "labels"), ({"labels": np.ones(6, bool)}, "whole"),
+    ({"classes": np.array(["a", "b", "b"])}, "different names"),
+    ({"classes": np.array("abc")}, "mine-test.npz"), ({"classes": np.array([])}, "different names"),
     ({"classes": np.array(["a", "b", None], dtype=object)}, "pickled"),
 ])  # fmt: skip
 def test_a_bad_packed_set_is_named(tmp_path, changes, message):
@@ -225,6 +315,23 @@ def test_a_bad_packed_set_is_named(tmp_path, changes, message):
     with pytest.raises(ValueError, match="mine-test.npz") as caught:
         data.load("mine", root=tmp_path)
     caught.match(message)
+
+
+def test_labels_of_a_packed_set_may_be_any_whole_numbers(tmp_path):
+    for kind in (np.uint8, np.int16, np.int32, np.uint64):
+        write(tmp_path / "mine-test.npz", labels=np.array([0, 1, 2, 0, 1, 2], dtype=kind))
+        mine = data.load("mine", root=tmp_path)
+        assert mine.labels.dtype == torch.int64 and mine.labels.tolist() == [0, 1, 2] * 2
+
+
+def test_what_was_loaded_once_does_not_answer_for_a_file_that_changed(tmp_path):
+    write(tmp_path / "mine-test.npz")
+    for value in (10, 200):
+        write(tmp_path / "mine-train.npz", images=np.full((6, 4, 4, 3), value, np.uint8))
+        os.utime(tmp_path / "mine-train.npz", ns=(value, value))
+        assert data.load("mine", root=tmp_path).mean[0].item() == pytest.approx(value / 255)
+    data.load("photos", size=8).images.zero_()
+    assert data.load("photos", size=8).images.any()
 
 
 def test_a_damaged_file_is_named(tmp_path):
@@ -246,9 +353,18 @@ def test_what_is_missing_or_unknown_is_named(tmp_path, monkeypatch):
         data.load(tmp_path / "none.npz")
     with pytest.raises(ValueError, match="unknown split 'val'"):
         data.load("digits", "val")
-    for size in (0, -1, 2.5):
-        with pytest.raises(ValueError, match="size"):
+    for size in (0, -1, 2.5, True, "8", (8, 8), 10**6):
+        with pytest.raises(ValueError, match="size must be a whole number"):
             data.load("digits", size=size)
+    assert data.load("digits", size=np.int64(4)).shape == (1, 4, 4)
+    for split in ("Train", "TEST", "", None, 0, ["test"]):
+        with pytest.raises(ValueError, match="unknown split"):
+            data.load("digits", split)
+    for name in ("", None, 3, ["digits"], b"digits"):
+        with pytest.raises(ValueError, match="name must be a name or a path"):
+            data.load(name)
+    with pytest.raises(ValueError, match="root must be a folder"):
+        data.load("mine", root=3)
     write(tmp_path / "mine-test.npz")
     with pytest.raises(ValueError, match="split='test'"):
         data.load(tmp_path / "mine-test.npz", "train")
@@ -298,6 +414,149 @@ def test_unreadable_and_empty_folders(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="one sub-folder a class"):
         data.load(tmp_path / "empty")
+
+
+RAMP = np.linspace(0, 65535, 1024).round().astype(np.uint16).reshape(32, 32)  # all of 16 bits
+GREY = np.round(RAMP / 257).astype(np.uint8)
+COLOURS = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+
+
+def one_image(root, image, name="1.png", **options):
+    """A folder of one class with one image, loaded: (C, H, W)."""
+    (root / "set" / "a").mkdir(parents=True)
+    image.save(root / "set" / "a" / name, **options)
+    return data.load(root / "set").images[0]
+
+
+@pytest.mark.parametrize("name", ["1.png", "1.tif"])
+@pytest.mark.parametrize("byte_order", ["<u2", ">u2"])
+def test_sixteen_bits_are_rescaled(tmp_path, name, byte_order):
+    read = one_image(tmp_path, Image.fromarray(RAMP.astype(byte_order)), name)
+    assert torch.equal(read, torch.tensor(GREY)[None])
+    assert read.float().mean() == pytest.approx(127.5, abs=0.1)
+
+
+def test_sixteen_bits_of_a_pgm_are_rescaled(tmp_path):
+    (tmp_path / "a").mkdir()
+    header = b"P5 32 32 65535\n"
+    (tmp_path / "a/1.pgm").write_bytes(header + RAMP.astype(">u2").tobytes())
+    assert torch.equal(data.load(tmp_path).images[0, 0], torch.tensor(GREY))
+
+
+@pytest.mark.parametrize(("mode", "name", "near"), [
+    ("RGB", "1.png", 0), ("CMYK", "1.tif", 0), ("YCbCr", "1.tif", 3), ("RGBA", "1.png", 0),
+    ("RGB", "1.webp", 0), ("LAB", "1.tif", 12)])
+def test_colour_modes_are_read_as_what_they_show(tmp_path, mode, name, near):
+    tile = np.kron(COLOURS[:8, :8] // 2 + 64, np.ones((4, 4, 1), np.uint8))  # inside every gamut
+    image = Image.fromarray(tile)
+    if mode == "LAB":
+        srgb, lab = (ImageCms.createProfile(of) for of in ("sRGB", "LAB"))
+        image = ImageCms.profileToProfile(image, srgb, lab, outputMode="LAB")
+    else:
+        image = image.convert(mode)
+    options = {"lossless": True} if name.endswith("webp") else {}
+    read = one_image(tmp_path, image, name, **options)
+    difference = read.permute(1, 2, 0).int() - torch.tensor(tile).int()
+    assert difference.abs().max() <= near
+
+
+@pytest.mark.parametrize(("made", "read"), [
+    (lambda: Image.fromarray(GREY > 127), lambda: 255 * (GREY > 127)[None]),
+    (lambda: Image.fromarray(GREY).convert("LA"), lambda: GREY[None]),
+    (lambda: Image.fromarray(GREY).convert("P"), lambda: np.stack([GREY] * 3)),
+    (lambda: Image.fromarray(GREY), lambda: GREY[None]),
+])
+def test_grey_modes_are_read_as_what_they_show(tmp_path, made, read):
+    assert one_image(tmp_path, made()).tolist() == read().tolist()
+
+
+def test_a_palette_is_looked_up(tmp_path):
+    image = Image.fromarray(np.eye(4, dtype=np.uint8), "P")
+    image.putpalette([10, 20, 30, 200, 100, 0])
+    read = one_image(tmp_path, image)
+    assert read[:, 0, 0].tolist() == [200, 100, 0] and read[:, 0, 1].tolist() == [10, 20, 30]
+
+
+def test_a_photograph_is_turned_upright_by_its_exif(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise by a quarter
+    image = Image.fromarray(np.concatenate([GREY[:16], 0 * GREY[:16]]))
+    read = one_image(tmp_path, image, exif=exif)[0]
+    assert read[:, :16].sum() == 0 and read[:, 16:].sum() > 0
+
+
+def test_of_a_phones_photograph_with_previews_the_photograph_is_read(tmp_path):
+    first = Image.fromarray(COLOURS)
+    preview = first.resize((8, 8))
+    read = one_image(tmp_path, first, "1.mpo", save_all=True, append_images=[preview], quality=100)
+    assert read.shape == (3, 32, 32)
+
+
+SEE_THROUGH = np.dstack([COLOURS, np.full((32, 32), 255, np.uint8)])
+SEE_THROUGH[3, 3, 3] = 254
+FRAMES = [Image.fromarray(np.full((8, 8), v, np.uint8)) for v in (0, 90, 200)]
+MANY = {"save_all": True, "append_images": FRAMES[1:]}
+
+
+@pytest.mark.parametrize(("image", "name", "options", "words"), [
+    (Image.fromarray(RAMP.astype(np.int32)), "1.tif", {}, r"32-bit numbers \(mode I\)"),
+    (Image.fromarray((RAMP / 65535).astype(np.float32)), "1.tif", {}, r"mode F\), and which of"),
+    (Image.fromarray(RAMP.astype(np.float32)), "1.tif", {}, "mode F"),
+    (Image.fromarray(SEE_THROUGH), "1.png", {}, "transparent pixels: put it on a background"),
+    (Image.fromarray(SEE_THROUGH), "1.webp", {"lossless": True}, "transparent pixels"),
+    (Image.fromarray(SEE_THROUGH[..., 2:]), "1.png", {}, "transparent pixels"),
+    (Image.fromarray(GREY), "1.png", {"transparency": 7}, "transparent pixels"),
+    (Image.fromarray(GREY).convert("P"), "1.gif", {"transparency": 7}, "transparent pixels"),
+    (FRAMES[0], "1.gif", MANY, "3 frames or pages: save the one"),
+    (FRAMES[0], "1.tif", MANY, "3 frames or pages"), (FRAMES[0], "1.png", MANY, "3 frames"),
+    (FRAMES[0].convert("RGB"), "1.webp", MANY | {"lossless": True}, "3 frames"),
+])
+def test_an_image_that_is_not_one_picture_is_refused_by_name(tmp_path, image, name, options, words):
+    with pytest.raises(ValueError, match=rf"a.{name} cannot be read as an image: .*{words}"):
+        one_image(tmp_path, image, name, **options)
+
+
+def place(kind, path):
+    """Something at `path` that is no regular file."""
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "socket":
+        socket.socket(socket.AF_UNIX).bind(str(path))
+    else:
+        path.symlink_to({"device": "/dev/zero", "link to nothing": "nowhere"}[kind])
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "socket", "device", "link to nothing"])
+def test_what_is_no_file_is_refused_by_name_and_never_opened(tmp_path, monkeypatch, kind):
+    monkeypatch.chdir(tmp_path)  # names of sockets are short
+    (tmp_path / "set/a").mkdir(parents=True)
+    place(kind, Path("set/a/1.png"))
+    with pytest.raises(ValueError, match=r"a.1\.png cannot be read as an image: it is no regular"):
+        data.load("./set")
+    write("packed-test.npz")
+    place(kind, Path("packed-test-2.npz"))
+    with pytest.raises(ValueError, match="packed-test-2.npz is damaged or missing: no regu"):
+        data.load("packed", root=tmp_path)
+    place(kind, Path("alone.npz"))
+    with pytest.raises((ValueError, FileNotFoundError), match="alone.npz"):
+        data.load("./alone.npz")
+
+
+def test_empty_files_and_classes_and_pictures_too_large_are_named(tmp_path):
+    pets = folder(tmp_path / "pets")
+    (pets / "dogs/2.png").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"dogs.2\.png cannot be read as an image: it is empty"):
+        data.load(pets, size=4)
+    (pets / "dogs/2.png").unlink()
+    (pets / "horses").mkdir()
+    (pets / "horses/.hidden").write_text("no image")
+    with pytest.raises(ValueError, match="hold no images: horses"):
+        data.load(pets, size=4)
+    Image.new("1", (20_000, 20_000)).save(pets / "horses/huge.png")
+    with pytest.raises(ValueError, match="huge.png cannot be read as an image: .*exceeds limit"):
+        data.load(pets, size=4)
 
 
 # --- tools/get_data.py ---

@@ -1,5 +1,7 @@
 """What a defense does to an update, worked out on tensors small enough to check."""
 
+import math
+from collections import OrderedDict
 from pathlib import Path
 
 import pytest
@@ -69,12 +71,186 @@ def test_prune_drops_the_smallest_of_every_tensor_and_nothing_else(p):
             assert g[gone].abs().max() <= g[~gone].abs().min()
 
 
-@pytest.mark.parametrize("make", [
-    lambda: defenses.LaplacianNoise(-1), lambda: defenses.LaplacianNoise(float("nan")),
-    lambda: defenses.LowPrecision("fp8"), lambda: defenses.GradPrune(1.5)])
-def test_bad_settings_are_refused(make):
-    with pytest.raises(ValueError):
-        make()
+@pytest.mark.parametrize(("make", "wrong", "words"), [
+    (defenses.GaussianNoise, [-1, math.nan, math.inf, True, "1", None, torch.tensor(1.0)],
+     "variance must be a finite number"),
+    (defenses.LaplacianNoise, [-1e-9, math.nan, False, "0.1"], "variance must be"),
+    (defenses.LowPrecision, ["fp8", torch.float16, None, 8], "unknown format"),
+    (defenses.GradPrune, [1.5, -0.1, "0.9", True, math.nan, None], "p, a share, must be"),
+    (defenses.EqualLabels, [-1, 0, 2.5, True, "2", None], "batch_size must be a whole number"),
+    (defenses.MixUp, [1, 0, -2, 2.5, True, "2", None, 10**9], "k, the number of images mixed"),
+    (lambda v: defenses.MixUp(4, bound=v), [0.25, 0.2, 1.01, True, "0.5", math.nan, None],
+     "bound, of k = 4"),
+    (lambda v: defenses.MixUp(4, batch_size=v), [0, -1, 2.5, True, "2"], "batch_size must be"),
+    (lambda v: defenses.InstaHide(4, 0.65, v), [0, 2.5], "batch_size must be"),
+    (lambda v: defenses.DPSGD(v, 1.0, 4), [0.0, -1, math.inf, math.nan, True, "1"],
+     "clip must be"),
+    (lambda v: defenses.DPSGD(1.0, v, 4), [-1, math.inf, math.nan, "1", True],
+     "noise_multiplier must be"),
+    (lambda v: defenses.DPSGD(1.0, 1.0, v), [0, -1, 2.5, True, "4", None],
+     "batch_size must be"),
+    (lambda v: defenses.DPSGD(1.0, 1.0, 4).epsilon(v, 10), [3, 100.5, "100", True], "examples"),
+    (lambda v: defenses.DPSGD(1.0, 1.0, 4).epsilon(100, v), [0, 2.5, True], "steps must be"),
+    (lambda v: defenses.DPSGD(1.0, 1.0, 4).epsilon(100, 1, v), [0, 1, -1, math.nan, "1"],
+     "delta must be"),
+])
+def test_bad_settings_are_refused(make, wrong, words):
+    for value in wrong:
+        with pytest.raises(ValueError, match=words):
+            make(value)
+
+
+@pytest.mark.parametrize(("k", "bound"), [(8, 0.13), (2, 0.5001), (16, 0.07), (200, 0.006)])
+@pytest.mark.parametrize("kind", [defenses.MixUp, defenses.InstaHide])
+def test_a_bound_that_draws_hardly_ever_meet_is_refused_before_any_draw(kind, k, bound):
+    with pytest.raises(ValueError, match="met by a share of .* give a larger bound"):
+        kind(k, bound)
+
+
+def test_the_bounds_of_use_are_taken():
+    for k, bound in ((2, 0.52), (4, 0.4), (6, 0.65), (8, 0.3), (2, 1)):
+        _, weights = defenses.MixUp(k, bound).keys(20, rng())
+        assert weights.max() <= bound + 1e-6
+
+
+# ---- what is a defense, and what it may return
+
+class Made:
+    """A defense of the methods given: `Made(update=function)`."""
+
+    def __init__(self, **methods):
+        self.__dict__.update(methods)
+
+
+def same(grads, rng):
+    return grads
+
+
+def test_steps_of_one_of_a_list_of_a_tuple_and_of_none():
+    noise, prune, own = defenses.GaussianNoise(1.0), defenses.GradPrune(0.5), Made(update=same)
+    assert defenses.steps(None) == defenses.steps([]) == defenses.steps(()) == ()
+    assert defenses.steps(noise) == (noise,)
+    assert defenses.steps([noise, prune]) == defenses.steps((noise, prune)) == (noise, prune)
+    assert defenses.steps([noise, (prune, [own]), None]) == (noise, prune, own)
+    every = [defenses.EqualLabels(2), defenses.MixUp(2), defenses.DPSGD(1.0, 1.0, 2)]
+    assert defenses.steps(every) == tuple(every)
+    # a method of another name is none of ours where the right one is there, or is far from it
+    both = Made(update=same, updates=print, encode=lambda x, t, rng: (x, t), decode=print)
+    assert defenses.steps(both) == (both,)
+
+
+@pytest.mark.parametrize(("wrong", "words"), [
+    ("noise", "'noise' is no defense"), ({"name": "gaussian"}, "is no defense"), (3, "3 is no"),
+    (True, "is no defense"), ({1, 2}, "is no defense"), (lambda grads, rng: grads, "no defense"),
+    (OrderedDict(), "is no defense"), (iter([defenses.GradPrune(0.5)]), "is no defense"),
+    (object(), "no defense"), (torch.zeros(3), "none of the methods"),
+    (Made(), "Made is no defense: it has none of the methods draw"),
+    (Made(apply=same), "none of the methods"),
+    (defenses.GradPrune, "GradPrune is a class: give an object"), (Made, "Made is a class"),
+    (Made(updates=same), "'updates', which nothing calls: is it 'update'"),
+    (Made(upadte=same), "'update'"), (Made(Update=same), "'update'"), (Made(updat=same), "'upda"),
+    (Made(per_examples=same), "'per_example'"), (Made(perExample=same), "'per_example'"),
+    (Made(encoder=same), "'encode'"), (Made(draws=same), "'draw'"), (Made(_update=same), "'_upd"),
+    (Made(update=same, encoded=same), "'encoded'"),
+    (Made(update=3), r"must have a method update\(grads, rng\)"),
+    (Made(update=lambda grads: grads), r"must have a method update\(grads, rng\)"),
+    (Made(encode=lambda images, rng: images), r"must have a method encode\(images, targets, rng"),
+])
+@pytest.mark.parametrize("inside", [lambda d: d, lambda d: [d], lambda d: (Made(update=same), d)])
+def test_what_is_no_defense_is_refused_before_work(wrong, words, inside):
+    digits = data.load("digits").subset(range(8))
+    net = models.dense(digits)
+    before = net[1].weight.clone()
+    with pytest.raises(ValueError, match=words):
+        client.share(net, digits.clients(1), defense=inside(wrong))
+    with pytest.raises(ValueError, match=words):
+        models.train(net, digits, epochs=1, batch_size=4, defense=inside(wrong))
+    assert torch.equal(net[1].weight, before)
+
+
+def test_a_list_of_defenses_is_the_tuple_of_them():
+    b, model = batch(), models.lenet(Shape())
+    both = [defenses.GaussianNoise(1.0), defenses.GradPrune(0.5)]
+    listed, tupled = (client.share(model, b, defense=kind(both)).gradients
+                      for kind in (list, tuple))
+    plain = client.share(model, b).gradients
+    for n, g in listed.items():
+        assert torch.equal(g, tupled[n]) and not torch.equal(g, plain[n])
+
+
+def but(grads, change):
+    """The gradients, the first tensor changed."""
+    name = next(iter(grads))
+    return grads | {name: change(grads[name])}
+
+
+@pytest.mark.parametrize(("defense", "words"), [
+    (Made(update=lambda g, rng: None), r"update\(\) of the defense Made must return a dict"),
+    (Made(update=lambda g, rng: list(g.values())), "must return a dict"),
+    (Made(update=lambda g, rng: dict(list(g.items())[1:])), "must keep the names .*1.weight"),
+    (Made(update=lambda g, rng: {"x." + n: t for n, t in g.items()}), "must keep the names"),
+    (Made(update=lambda g, rng: but(g, lambda t: t[:1])), "of the same shapes: 1.weight was"),
+    (Made(update=lambda g, rng: but(g, lambda t: None)), "same shapes: .* is NoneType"),
+    (Made(update=lambda g, rng: but(g, lambda t: t.numpy())), "same shapes: .* is ndarray"),
+    (Made(update=lambda g, rng: but(g, lambda t: t + 1j)), "real tensors"),
+    (Made(update=lambda g, rng: but(g, lambda t: t / 0)), "made NaN or infinite values of the fin"),
+    (Made(per_example=lambda g: None), r"per_example\(\) of the defense Made must return a dict"),
+    (Made(per_example=lambda g: but(g, lambda t: t.mean(0))), "same shapes"),
+    (Made(encode=lambda x, t, rng: x), r"encode\(\) of the defense Made must return a pair"),
+    (Made(encode=lambda x, t, rng: (x, None)), "must return a pair of tensors"),
+    (Made(encode=lambda x, t, rng: (x * 2 - 1, t)), r"images in \[-.*must lie in \[0, 1\]"),
+    (Made(encode=lambda x, t, rng: (255 * x, t)), "must lie in"),
+    (Made(encode=lambda x, t, rng: (x / 0, t)), "must lie in"),
+    (Made(encode=lambda x, t, rng: (x[..., :4], t)), "only their number may change"),
+    (Made(encode=lambda x, t, rng: (x[:1], t)), "only their number may change, and together"),
+    (Made(encode=lambda x, t, rng: (x[:0], t[:0])), "only their number may change"),
+    (Made(encode=lambda x, t, rng: (x, t[:, :3])), "only their number"),
+    (Made(encode=lambda x, t, rng: ((255 * x).byte(), t)), "both must be floating"),
+    (Made(encode=lambda x, t, rng: (x, t.argmax(1))), "only their number"),
+    (Made(encode=lambda x, t, rng: (x, 2 * t)), "no probabilities"),
+    (Made(encode=lambda x, t, rng: (x, t - 0.25)), "no probabilities"),
+])
+def test_what_a_defense_returns_is_checked(defense, words):
+    b, model = batch(K=2, B=2), models.dense(Shape())
+    with pytest.raises(ValueError, match=words):
+        client.share(model, b, defense=defense)
+
+
+@pytest.mark.parametrize(("chosen", "words"), [
+    (torch.tensor([0, 6]), "indices from 0 to 6 of 6 images"), (torch.tensor([-1]), "from -1 to"),
+    (torch.tensor([], dtype=torch.int64), "must return indices"),
+    (torch.ones(6, dtype=torch.bool), r"of a mask: mask.nonzero\(\)"),
+    (torch.tensor([0.0, 1.0]), "whole numbers"), (torch.tensor(1), "whole numbers"),
+    (torch.tensor([[0, 1]]), "whole numbers"), (None, "not indices"), ("01", "not indices"),
+])
+def test_indices_that_a_defense_draws_are_checked(chosen, words):
+    with pytest.raises(ValueError, match=words):
+        client.share(models.dense(Shape()), batch(B=6),
+                     defense=Made(draw=lambda labels, rng: chosen))
+
+
+def test_drawn_indices_may_be_a_list_and_a_defense_may_compute_in_other_precision():
+    b, model = batch(K=2, B=3), models.dense(Shape())
+    two = client.share(model, b, defense=Made(draw=lambda labels, rng: [2, 0]))
+    flipped = type(b)(b.images[:, [2, 0]], b.labels[:, [2, 0]], 4)
+    plain = client.share(model, flipped).gradients
+    assert all(torch.equal(g, plain[n]) for n, g in two.gradients.items())
+    double = Made(update=lambda g, rng: {n: 2 * t.double() for n, t in g.items()})
+    for n, g in client.share(model, flipped, defense=double).gradients.items():
+        assert g.dtype == torch.float32
+        torch.testing.assert_close(g, 2 * plain[n])
+
+
+@pytest.mark.parametrize(("before", "B"), [((), 1), ((), 65), ((defenses.MixUp(2, 0.65, 3),), 8),
+                                           ((defenses.InstaHide(2, 0.65, 3),), 8),
+                                           ((defenses.EqualLabels(2),), 12)])
+def test_noise_for_a_batch_of_another_size_is_refused(before, B):
+    right = {1: 1, 65: 65, 8: 3, 12: 2}[B]
+    b, model = batch(K=1, B=B), models.dense(Shape())
+    shared = client.share(model, b, defense=(*before, defenses.DPSGD(1.0, 1.0, right)))
+    assert shared.batch_size == right
+    with pytest.raises(ValueError, match=f"an update of {right} images: its batch_size"):
+        client.share(model, b, defense=[*before, defenses.DPSGD(1.0, 1.0, 64)])
 
 
 def test_a_clients_noise_is_its_own_and_composes():
@@ -154,10 +330,8 @@ def test_instahide_flips_half_of_the_signs_of_the_mixture():
 
 
 @pytest.mark.parametrize(("make", "message"), [
-    (lambda: defenses.MixUp(1), "k is 2 or more"),
-    (lambda: defenses.MixUp(4, bound=0.2), "bound"),
     (lambda: defenses.MixUp(4).keys(3, rng()), "needs more than the client's 3"),
-    (lambda: defenses.DPSGD(0.0, 1.0, 4), "positive")])
+    (lambda: defenses.MixUp(2, batch_size=5).keys(4, rng()), "needs more than the client's 4")])
 def test_a_mixture_that_cannot_be_is_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()

@@ -7,7 +7,7 @@ import torch
 from tiny import Shape, batch
 from torch import nn
 
-from lib import attacks, client, engine, models, objectives, optimizers, priors
+from lib import attacks, client, engine, models, objectives, optimizers, priors, tracing
 
 
 def update_of(model, b, **kwargs):
@@ -207,11 +207,11 @@ def test_graphs_are_reused_over_weights_and_refused_over_other_models():
     b = batch(K=2, dtype=torch.float64)
     attack = replace(ATTACKS["dlg"], iterations=1)
     attacks.reconstruct(update_of(models.lenet(Shape()), b), attack)
-    n = len(engine._GRAPHS)
+    n = len(tracing.GRAPHS)
     attacks.reconstruct(update_of(models.lenet(Shape(), seed=3), b), attack)
-    assert len(engine._GRAPHS) == n
+    assert len(tracing.GRAPHS) == n
     attacks.reconstruct(update_of(models.lenet(Shape(), activation="tanh"), b), attack)
-    assert len(engine._GRAPHS) > n
+    assert len(tracing.GRAPHS) > n
 
 
 class Scaled(torch.nn.Module):
@@ -252,10 +252,10 @@ def test_a_chunk_that_does_not_fit_is_halved():
         v = torch.arange(clients.start, clients.stop).view(-1, 1, 1).float()
         return engine.Outcome(v, v[..., 0], v, v[..., 0][None], {0: v}, v[..., 0])
 
-    out = engine.in_chunks(7, None, attack)
+    out = engine.joined(engine.of_chunks(7, None, attack))
     assert seen == [2, 2, 2, 1] and out.best.flatten().tolist() == list(range(7))
     with pytest.raises(torch.cuda.OutOfMemoryError):
-        engine.in_chunks(1, None, lambda clients: attack(slice(0, 3)))
+        engine.of_chunks(1, None, lambda clients: attack(slice(0, 3)))
 
 
 def test_in_turn_moves_one_image_an_iteration_and_gets_there():

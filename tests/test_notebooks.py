@@ -16,9 +16,11 @@ from tools import run_notebook
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.py"))
 LIB = sorted((ROOT / "lib").glob("*.py"))
-FLOORS = [{"__init__", "run", "results", "plots"}, {"batching", "data", "metrics"},
-          {"update", "training"}, {"models", "client", "defenses"},
-          {"objectives", "priors", "labels", "analytic"}, {"engine", "optimizers", "diagnose"},
+FLOORS = [{"__init__", "checks", "files", "layers", "run", "results", "plots"},
+          {"batching", "data", "metrics", "defenses"}, {"protocol", "intake", "training"},
+          {"evidence"}, {"update", "models"}, {"client"},
+          {"objectives", "priors", "labels", "analytic", "tracing"},
+          {"engine", "optimizers", "diagnose"},
           {"attacks"}, {"generators"}, {"experiment"}]
 
 
@@ -139,5 +141,6 @@ def imported(file) -> set:
 def test_a_file_imports_only_from_floors_below(file):
     floor = {name: i for i, names in enumerate(FLOORS) for name in names}
     assert file.stem in floor, f"give {file.name} a floor in FLOORS, and in lib/__init__.py"
-    beside = {"run"} if file.stem in ("results", "plots") else set()    # floor 0 builds on run
+    ground = {"run", "checks", "files", "plots"}  # on floor 0 the others build on these
+    beside = ground if file.stem in ("run", "results", "plots") else set()
     assert not [name for name in imported(file) - beside if floor[name] >= floor[file.stem]]

@@ -2,6 +2,7 @@
 
 import subprocess
 
+import numpy as np
 import pytest
 import torch
 
@@ -41,10 +42,36 @@ def test_a_relative_data_root_is_of_the_caller(monkeypatch, tmp_path):
 @pytest.mark.parametrize(("setting", "word"), [
     ({"profile": "fast"}, "quick, paper"), ({"seed": -1}, "seed"), ({"seed": 1.5}, "seed"),
     ({"seed": True}, "seed"), ({"device": "gpu"}, "auto, cpu, cuda"), ({"device": "meta"}, "auto"),
-    ({"device": "cuda:99"}, "cuda:99"), ({"data_root": "nowhere/at/all"}, "nowhere/at/all")])
+    ({"device": "cuda:99"}, "cuda:99"), ({"data_root": "nowhere/at/all"}, "nowhere/at/all"),
+    ({"profile": "paper quick"}, "'paper quick'"), ({"profile": ""}, "unknown profile ''"),
+    ({"profile": 0}, "unknown profile 0"), ({"profile": False}, "profile False"),
+    ({"profile": ["quick"]}, "profile"), ({"profile": b"quick"}, "profile"),
+    ({"seed": "1"}, "seed"), ({"seed": None}, "seed"), ({"seed": float("nan")}, "seed"),
+    ({"seed": np.float64(1)}, "seed"), ({"seed": np.True_}, "seed"), ({"seed": [1]}, "seed"),
+    ({"seed": 2**32}, "seed"), ({"seed": torch.tensor(1)}, "seed"),
+    ({"device": None}, "None"), ({"device": 0}, "not 0"), ({"device": True}, "not True"),
+    ({"device": ""}, "not ''"), ({"device": "cpu:1"}, "cpu:1"), ({"device": ["cpu"]}, "device"),
+    ({"data_root": __file__}, "is not a folder"), ({"data_root": ""}, "name a folder"),
+    ({"data_root": 0}, "name a folder"), ({"data_root": b"data"}, "name a folder"),
+    ({"data_root": "a\0b"}, "data_root"), ({"data_root": "~nobody-of-this-name/a"}, "data_root"),
+    ({"data_root": "a" * 5000}, "data_root")])
 def test_a_wrong_setting_is_named(setting, word):
     with pytest.raises(ValueError, match=word):
         runs.start(**setting)
+
+
+@pytest.mark.parametrize("seed", [3, np.int64(3), np.uint8(3)])
+def test_whole_numbers_of_numpy_are_seeds(seed):
+    run = runs.start(seed=seed, device=torch.device("cpu"))
+    assert run.seed == 3 and type(run.seed) is int
+
+
+def test_the_environments_profile_is_checked_too(monkeypatch):
+    monkeypatch.setenv("PROFILE", "paper quick")
+    with pytest.raises(ValueError, match="'paper quick'"):
+        runs.start()
+    monkeypatch.setenv("PROFILE", "")
+    assert runs.start().quick
 
 
 def test_attacks_run_in_ieee_float32():
@@ -102,7 +129,9 @@ def test_commit_without_git_and_with_changes(monkeypatch, tmp_path):
         subprocess.run([*git, *command], cwd=tmp_path, check=True)
     runs.commit.cache_clear()
     assert len(clean := runs.commit()) == 10
-    (tmp_path / "lib").mkdir()
-    (tmp_path / "lib/a.py").touch()
-    runs.commit.cache_clear()
-    assert runs.commit() == clean + "+dirty"
+    for folder in ("lib", "studies"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.py").touch()
+        runs.commit.cache_clear()
+        assert runs.commit() == clean + "+dirty"
+        (tmp_path / folder / "a.py").unlink()

@@ -1,0 +1,63 @@
+"""Files that are whole or not there: written beside their place, synced, then moved.
+
+Floor 0, and without torch, so that tools which only look at files start fast.
+"""
+
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+DAY = 86_400  # seconds: no file is written for so long
+HOST = socket.gethostname().replace(".", "-") or "unknown"
+
+
+@contextmanager
+def atomic(path):
+    """Yield a binary file that becomes `path` at the end; where writing fails nothing is left.
+
+    What killed writers left in the same folder is removed first, and never a live writer's."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in leftovers(path.parent):
+        leftover.unlink(missing_ok=True)
+    temporary = path.with_name(f".{path.name}.{HOST}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def leftovers(folder) -> Iterator[Path]:
+    """The temporary files in `folder` whose writer is no more: it ended on this machine, or on
+    another one and the file is older than a day."""
+    for file in Path(folder).glob(".*.*.tmp"):
+        *_, host, pid, _ = file.name.split(".")
+        try:
+            written = file.stat().st_mtime
+        except OSError:  # moved to its place, or removed, just now
+            continue
+        if pid.isdecimal() and not _is_written(host, int(pid), written):
+            yield file
+
+
+def _is_written(host: str, pid: int, written: float) -> bool:
+    if host != HOST:
+        return time.time() - written < DAY
+    try:
+        writer = psutil.Process(pid)
+        # Numbers are given again: a process that began after the file is not its writer.
+        began_later = writer.create_time() > written + 60
+        return writer.status() != psutil.STATUS_ZOMBIE and not began_later
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.Error:  # it is there, and may not be looked at
+        return True

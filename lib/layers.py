@@ -1,0 +1,283 @@
+"""Torch's layers where vmap or a second derivative fails, in operations that have both. Floor 0.
+
+`Rewritten` is entered around every call of a prepared module: what a module or a user's own forward
+asks of `torch.nn.functional` is computed by the functions of `REWRITTEN`. No module is exchanged
+for it, so parameters keep their names, and a functional call is treated as the module is.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils import parametrizations
+from torch.nn.utils.spectral_norm import SpectralNorm as SpectralNormHook
+from torch.nn.utils.weight_norm import WeightNorm as WeightNormHook
+from torch.overrides import TorchFunctionMode
+
+# --- BatchNorm -----------------------------------------------------------------------------------
+
+
+def affine_batch_norm(x: Tensor, mean: Tensor, var: Tensor, weight: Tensor | None,
+                      bias: Tensor | None, eps: float) -> Tensor:
+    """BatchNorm in eval mode is an affine map of its stored statistics; x (B, C, ...)."""
+    scale = torch.rsqrt(var + eps)
+    scale = scale if weight is None else scale * weight
+    shift = -mean * scale
+    shift = shift if bias is None else shift + bias
+    axes = (1, -1) + (1,) * (x.dim() - 2)
+    return x * scale.reshape(axes) + shift.reshape(axes)
+
+
+def batch_statistics(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
+    """BatchNorm in train mode: the batch's own mean and (biased) variance; x (B, C, ...)."""
+    dims = [d for d in range(x.dim()) if d != 1]
+    mean = x.mean(dims, keepdim=True)
+    centred = x - mean
+    out = centred * torch.rsqrt((centred * centred).mean(dims, keepdim=True) + eps)
+    axes = (1, -1) + (1,) * (x.dim() - 2)
+    out = out if weight is None else out * weight.reshape(axes)
+    return out if bias is None else out + bias.reshape(axes)
+
+
+class AffineBatchNorm(nn.Module):
+    """torch's BatchNorm, or our `BatchStatistics`, in eval mode."""
+
+    def __init__(self, bn: nn.Module):
+        super().__init__()
+        self.weight, self.bias, self.eps = bn.weight, bn.bias, bn.eps
+        self.momentum = bn.momentum  # unread here: what buffers in a message prove hangs on it
+        self.register_buffer("running_mean", bn.running_mean)
+        self.register_buffer("running_var", bn.running_var)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return affine_batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias,
+                                 self.eps)
+
+
+class BatchStatistics(nn.Module):
+    """torch's BatchNorm, or our `AffineBatchNorm`, in train mode; buffers stay unread."""
+
+    def __init__(self, bn: nn.Module):
+        super().__init__()
+        self.weight, self.bias, self.eps = bn.weight, bn.bias, bn.eps
+        self.momentum = bn.momentum  # unread here: what buffers in a message prove hangs on it
+        self.register_buffer("running_mean", bn.running_mean)  # for `batching.moments`
+        self.register_buffer("running_var", bn.running_var)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return batch_statistics(x, self.weight, self.bias, self.eps)
+
+
+def batch_norm(input, running_mean, running_var, weight=None, bias=None, training=False,
+               momentum=0.1, eps=1e-5):
+    """`F.batch_norm`, which never writes its buffers."""
+    if training:
+        return batch_statistics(input, weight, bias, eps)
+    return affine_batch_norm(input, running_mean, running_var, weight, bias, eps)
+
+
+def instance_norm(input, running_mean=None, running_var=None, weight=None, bias=None,
+                  use_input_stats=True, momentum=0.1, eps=1e-5):
+    """`F.instance_norm`, which never writes its buffers."""
+    if use_input_stats:
+        return F.instance_norm(input, weight=weight, bias=bias, eps=eps)
+    return affine_batch_norm(input, running_mean, running_var, weight, bias, eps)
+
+
+# --- activations ---------------------------------------------------------------------------------
+
+def hardsigmoid(input, inplace=False):
+    """min(max(x + 3, 0), 6) / 6, with torch's own derivative 0 at both corners."""
+    inside = (input > -3) & (input < 3)
+    return torch.where(inside, (input + 3) / 6, (input >= 3).to(input))
+
+
+def rrelu(input, lower=1.0 / 8, upper=1.0 / 3, training=False, inplace=False):
+    """`F.rrelu` in eval mode: the mean of its slopes. In train mode its slopes are random."""
+    if training:
+        raise ValueError("RReLU draws its slopes at random in train mode: put it into eval mode")
+    return F.leaky_relu(input, (lower + upper) / 2)
+
+
+def without_dropout(input, *args, **kwargs):
+    """Dropout is switched off in both modes: the assumptions card says so."""
+    return input
+
+
+def attention(*args, **kwargs):
+    """`F.scaled_dot_product_attention` (query, key, value, mask, dropout_p, ...), Dropout off."""
+    if len(args) > 4:
+        args = (*args[:4], 0.0, *args[5:])
+    else:
+        kwargs = kwargs | {"dropout_p": 0.0}
+    return F.scaled_dot_product_attention(*args, **kwargs)
+
+
+# --- recurrent layers ----------------------------------------------------------------------------
+
+def gru_cell(input, hidden, w_ih, w_hh, b_ih=None, b_hh=None):
+    """One step of a GRU, by the equations of `nn.GRUCell`: the next hidden state (B, width)."""
+    reset_in, update_in, new_in = F.linear(input, w_ih, b_ih).chunk(3, -1)
+    reset_own, update_own, new_own = F.linear(hidden, w_hh, b_hh).chunk(3, -1)
+    update = (update_in + update_own).sigmoid()
+    new = (new_in + (reset_in + reset_own).sigmoid() * new_own).tanh()
+    return new + update * (hidden - new)
+
+
+def _plain_cell(activation: Callable) -> Callable:
+    def cell(input, hidden, w_ih, w_hh, b_ih=None, b_hh=None):
+        return activation(F.linear(input, w_ih, b_ih) + F.linear(hidden, w_hh, b_hh))
+    return cell
+
+
+rnn_tanh_cell, rnn_relu_cell = _plain_cell(torch.tanh), _plain_cell(torch.relu)
+
+
+def _recurrent(cell: Callable) -> Callable:
+    """What `torch.gru` and `torch.rnn_tanh` compute of padded sequences, step by step, Dropout
+    between the layers off: (outputs, last hidden states (layers * ways, B, width))."""
+    def layers(input, hx, weights, has_biases, num_layers, dropout, train, bidirectional,
+               batch_first=None):
+        if batch_first is None:  # (data, batch sizes, hx, ...)
+            raise ValueError("packed sequences are not supported: give the layer padded ones")
+        x = input.transpose(0, 1) if batch_first else input  # (steps, B, features)
+        ways, held = (2 if bidirectional else 1), (4 if has_biases else 2)
+        last = []
+        for layer in range(num_layers):
+            sides = []
+            for way in range(ways):
+                at = layer * ways + way
+                hidden, own = hx[at], weights[at * held: (at + 1) * held]
+                steps = x.unbind(0)[::-1] if way else x.unbind(0)
+                states = []
+                for step in steps:
+                    hidden = cell(step, hidden, *own)
+                    states.append(hidden)
+                last.append(hidden)
+                sides.append(torch.stack(states[::-1] if way else states))
+            x = torch.cat(sides, -1)
+        return x.transpose(0, 1) if batch_first else x, torch.stack(last)
+    return layers
+
+
+# --- modules for others ---------------------------------------------------------------------------
+
+class AnyBatchNorm(nn.modules.batchnorm._BatchNorm):
+    """BatchNorm of inputs of any number of axes: `nn.SyncBatchNorm` in one process."""
+
+    def _check_input_dim(self, input):
+        pass
+
+
+class Inside(nn.Module):
+    """A module that was wrapped within a model, under the name that its wrapper gives it."""
+
+    def __init__(self, name: str, module: nn.Module):
+        super().__init__()
+        self.name = name
+        self.add_module(name, module)
+
+    def forward(self, *args, **kwargs):
+        return self.get_submodule(self.name)(*args, **kwargs)
+
+
+# --- weights made of others ----------------------------------------------------------------------
+
+def weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
+    """`torch._weight_norm`: g v / |v|, the norm over all axes but `dim` (-1: over all)."""
+    dims = [d for d in range(v.dim()) if dim == -1 or d != dim % v.dim()]
+    norm = v.square().sum(dims, keepdim=dim != -1).sqrt()
+    return v * (g / norm)
+
+
+def _power_iteration(matrix: Tensor, u: Tensor, v: Tensor, steps: int, eps: float,
+                     u_first: bool) -> tuple[Tensor, Tensor]:
+    """u and v after `steps` power iterations, not written; as in torch, no gradient goes through
+    them."""
+    fixed = matrix.detach()
+    for _ in range(steps):
+        if u_first:
+            u = F.normalize(torch.mv(fixed, v), dim=0, eps=eps)
+        v = F.normalize(torch.mv(fixed.t(), u), dim=0, eps=eps)
+        if not u_first:
+            u = F.normalize(torch.mv(fixed, v), dim=0, eps=eps)
+    return u, v
+
+
+class SpectralNorm(parametrizations._SpectralNorm):
+    """`torch.nn.utils.parametrizations.spectral_norm`, which never writes its buffers."""
+
+    def forward(self, weight: Tensor) -> Tensor:
+        if weight.ndim == 1:
+            return super().forward(weight)
+        matrix = self._reshape_weight_to_matrix(weight)
+        steps = self.n_power_iterations if self.training else 0
+        u, v = _power_iteration(matrix, self._u, self._v, steps, self.eps, u_first=True)
+        return weight / torch.dot(u, torch.mv(matrix, v))
+
+
+class Recomputed:
+    """The forward pre-hook of torch's older `weight_norm` or `spectral_norm`, without writing.
+
+    The weight that it computes is taken away after the call by `forget`, a forward hook: a tensor
+    of vmap must not stay in a module."""
+
+    def __init__(self, hook):
+        self.hook = hook
+
+    def __call__(self, module: nn.Module, inputs) -> None:
+        hook, name = self.hook, self.hook.name
+        if isinstance(hook, WeightNormHook):
+            value = hook.compute_weight(module)
+        else:
+            weight = getattr(module, f"{name}_orig")
+            u, v = getattr(module, f"{name}_u"), getattr(module, f"{name}_v")
+            matrix = hook.reshape_weight_to_matrix(weight)
+            steps = hook.n_power_iterations if module.training else 0
+            u, v = _power_iteration(matrix, u, v, steps, hook.eps, u_first=False)
+            value = weight / torch.dot(u, torch.mv(matrix, v))
+        setattr(module, name, value)
+
+    def forget(self, module: nn.Module, inputs, output) -> None:
+        module.__dict__.pop(self.hook.name, None)
+
+
+# --- what is rewritten, and what cannot be -------------------------------------------------------
+
+REWRITTEN = {
+    F.batch_norm: batch_norm, F.instance_norm: instance_norm,
+    F.hardsigmoid: hardsigmoid, F.rrelu: rrelu,
+    torch.gru: _recurrent(gru_cell), torch.gru_cell: gru_cell,
+    torch.rnn_tanh: _recurrent(rnn_tanh_cell), torch.rnn_tanh_cell: rnn_tanh_cell,
+    torch.rnn_relu: _recurrent(rnn_relu_cell), torch.rnn_relu_cell: rnn_relu_cell,
+    torch._weight_norm: weight_norm,
+}
+
+DROPOUT = dict.fromkeys((
+    F.dropout, F.dropout1d, F.dropout2d, F.dropout3d, F.alpha_dropout, F.feature_alpha_dropout,
+    torch.dropout, torch.alpha_dropout, torch.feature_dropout, torch.feature_alpha_dropout,
+), without_dropout) | {F.scaled_dot_product_attention: attention}
+
+INSTEAD = {  # layer that cannot be attacked -> what to write instead
+    nn.FractionalMaxPool2d: "its regions are random: write nn.AdaptiveMaxPool2d",
+    nn.FractionalMaxPool3d: "its regions are random: write nn.AdaptiveMaxPool3d",
+}
+
+
+OLD_HOOKS = (WeightNormHook, SpectralNormHook)
+
+
+class Rewritten(TorchFunctionMode):
+    """While entered, the functions of `table` are computed by ours. `watch` is called with (x,
+    running mean, running variance) of every call of `F.batch_norm`."""
+
+    def __init__(self, table: dict | None = None, watch: Callable | None = None):
+        super().__init__()
+        self.table, self.watch = REWRITTEN | DROPOUT if table is None else table, watch
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if function is F.batch_norm and self.watch is not None:
+            self.watch(*args[:3])
+        return self.table.get(function, function)(*args, **kwargs)

@@ -1,0 +1,177 @@
+"""One flat graph of tensor operations out of a function, and what tells two graphs apart. Floor 4.
+
+`make_fx` flattens a function, double backward included, to a list of tensor operations, and only
+the list runs. What does not depend on the dummy variables (norms of the targets, transposed
+weights) is moved to a prologue that runs once an attack.
+
+Graphs are kept from one attack to the next only where everything that they were made of is
+torch's or lib's own. What a user's callable or module reads from outside may have changed since,
+and nothing here would notice; its graphs live as long as one attack.
+"""
+
+import contextlib
+import sys
+from collections.abc import Callable
+from functools import partial
+from types import BuiltinFunctionType, FunctionType
+
+import torch
+from torch import Tensor, fx, nn
+from torch.fx.experimental import proxy_tensor
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+GRAPHS: dict = {}  # of what is torch's or lib's own: key -> (body graph, prologue graph)
+MAX_GRAPHS = 64  # a long session with many shapes: the oldest is forgotten
+_LIBRARIES = ("torch", "torchvision", "lib")
+_HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
+
+
+# --- whose it is ---------------------------------------------------------------------------------
+
+def described(value) -> tuple[object, bool]:
+    """(what tells this value from others, whether it computes the same at every later call).
+
+    The second holds for plain values, for functions and classes that can be imported from torch or
+    lib under their own names, and for a `functools.partial` of such. It does not hold for a
+    lambda, a closure, or a callable object: what those read may change."""
+    if isinstance(value, int | float | str | bool | type(None)):
+        return (type(value).__name__, value), True
+    if isinstance(value, tuple | list):
+        return _all_described(value)
+    if type(value) is partial:
+        given = (value.func, value.args, tuple(value.keywords), tuple(value.keywords.values()))
+        return _all_described(given)
+    return _Same(value), _importable(value)
+
+
+def _all_described(values) -> tuple[tuple, bool]:
+    pairs = [described(value) for value in values]
+    return tuple(key for key, _ in pairs), all(own for _, own in pairs)
+
+
+def _importable(value) -> bool:
+    """Whether this function or class is what its module has under its name."""
+    if not isinstance(value, FunctionType | BuiltinFunctionType | type):
+        return False
+    if not of_a_library(value):
+        return False
+    found = sys.modules.get(value.__module__)
+    for part in value.__qualname__.split("."):
+        found = getattr(found, part, None)
+    return found is value
+
+
+def of_a_library(value) -> bool:
+    """Whether a function or class says that it comes from torch, torchvision or lib."""
+    return (getattr(value, "__module__", None) or "").split(".")[0] in _LIBRARIES
+
+
+def described_module(model: nn.Module) -> tuple[tuple, bool]:
+    """`described` of a module: the class and attributes of each submodule, no tensors.
+
+    A module with a hook or with an attribute that is not plain data is not said to stay as it
+    is, nor is one of a class that torch, torchvision or lib does not have."""
+    ours = set(nn.Module().__dict__) - {"training"}
+    keys, stays = [], True
+    for name, m in model.named_modules(remove_duplicate=False):
+        attributes = [(k, *described(v)) for k, v in sorted(m.__dict__.items()) if k not in ours]
+        keys.append((name, type(m), *((k, key) for k, key, _ in attributes)))
+        hooked = any(getattr(m, name, None) for name in _HOOKS)
+        stays = stays and not hooked and all(own for *_, own in attributes) \
+            and _importable(type(m)) and of_a_library(type(m).forward)
+    return tuple(keys), stays
+
+
+class _Same:
+    """A value to compare by identity, kept alive so that no other one takes its place."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def __hash__(self):
+        return id(self.value)
+
+    def __eq__(self, other):
+        return isinstance(other, _Same) and self.value is other.value
+
+
+# --- tracing -------------------------------------------------------------------------------------
+
+def traced(function: Callable, moving: list[Tensor], fixed: list[Tensor], key: tuple,
+           graphs: dict) -> Callable:
+    """A function of the moving tensors alone: `function(moving, fixed)` as a flat graph.
+
+    It is looked for in `graphs` under `key` and the shapes, and kept there; all tensors are inputs
+    of the graph. The prologue (all that depends on `fixed` alone) runs here, once."""
+    tensors = [*moving, *fixed]
+    key = (key, len(moving), *((tuple(t.shape), t.dtype, t.device) for t in tensors))
+    if key not in graphs:
+        flat = lambda *ts: function(list(ts[: len(moving)]), list(ts[len(moving) :]))  # noqa: E731
+        with sdpa_kernel(SDPBackend.MATH), _unannotated():
+            graph = make_fx(flat)(*(t.detach() for t in tensors))
+        if len(graphs) >= MAX_GRAPHS:
+            graphs.pop(next(iter(graphs)))
+        graphs[key] = _split(_cleaned(graph), len(moving))
+    body, prologue = graphs[key]
+    kept = prologue.forward(*fixed)
+    return lambda *now: body.forward(*now, *kept)
+
+
+@contextlib.contextmanager
+def _unannotated():
+    """Trace without the fake tensor that make_fx notes down for each node: we only run the graphs,
+    and it is three quarters of the time. Not public: a torch without it traces as it did."""
+    kept = getattr(proxy_tensor, "set_meta", None)
+    try:
+        if kept is not None:
+            proxy_tensor.set_meta = lambda proxy, value: proxy
+        yield
+    finally:
+        if kept is not None:
+            proxy_tensor.set_meta = kept
+
+
+def _cleaned(graph: fx.GraphModule) -> fx.GraphModule:
+    """Without detach and alias nodes, unused results, and things computed twice."""
+    for node in list(graph.graph.nodes):
+        if node.target in (torch.ops.aten.detach.default, torch.ops.aten.alias.default):
+            node.replace_all_uses_with(node.args[0])
+            graph.graph.erase_node(node)
+    graph.graph.eliminate_dead_code()
+    seen = {}
+    for node in [] if _mutates(graph) else list(graph.graph.nodes):
+        key = repr((node.target, node.args, sorted(node.kwargs.items())))
+        if node.op == "call_function" and seen.setdefault(key, node) is not node:
+            node.replace_all_uses_with(seen[key])
+            graph.graph.erase_node(node)
+    return graph  # its code is never run: `_split` copies the nodes
+
+
+def _mutates(graph: fx.GraphModule) -> bool:
+    schemas = (getattr(n.target, "_schema", None) for n in graph.graph.nodes)
+    return any(s is not None and s.is_mutable for s in schemas)
+
+
+def _split(graph: fx.GraphModule, moving: int) -> tuple[fx.GraphModule, fx.GraphModule]:
+    """(body, prologue): the prologue holds what does not depend on the first `moving` inputs."""
+    nodes = list(graph.graph.nodes)
+    inputs = [n for n in nodes if n.op == "placeholder"]
+    moves = set(inputs[:moving])
+    hoist = not _mutates(graph)
+    for n in nodes:
+        if n.op != "placeholder" and (not hoist or any(a in moves for a in n.all_input_nodes)):
+            moves.add(n)
+    still = [n for n in nodes if n not in moves and n.op != "output"]
+    kept = [n for n in still if any(u in moves or u.op == "output" for u in n.users)]
+    prologue, body = fx.Graph(), fx.Graph()
+    copies: dict = {n: prologue.placeholder(n.name) for n in inputs[moving:]}
+    for n in still:
+        if n.op != "placeholder":
+            copies[n] = prologue.node_copy(n, copies.__getitem__)
+    prologue.output(tuple(copies[n] for n in kept))
+    copies = {n: body.placeholder(n.name) for n in (*inputs[:moving], *kept)}
+    for n in nodes:
+        if n not in copies and (n in moves or n.op == "output"):
+            copies[n] = body.node_copy(n, copies.__getitem__)
+    return fx.GraphModule(graph, body), fx.GraphModule(graph, prologue)
