@@ -17,11 +17,13 @@ from lib import (
     client,
     data,
     defenses,
+    engine,
     generators,
     labels,
     metrics,
     models,
     objectives,
+    optimizers,
     priors,
     run,
 )
@@ -488,3 +490,16 @@ def test_the_span_of_a_batch_is_scaled_to_a_fair_start():
         torch.testing.assert_close(net(coordinates.view(2, 1, 1, 2)), model(b.images[k]))
         torch.testing.assert_close(small.gradients["1.weight"][k],
                                    update.gradients["1.weight"][k] @ V[k].mT / (size**2 / 2))
+
+
+# ---- what an attack costs
+
+
+def test_only_the_restarts_that_go_on_are_counted():
+    """20 evaluations an iteration; the first restart begins at the minimum and is done with one."""
+    problems = engine.Problems(lambda x, z, shared, own: (x - 1).pow(4).sum(), {},
+                               {"unused": torch.zeros(1, 1)}, (1, 1, 1, 3), None, ("quartic",))
+    start = torch.stack([torch.ones(3), torch.full((3,), 5.0)])[None]
+    out = engine.minimise(problems, start, lambda v: optimizers.LBFGS(v, lr=0.01), 3)
+    assert out.evaluations.tolist() == [[20, 60]]
+    assert torch.equal(out.last[0, 0], torch.ones(3)) and out.losses.shape == (4, 1, 2)
