@@ -1,21 +1,32 @@
-"""Look before and after attacking: what stands in an attack's way. Floor 5."""
+"""Look before and after attacking: a table of small checks. Floor 6.
+
+Each check is a function of a `_Case` that returns a `Row`, or None where it cannot be made;
+`CHECKS` lists them in the order of the table.
+"""
 
 import contextlib
 import copy
 import itertools
 import math
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import one_hot, softmax
+from torch.nn.functional import one_hot
 
-from lib import analytic, client, models, objectives
+from lib import analytic, client, honest, models, objectives
 from lib import labels as label_rules
+from lib import update as updates
 from lib.update import SharedUpdate, dummy_gradients
 
 _COUNTING = ("uniform", "analytic")  # label rules that take the update for a mean, by its scale
 _PIECEWISE_LINEAR = {"ReLU", "ReLU6", "LeakyReLU", "PReLU", "RReLU", "Hardtanh"}
+_LEFT = 0.05  # of the objective: above, the reconstruction's update is not the shared one
+_ORTHOGONAL = 3e-3  # |cosine| of weights and gradient below which batch statistics made it
 
 
 def diagnose(update: SharedUpdate, attack=None, guess=None) -> pd.DataFrame:
@@ -27,195 +38,308 @@ def diagnose(update: SharedUpdate, attack=None, guess=None) -> pd.DataFrame:
     Columns: `check`; `verdict`: "ok", "warning" (explains many failures), or "stops" (no attack of
     this kind can succeed); `measured`, of the worst client where there are several, and how many
     clients it concerns; `what to do`, empty where ok. `attack` adds its label rule, and without it
-    L-BFGS is assumed; `guess`, a reconstruction of this update, adds what became of it. A check
-    that cannot be made has no row: those of repeated labels and of the loss's scale read the bias
-    gradient of a dense last layer, behind cross-entropy. "ok" is no promise that an attack
-    succeeds, and a warning none that it fails. PyTorch trains in train mode unless `.eval()` was
-    called; a protocol that denies it is found out where BatchNorm comes right behind convolutions.
-    """
-    K, B, g, rows, layer = len(update), update.batch_size, update.gradients, [], None
-    names = {type(m).__name__ for m in update.model.modules()}
-    with contextlib.suppress(ValueError):  # the model does not end in a dense layer
-        layer = label_rules.last_layer(update)
-    one_step = label_rules.NEEDS["one_step"][0](update, layer)
-    biased = layer and layer.bias is not None and update.protocol.loss == "cross_entropy"
-
-    def add(check, bad, measured, todo, verdict="warning"):  # bad: a bool, or one a client
-        bad = torch.as_tensor(bad)
-        wrong, clients = bool(bad.any()), f"; {int(bad.sum())} of {K} clients"
-        measured += clients if wrong and bad.numel() > 1 else ""
-        rows.append((check, verdict if wrong else "ok", measured, todo if wrong else ""))
-
-    def of(values, worst, unit=""):  # the worst client's value
-        return f"{float(values[worst]):.3g}{unit}" + (f" (client {int(worst)})" if K > 1 else "")
-
-    def norm(gradients):  # (K,)
-        return torch.stack([t.flatten(1).norm(dim=1) for t in gradients.values()]).norm(dim=0)
-
-    total = norm(g)
-    nothing = bool((total == 0).all())
-    lr, sent = update.protocol.local_lr, update.protocol.sends == "weights"
-    steps = len(client.local_slices(update.protocol, B))
-    a_step = total / (lr * steps) if sent else total  # the length of a gradient
-    add("gradient norm", a_step < 1e-4, of(a_step, a_step.argmin()), "Nothing was shared: attack "
-        "another round." if nothing else "A converged victim or a confident image: L2 stalls, so "
-        "scale it (dlg(scale=1e4)), use the cosine, or attack an earlier round.",
-        "stops" if nothing else "warning")
-    zero = {n: (t == 0).flatten(1).all(1) for n, t in g.items()}  # name -> (K,)
-    dead = [n for n, z in zero.items() if bool(z.any())]
-    if not nothing:
-        add("tensors without gradient", torch.stack(list(zero.values())).any(0),
-            f"{len(dead)} of {len(g)}" + (": " if dead else "") + ", ".join(dead[:3]),
-            "Nothing about the input passes there: only the other tensors can be matched." + sent
-            * " Or its steps were too small for float32 weights: ask for more digits.")
-    own = "_BatchStatistics" in names
-    add("BatchNorm", own, "train mode: the private batch's own statistics" if own else
-        "stored statistics, as the protocol says" if "_AffineBatchNorm" in names else "none",
-        "The private batch's statistics are unknown and mix its images: expect less, or share in "
-        "eval mode.")
-    if "_AffineBatchNorm" in names and one_step:
-        # Behind a convolution, batch statistics undo the scale of every channel's weights, so in
-        # train mode their gradient has no part along them (but for BatchNorm's epsilon).
-        params = client.tensors(update.model)[0]
-        along = [torch.cosine_similarity(t.flatten(2), params[n].expand_as(t).flatten(2), dim=-1)
-                 .abs().amax(1) for n, t in g.items() if t.dim() == 5 and t.shape[1] > 3]
-        if along:
-            least = torch.stack(along).amin(0)  # (K,)
-            add("mode", (least < 3e-3) & ~(total == 0), "as eval mode leaves it" if
-                bool((least >= 3e-3).all()) else "weights and gradient of a convolution are "
-                f"orthogonal: {of(least, least.argmin())}", "The client computed in train mode, "
-                "not in eval mode as the protocol says: use Protocol(mode='train').")
-    kinked = sorted(names & _PIECEWISE_LINEAR)
-    add("activations", bool(kinked) and (attack is None or "adam" not in attack.optimizer),
-        (f"piecewise linear: {', '.join(kinked)}" if kinked else "smooth") + " (modules only)",
-        "No useful second derivative, so L-BFGS on L2 rarely recovers the image: use Adam "
-        "(attacks.inverting_gradients).")
-
-    if attack is not None and attack.normalise and update.mean is None:
-        add("mean and std", True, "missing", "The attack works on (x - mean) / std: give mean= and "
-            "std= of the public data, in units of [0, 1].", "stops")
-
-    scale, uncounted = _scale(update, layer, one_step, of) if biased else (None, torch.zeros(K) > 0)
-    seen, how = update.labels, "granted"
-    if B > 1 and seen is None and biased and one_step:
-        seen, how = label_rules.infer(update, "analytic", enforce=False), "as counted"
-    if how == "as counted" and bool(uncounted.any()):
-        add("repeated labels", uncounted, "not to be counted before the scale is mended",
-            "Divide the update first (see scale of the loss), then count.")
-    elif B == 1 or seen is not None:
-        distinct = torch.ones(K) if B == 1 else B - (seen.sort(-1)[0].diff(dim=-1) == 0).sum(-1)
-        add("repeated labels", distinct < B, "one image" if B == 1 else
-            f"different labels of {B} images, {how}: {of(distinct, distinct.argmin())}",
-            "Images of one label mix in the last layer's gradient: they may come back blended.")
-    if attack is not None:
-        rule = "granted" if update.labels is not None else attack.labels
-        try:
-            read = rule not in ("granted", "joint") and label_rules.infer(update, rule) is not None
-            guessed = (layer.weight == 0).flatten(1).all(1) if read else torch.zeros(K).bool()
-            off = uncounted if rule in _COUNTING else torch.zeros(K).bool()
-            if bool(off.any()):
-                add("label rule", off, f"{rule}, of an update that is no mean", "Counts assume the "
-                    "mean loss: divide the update first (see scale of the loss), then read the "
-                    "labels.")
-            else:
-                add("label rule", guessed, rule + (", a guess" if bool(guessed.any()) else ""),
-                    "The last layer's gradient is zero, so any label fits: do not count it as "
-                    "read.")
-        except ValueError as error:  # AssumptionError is one
-            add("label rule", True, f"{rule}, refused", str(error), "stops")
-    if scale:
-        add("scale of the loss", *scale)
-
-    pixels, entries = B * torch.Size(update.shape).numel(), sum(t[0].numel() for t in g.values())
-    bound = min([entries, *_behind_convolutions(update)] if one_step else [entries])
-    every = " (all entries of the update; the bound behind convolutions holds for one step)"
-    add("equations", bound < pixels,
-        f"at most {bound} for {pixels} pixels" + ("" if one_step else every), "The image is not "
-        "determined, many have this gradient: add a prior (TV), or take a smaller batch or image.")
-    wild = torch.zeros(K, 1, dtype=torch.bool) if guess is None else ~(
-        guess.loss.isfinite() & guess.history.losses.isfinite().all(0))
-    add("non-finite values", wild.any(1),
-        f"{int(wild.sum())} of {wild.numel()} restarts diverged" if wild.any() else "none",
-        "Use a line search (dlg(line_search=True)), a smaller lr, or more restarts.")
-
-    zeros = left = torch.zeros(K, device=update.device)
-    for t in (t.flatten(2) for t in g.values() if t.dim() > 2):
-        # A dead unit or a black pixel clears a whole row or column; pruning hits inside the others.
-        living = ~((t == 0).all(1, keepdim=True) | (t == 0).all(2, keepdim=True))
-        zeros, left = zeros + ((t == 0) & living).sum((1, 2)), left + living.sum((1, 2))
-    share, natural = zeros / left.clamp(min=1), kinked or "GELU" in names  # whose output may be 0
-    add("zeros in the update", (share > 0.05) & (not natural), f"{share.max():.1%} of living rows "
-        "and columns" + (", natural with ReLU or GELU" if natural else ""),
-        "Pruned or rounded? Match what is left, with `objectives.masked(objectives.cosine)`.")
-    if update.defense is not None:
-        add("defense", True, str(update.defense), "Give it to the objective (pruned entries: "
-            "`objectives.masked(objectives.cosine)`), and compare with an attack without it.")
-    if guess is not None:
-        certain = 1e4 * one_hot(guess.labels, update.num_classes).to(guess.images)  # softmax: 0, 1
-        ratio = norm(dummy_gradients(update, guess.images, certain)) / total
-        far = ratio.log().abs().nan_to_num(0, posinf=torch.inf)
-        cosines = (objectives.cosine, objectives.layer_cosine)
-        free = attack is not None and attack.objective in (
-            *cosines, *map(objectives.masked, cosines))
-        add("size of the reconstruction's gradient", (far > math.log(1.5)) & (not free),
-            f"{of(ratio, far.argmax())} of the shared one"
-            + (" (the cosine does not fix it)" if free else ""), "L2 compares sizes, the cosine "
-            "does not: see the scale of the loss, use the cosine, or take more restarts.")
+    L-BFGS on L2 is assumed; `guess`, a reconstruction of this update, adds what became of it. A
+    check that cannot be made has no row: those of repeated labels, batch size and the loss's scale
+    read the last layer, a dense one behind cross-entropy. "ok" is no promise that an attack
+    succeeds, and a warning none that it fails. What is normal for this model and protocol is told
+    by simulated clients (`honest.simulate`): the scale after local steps, the mode, and which
+    tensors can have a gradient at all."""
+    case = _Case(update, attack, guess)
+    rows = [row for check in CHECKS if (row := check(case)) is not None]
     return pd.DataFrame(rows, columns=["check", "verdict", "measured", "what to do"])
 
 
-def _scale(update, layer, one_step, of) -> tuple[tuple | None, Tensor]:
-    """The row "scale of the loss" of `diagnose`: is dl/db the mean of p - onehot(c), or f times it?
-    And (K,): whether it keeps a batch's labels from being counted.
+class Row(NamedTuple):
+    check: str
+    verdict: str
+    measured: str
+    todo: str
 
-    Its entries sum to 0. One image: a(x) = dl/dW_i / dl/db_i whatever f is, so p(x) and then f
-    follow; c is the smallest entry, or where only that fits the largest, and then f < 0. A batch:
-    an image adds no less than -1, so a mean's negative entries sum to -1 at least."""
-    db, one = layer.bias.double(), update.batch_size == 1
-    lr = update.protocol.local_lr or math.inf  # a difference of float32 weights is coarse: 1e-6
-    size = min(update.protocol.local_batch or update.batch_size, update.batch_size)
-    slack = 1e-3 + 1e-6 / lr if one_step else 0.1  # later steps' p have moved
-    factor, whole = db.clamp(max=0).sum(-1).neg(), db.abs().sum(-1)
-    misfit = torch.where(whole > 1e-3, db.sum(-1).abs() / whole, 0)  # below, p is rounding
-    far, off = factor, factor > 1 + slack
-    if one:
-        a = analytic.dense_input(layer.weight, layer.bias).double()
-        p = softmax((layer.W.double() @ a[..., None])[..., 0] + layer.b.double(), -1)
 
-        def fit(c):
-            expected = p - one_hot(c, db.shape[-1])
-            f = (db * expected).sum(-1) / expected.square().sum(-1)
-            f = torch.where(expected.norm(dim=-1) > 1e-4, f, torch.nan)  # surer: p is rounding
-            return f, (db - f[:, None] * expected).norm(dim=-1) / db.norm(dim=-1)
+def _row(check: str, bad, measured: str, todo: str, verdict: str = "warning") -> Row:
+    """`bad`: a bool, or one a client (K,)."""
+    bad = torch.as_tensor(bad)
+    if not bool(bad.any()):
+        return Row(check, "ok", measured, "")
+    clients = f"; {int(bad.sum())} of {bad.numel()} clients" if bad.numel() > 1 else ""
+    return Row(check, verdict, measured + clients, todo)
 
-        (factor, rest), (turned, other) = fit(db.argmin(-1)), fit(db.argmax(-1))
-        turn = (rest > slack) & (other <= slack)
-        factor, misfit = torch.where(turn, turned, factor), torch.where(turn, other, rest)
-        if not factor.isfinite().any():  # no client's gradient says anything
-            return None, off & False
-        far = (factor - 1).abs().nan_to_num(0)
-        misfit, off = misfit.nan_to_num(0), far > max(0.01, slack)
-    # Noise of a size that a misfit tells of moves the factor too, but hardly by a tenth.
-    uncounted = (factor > 1 + torch.where(misfit > slack, 0.1, slack)) & (not one)
-    if bool((misfit > slack).any()):
-        said = of(100 * misfit, misfit.argmax(), " %")
-        said += " of the last bias's gradient does not fit a cross-entropy of this model"
-        todo = ("This model's cross-entropy gives no multiple of it: noise, another loss, other "
-                "weights, or a defense; ask what the client computed.")
-        off = misfit > slack
+
+def _of(values: Tensor, worst, unit: str = "") -> str:
+    """The worst client's value, of (K,)."""
+    which = f" (client {int(worst)})" if len(values) > 1 else ""
+    return f"{float(values[worst]):.3g}{unit}{which}"
+
+
+def _some(names: list[str]) -> str:
+    """The first names of a list, after a colon."""
+    if not names:
+        return ""
+    return ": " + ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+
+
+def _norm(gradients: dict[str, Tensor]) -> Tensor:
+    """(K,), over all tensors."""
+    return torch.stack([t.flatten(1).norm(dim=1) for t in gradients.values()]).norm(dim=0)
+
+
+@dataclass
+class _Case:
+    """What the checks look at; what several of them need is computed once."""
+
+    update: SharedUpdate
+    attack: object = None
+    guess: object = None
+
+    @cached_property
+    def modules(self) -> set[str]:
+        return {type(m).__name__ for m in self.update.model.modules()}
+
+    @cached_property
+    def layer(self) -> label_rules.LastLayer | None:
+        with contextlib.suppress(ValueError):  # the model does not end in a dense layer
+            return label_rules.last_layer(self.update)
+        return None
+
+    @cached_property
+    def entropy(self) -> bool:
+        """A dense last layer with a bias, behind cross-entropy of two outputs or more."""
+        return (self.layer is not None and self.layer.bias is not None
+                and self.update.protocol.loss == "cross_entropy" and self.update.num_classes > 1)
+
+    @cached_property
+    def steps(self) -> int:
+        return len(client.local_slices(self.update.protocol, self.update.batch_size))
+
+    @cached_property
+    def norm(self) -> Tensor:  # (K,)
+        return _norm(self.update.gradients)
+
+    @property
+    def nothing(self) -> bool:
+        return bool((self.norm == 0).all())
+
+    @cached_property
+    def zero(self) -> dict[str, Tensor]:  # name -> (K,)
+        return {n: (t == 0).flatten(1).all(1) for n, t in self.update.gradients.items()}
+
+    @cached_property
+    def simulated(self) -> honest.Simulated:
+        update = self.update
+        labels = update.labels
+        if labels is None and self.layer is not None:
+            told = self.layer.weight.sum(-1) if self.layer.bias is None else self.layer.bias
+            labels = honest.read_labels(told, update.batch_size)
+        if labels is None:
+            labels = torch.arange(update.batch_size, device=update.device) % update.num_classes
+            labels = labels.expand(len(update), -1)
+        return honest.simulate(update, labels, self.layer.prefix if self.entropy else None)
+
+    @cached_property
+    def slack(self) -> float:
+        """Of the factor: a difference of float32 weights is coarse."""
+        return 1e-3 + 1e-6 / (self.update.protocol.local_lr or math.inf)
+
+    @cached_property
+    def scale(self) -> honest.Scale:
+        return honest.scale(self.update, self.layer, self.simulated, self.slack)
+
+    @cached_property
+    def negative(self) -> Tensor:
+        """(K,): minus the sum of the last bias gradient's negative entries. An image adds no less
+        than -1, so of a mean, over images and steps, it is 1 at most."""
+        return self.layer.bias.double().clamp(max=0).sum(-1).neg()
+
+    @cached_property
+    def surplus(self) -> Tensor:
+        """(K,): the sum of the last bias gradient's entries, 0 for cross-entropy, over that of
+        their sizes."""
+        bias = self.layer.bias.double()
+        whole = bias.abs().sum(-1)
+        return torch.where(whole > 1e-3, bias.sum(-1).abs() / whole, 0)  # below, p is rounding
+
+    @cached_property
+    def wrong_scale(self) -> Tensor:
+        """(K,): the update is not of the scale of a mean loss."""
+        if self.update.batch_size == 1:
+            return _off(self.scale)
+        # Noise of a size that the sum tells of moves the factor too, but hardly by a tenth.
+        limit = 1 + torch.where(self.surplus > self.slack_of_sum, 0.1, self.slack_of_sum)
+        fits = self.scale.misfit <= self.scale.misfit_limit
+        return (self.negative > limit) | (_off(self.scale) & fits)
+
+    @cached_property
+    def slack_of_sum(self) -> float:
+        """Of sums over the bias gradient: weight decay is taken off as if the bias stood still."""
+        decay = self.update.protocol.weight_decay if self.steps > 1 else 0.0
+        return self.slack + decay * float(self.layer.b.abs().amax())
+
+    @cached_property
+    def uncounted(self) -> Tensor:
+        """(K,): the scale keeps the labels of a batch from being counted."""
+        if not self.entropy or self.update.batch_size == 1:
+            return torch.zeros(len(self.update), dtype=torch.bool)
+        return self.wrong_scale
+
+
+def _off(scale: honest.Scale) -> Tensor:
+    """(K,): the factor is known, and not where honest clients have it."""
+    return scale.factor.isfinite() & ~((scale.low <= scale.factor) & (scale.factor <= scale.high))
+
+
+# --- the update ----------------------------------------------------------------------------------
+
+def _gradient_norm(case: _Case) -> Row:
+    unit = abs(honest.unit_of(case.update.protocol, case.update.batch_size))
+    length = case.norm / unit  # of a gradient, not of the steps
+    todo = ("A converged victim or a confident image: L2 stalls, so scale it (dlg(scale=1e4)), use "
+            "the cosine, or attack an earlier round.")
+    if case.nothing:
+        todo = "Nothing was shared: attack another round."
+    return _row("gradient norm", length < 1e-4, _of(length, length.argmin()), todo,
+                "stops" if case.nothing else "warning")
+
+
+def _layers_in_the_update(case: _Case) -> Row | None:
+    given, trained = case.update.gradients, client.tensors(case.update.model)[0]
+    if len(given) == len(trained):
+        return None
+    missing = [n for n in trained if n not in given]
+    return _row("layers in the update", True, f"{len(given)} of {len(trained)}, without"
+                + _some(missing)[1:], "Only these layers are matched, and the label rules need the "
+                "last one: expect less, or ask for the rest.")
+
+
+def _tensors_without_gradient(case: _Case) -> Row | None:
+    if case.nothing:
+        return None
+    dead = [n for n, zero in case.zero.items() if bool(zero.any())]
+    todo = "Nothing about the input passes there: only the other tensors can be matched."
+    if case.update.protocol.sends == "weights":
+        todo += " Or its steps were too small for float32 weights: ask for more digits."
+    return _row("tensors without gradient", torch.stack(list(case.zero.values())).any(0),
+                f"{len(dead)} of {len(case.zero)}{_some(dead)}", todo)
+
+
+def _impossible_gradients(case: _Case) -> Row | None:
+    """Tensors with a gradient in the update that have none for any simulated client."""
+    if case.nothing:
+        return None
+    impossible = {n: silent.all(1) & ~case.zero[n] for n, silent in case.simulated.silent.items()}
+    found = [n for n, bad in impossible.items() if bool(bad.any())]
+    return _row(
+        "gradients where the model can have none", torch.stack(list(impossible.values())).any(0),
+        f"{len(found)} of {len(impossible)}{_some(found)}", "The model as attacked cannot have "
+        "made this update: the client's had other outputs (an auxiliary head of train mode), "
+        "another loss or other frozen layers, or noise was added. Mend the model, "
+        "Protocol(mode=, loss=), or leave those tensors out.", "stops")
+
+
+def _batch_norm(case: _Case) -> Row:
+    own = "_BatchStatistics" in case.modules
+    said = "stored statistics, as the protocol says" if "_AffineBatchNorm" in case.modules \
+        else "none"
+    if own:
+        said = "train mode: the private batch's own statistics"
+    return _row("BatchNorm", own, said, "The private batch's statistics are unknown and mix its "
+                "images: expect less, or share in eval mode.")
+
+
+def _mode(case: _Case) -> Row | None:
+    """Eval or train, by the part of the convolutions' gradients along their weights."""
+    update, modes = case.update, {"_AffineBatchNorm", "_BatchStatistics"} & case.modules
+    if len(modes) != 1 or not case.simulated.along:
+        return None
+    params = client.tensors(update.model)[0]
+    pull = honest.unit_of(update.protocol, update.batch_size) * update.protocol.weight_decay
+    along = torch.stack([honest.alignment(update.gradients[n], params[n], pull)
+                         for n in case.simulated.along])  # (convolutions, K), NaN where untold
+    usual = torch.stack(list(case.simulated.along.values()))  # (convolutions, K, dummies)
+    told = along.isfinite() & usual.isfinite().any(-1)
+    if not bool(told.any()):
+        return None
+    if modes == {"_AffineBatchNorm"}:
+        least = torch.where(usual.isfinite(), usual, torch.inf).amin(-1)
+        bad = told & (along < _ORTHOGONAL) & (along < 0.1 * least)
+        said, mode = "weights and gradient of a convolution are orthogonal", "train"
+        worst = torch.where(told, along, torch.inf).amin(0)
+        client_of = worst.argmin()
     else:
-        said = "factor " if one else "factor of at least " if off.any() else "a mean fits: "
-        said += of(factor, far.argmax())
-        todo = ("The update is that many times the protocol's (reduction, weight of the loss, "
-                "learning rate, steps or sign): divide by it;") if one else (
-                "At least that many times a mean; " + (
-                    f"summed over the batch it would be the batch size, here {size}: divide by "
-                    "that, or ask the client;" if float(far.max()) <= size * (1 + slack) else
-                    f"more than a sum over the batch of {size}: ask the client (weight of the "
-                    "loss, learning rate, steps);"))
-        todo += " the cosine does not see it where positive, but label rules that count do."
-        todo += "" if one_step else " Over many steps the weights may have moved, no more."
-    return (off, said, todo), uncounted
+        most = usual.nan_to_num(0).amax(-1)
+        bad = told & (most < _ORTHOGONAL) & (along > 10 * most) & (along > 10 * _ORTHOGONAL)
+        said, mode = "gradients have a part along the weights in front of BatchNorm", "eval"
+        worst = torch.where(told & (most < _ORTHOGONAL), along, 0).amax(0)
+        client_of = worst.argmax()
+    other = "eval" if mode == "train" else "train"
+    measured = f"{said}: {_of(worst, client_of)}" if bad.any() else f"as {other} mode leaves it"
+    return _row("mode", bad.any(0), measured, f"The client computed in {mode} mode, not in "
+                f"{other} mode as the protocol says: use Protocol(mode='{mode}').")
+
+
+def _buffer_evidence(case: _Case):
+    """What the BatchNorm buffers of a message prove, or None where it held none."""
+    evidence = getattr(updates, "buffer_evidence", None)
+    if evidence is None or getattr(case.update, "buffers", None) is None:
+        return None
+    return evidence(case.update)
+
+
+def _buffers(case: _Case) -> Row | None:
+    proof = _buffer_evidence(case)
+    if proof is None:
+        return None
+    said = [f"{proof.mode} mode"] if proof.mode else []
+    said += [f"{proof.steps} steps"] if proof.steps is not None else []
+    wrong = [f"Protocol(mode={proof.mode!r})"] if proof.mode not in (
+        None, case.update.protocol.mode) else []
+    if proof.mode == "train" and proof.steps not in (None, case.steps):
+        wrong.append(f"epochs and local_batch for {proof.steps} steps, not {case.steps}")
+    return _row("buffers of the message", bool(wrong), ", ".join(said) or "prove nothing",
+                f"The client's BatchNorm buffers deny the protocol: use {' and '.join(wrong)}.")
+
+
+def _leaked_statistics(case: _Case) -> Row | None:
+    proof = _buffer_evidence(case)
+    if proof is None:
+        return None
+    leak, exact = proof.mode == "train", getattr(proof, "statistics", None) is not None
+    said = "none: the buffers did not move"
+    if leak:
+        said = "mean and variance of the private batch" if exact else \
+            "a mixture of all steps' means and variances"
+    return _row("statistics in the message", leak, said, "The buffers tell of the private images: "
+                "a client should keep them. An attack takes exact ones as statistics=... with "
+                "ThreatModel(bn_statistics='exact').")
+
+
+# --- model and attack ----------------------------------------------------------------------------
+
+def _activations(case: _Case) -> Row:
+    kinked = sorted(case.modules & _PIECEWISE_LINEAR)
+    second_order = case.attack is None or "adam" not in case.attack.optimizer
+    said = f"piecewise linear: {', '.join(kinked)}" if kinked else "smooth"
+    return _row("activations", bool(kinked) and second_order, said + " (modules only)",
+                "No useful second derivative, so L-BFGS on L2 rarely recovers the image: use Adam "
+                "(attacks.inverting_gradients).")
+
+
+def _moments(case: _Case) -> Row | None:
+    if case.attack is None or not case.attack.normalise or case.update.mean is not None:
+        return None
+    return _row("mean and std", True, "missing", "The attack works on (x - mean) / std: give mean= "
+                "and std= of the public data, in units of [0, 1].", "stops")
+
+
+def _equations(case: _Case) -> Row:
+    update, one_step = case.update, case.steps == 1
+    pixels = update.batch_size * torch.Size(update.shape).numel()
+    bound = sum(t[0].numel() for t in update.gradients.values())
+    every = " (all entries of the update; the bound behind convolutions holds for one step)"
+    if one_step:
+        bound, every = min([bound, *_behind_convolutions(update)]), ""
+    return _row("equations", bound < pixels, f"at most {bound} for {pixels} pixels{every}",
+                "The image is not determined, many have this gradient: add a prior (TV), or take a "
+                "smaller batch or image.")
 
 
 def _behind_convolutions(update: SharedUpdate) -> list[int]:
@@ -228,3 +352,236 @@ def _behind_convolutions(update: SharedUpdate) -> list[int]:
         lambda m: m.groups == 1 if isinstance(m, nn.Conv2d) else not [*m.parameters()],
         net if isinstance(net, nn.Sequential) else ())
     return analytic.gradient_equations(nn.Sequential(*chain), update.shape, update.batch_size)
+
+
+# --- labels and loss -----------------------------------------------------------------------------
+
+def _batch_size(case: _Case) -> Row | None:
+    """More labels, or more independent images, in the last layer's gradient than a batch has."""
+    layer, B = case.layer, case.update.batch_size
+    if layer is None or case.update.protocol.loss != "cross_entropy" or \
+            case.update.targets is not None:
+        return None
+    if layer.bias is None and not bool((layer.features >= 0).all()):
+        return None
+    told = (layer.weight.sum(-1) if layer.bias is None else layer.bias).double()
+    rounding = 1e-4 * told.abs().amax(-1, keepdim=True)
+    if case.update.protocol.sends == "weights":  # of the weights that were subtracted
+        rounding = rounding + case.slack * 0.1 + case.update.protocol.weight_decay
+    count = (told < -rounding).sum(-1)
+    what = "negative entries of the last bias's gradient" if layer.bias is not None else \
+        "negative row sums of the last layer's gradient"
+    if case.steps == 1 and case.update.protocol.sends == "gradients":
+        rank = _rank(layer.weight)
+        more = (rank > count) & (rank < layer.weight.shape[1])  # full: noise, or pruned
+        if bool((more & (rank > B)).any()):
+            count, what = torch.where(more, rank, count), "the rank of the last layer's gradient"
+    if case.entropy:  # noise, or a loss of another sign, has negative entries too
+        count = torch.where((case.surplus > case.slack_of_sum) | (case.scale.factor < 0), 0, count)
+    return _row("batch size", count > B, f"{B}, as the protocol says; {what}: "
+                f"{_of(count, count.argmax())}", "A client of so many images has fewer: "
+                "the batch holds at least that many, or its labels were mixed. Give batch_size=.")
+
+
+def _rank(weight: Tensor) -> Tensor:
+    """(K,): singular values of (K, C, F) above 1e-4 of the largest. Of B images it is at most B."""
+    w = weight.double()
+    squares = torch.linalg.eigvalsh(w @ w.mT)  # (K, C), of products: squared singular values
+    return (squares > 1e-8 * squares[:, -1:].clamp_min(1e-300)).sum(-1)
+
+
+def _repeated_labels(case: _Case) -> Row | None:
+    update, B = case.update, case.update.batch_size
+    seen, how = update.labels, "granted"
+    if B > 1 and seen is None and case.entropy and case.steps == 1:
+        if bool(case.uncounted.any()):
+            return _row("repeated labels", case.uncounted,
+                        "not to be counted before the scale is mended",
+                        "Divide the update first (see scale of the loss), then count.")
+        seen, how = label_rules.infer(update, "analytic", enforce=False), "as counted"
+    if B == 1:
+        return _row("repeated labels", False, "one image", "")
+    if seen is None:
+        return None
+    distinct = B - (seen.sort(-1)[0].diff(dim=-1) == 0).sum(-1)
+    return _row("repeated labels", distinct < B, f"different labels of {B} images, {how}: "
+                f"{_of(distinct, distinct.argmin())}", "Images of one label mix in the last "
+                "layer's gradient: they may come back blended.")
+
+
+def _label_rule(case: _Case) -> Row | None:
+    if case.attack is None:
+        return None
+    rule = "granted" if case.update.labels is not None else case.attack.labels
+    guessed = torch.zeros(len(case.update), dtype=torch.bool)
+    if rule not in ("granted", "joint"):
+        try:
+            label_rules.infer(case.update, rule)
+        except ValueError as error:  # AssumptionError is one
+            return _row("label rule", True, f"{rule}, refused", str(error), "stops")
+        if rule in _COUNTING and bool(case.uncounted.any()):
+            return _row("label rule", case.uncounted, f"{rule}, of an update that is no mean",
+                        "Counts assume the mean loss: divide the update first (see scale of the "
+                        "loss), then read the labels.")
+        guessed = (case.layer.weight == 0).flatten(1).all(1)
+    return _row("label rule", guessed, rule + (", a guess" if bool(guessed.any()) else ""),
+                "The last layer's gradient is zero, so any label fits: do not count it as read.")
+
+
+def _scale_of_the_loss(case: _Case) -> Row | None:
+    """Is the last bias's gradient that of the mean cross-entropy, or `factor` times it?"""
+    if not case.entropy:
+        return None
+    scale, one = case.scale, case.update.batch_size == 1
+    if one and not bool(scale.factor.isfinite().any()):  # no client's gradient says anything
+        return None
+    misfit = scale.misfit.nan_to_num(0) if one else case.surplus
+    wrong = misfit > (scale.misfit_limit if one else case.slack_of_sum)
+    if bool(wrong.any()):
+        said = _of(100 * misfit, misfit.argmax(), " %")
+        return _row("scale of the loss", wrong, said + " of the last bias's gradient does not fit "
+                    "a cross-entropy of this model", "This model's cross-entropy gives no multiple "
+                    "of it: noise, another loss, other weights, or a defense; ask what the client "
+                    "computed.")
+    said, todo = _words_of_a_factor(case, case.wrong_scale)
+    return _row("scale of the loss", case.wrong_scale, said, todo)
+
+
+def _words_of_a_factor(case: _Case, off: Tensor) -> tuple[str, str]:
+    """What was measured, and what to do about it: one image, or a batch."""
+    scale, B = case.scale, case.update.batch_size
+    size = min(case.update.protocol.local_batch or B, B)
+    positive = " the cosine does not see it where positive, but label rules that count do."
+    middle = (scale.low * scale.high).sqrt()
+    far = (scale.factor / middle - 1).abs().nan_to_num(0)
+    worst = torch.where(off, far + 1, far).argmax()
+    usual = ""
+    if case.steps > 1:
+        usual = f"; simulated clients: {float(scale.low[worst]):.3g} to " \
+                f"{float(scale.high[worst]):.3g}"
+    todo = ("The update is that many times the protocol's (reduction, weight of the loss, learning "
+            "rate, momentum, steps or sign): divide by it, or mend the protocol;" + positive)
+    if B == 1:
+        return f"factor {_of(scale.factor, worst)}{usual}", todo
+    most = float(case.negative.max())
+    if most > 1 + case.slack_of_sum:
+        said = f"factor of at least {_of(case.negative, case.negative.argmax())}"
+        many = f"more than a sum over the batch of {size}: ask the client (weight of the loss, " \
+               "learning rate, momentum, steps);"
+        if most <= size * (1 + case.slack):
+            many = f"summed over the batch it would be the batch size, here {size}: divide by " \
+                   "that, or ask the client;"
+        return said, f"At least that many times a mean; {many}{positive}"
+    if bool(off.any()):
+        return f"factor of about {_of(scale.factor, worst)}{usual}", todo
+    return f"a mean fits: {_of(case.negative, case.negative.argmax())}", ""
+
+
+# --- what was done to the update, and what came of an attack -------------------------------------
+
+def _zeros(case: _Case) -> Row:
+    zeros = living = torch.zeros(len(case.update), device=case.update.device)
+    for t in (t.flatten(2) for t in case.update.gradients.values() if t.dim() > 2):
+        # A dead unit or a black pixel clears a whole row or column; pruning hits inside the others.
+        live = ~((t == 0).all(1, keepdim=True) | (t == 0).all(2, keepdim=True))
+        zeros, living = zeros + ((t == 0) & live).sum((1, 2)), living + live.sum((1, 2))
+    share = zeros / living.clamp(min=1)
+    natural = bool(case.modules & (_PIECEWISE_LINEAR | {"GELU"}))  # whose output may be 0
+    said = f"{share.max():.1%} of living rows and columns"
+    return _row("zeros in the update", (share > 0.05) & (not natural),
+                said + (", natural with ReLU or GELU" if natural else ""), "Pruned or rounded? "
+                "Match what is left, with `objectives.masked(objectives.cosine)`.")
+
+
+def _defense(case: _Case) -> Row | None:
+    if case.update.defense is None:
+        return None
+    return _row("defense", True, str(case.update.defense), "Give it to the objective (pruned "
+                "entries: `objectives.masked(objectives.cosine)`), and compare with an attack "
+                "without it.")
+
+
+def _non_finite(case: _Case) -> Row:
+    if case.guess is None:
+        return _row("non-finite values", False, "none", "")
+    losses = case.guess.history.losses  # (iterations + 1, K, R)
+    wild = ~(case.guess.loss.isfinite() & losses.isfinite().all(0))
+    said = f"{int(wild.sum())} of {wild.numel()} restarts diverged" if wild.any() else "none"
+    return _row("non-finite values", wild.any(1), said, "Use a line search "
+                "(dlg(line_search=True)), a smaller lr, or more restarts.")
+
+
+def _size_of_the_gradient(case: _Case) -> Row | None:
+    if case.guess is None:
+        return None
+    ratio = _norm(_dummy(case)) / case.norm
+    far = ratio.log().abs().nan_to_num(0, posinf=torch.inf)
+    cosines = (objectives.cosine, objectives.layer_cosine)
+    free = case.attack is not None and case.attack.objective in (
+        *cosines, *map(objectives.masked, cosines))
+    said = f"{_of(ratio, far.argmax())} of the shared one"
+    return _row("size of the reconstruction's gradient", (far > math.log(1.5)) & (not free),
+                said + (" (the cosine does not fix it)" if free else ""), "L2 compares sizes, the "
+                "cosine does not: see the scale of the loss, use the cosine, or take more "
+                "restarts.")
+
+
+def _dummy(case: _Case) -> dict[str, Tensor]:
+    """The update of the reconstruction and its labels (granted mixed ones as they are)."""
+    update, guess = case.update, case.guess
+    certain = 1e4 * one_hot(guess.labels, max(update.num_classes, 2)).to(guess.images)
+    if update.num_classes == 1:
+        certain = certain[..., 1:] - certain[..., :1]  # of a sigmoid
+    if update.targets is not None:
+        certain = update.targets.clamp_min(1e-30).log()  # softmax undoes it
+    return dummy_gradients(update, guess.images, certain)
+
+
+def _what_is_left(case: _Case) -> Row | None:
+    """The objective (without priors) at the reconstruction, over that of zero gradients: |D - g|^2
+    over |g|^2 for L2, the distance itself for the cosine. An own objective that is not finite and
+    positive at zero: over that of the start.
+
+    Labels that were optimised jointly were soft; there the run's own loss counts if smaller."""
+    if case.guess is None:
+        return None
+    left = _relative_objective(case)
+    said = f"{_of(left, left.nan_to_num(torch.inf).argmax())} of that of zero gradients"
+    ended = Counter(itertools.chain(*getattr(case.guess, "ended", None) or []))
+    if ended:
+        said += "; runs ended: " + ", ".join(f"{n} {why}" for why, n in ended.most_common())
+    advice = {
+        "budget": " Some runs ended by their budget: give more iterations.",
+        "tolerance": " Some runs ended by L-BFGS's tolerance: scale the objective "
+                     "(dlg(scale=1e4)) or use a line search.",
+        "not finite": " Some runs diverged: use a line search or a smaller lr."}
+    todo = ("The reconstruction's update is not the shared one, so it is no finding about the "
+            "image: take more restarts or iterations, or another attack; if nothing matches, "
+            "protocol or model are not the client's.")
+    todo += "".join(words for why, words in advice.items() if why in ended)
+    return _row("what is left of the objective", ~(left <= _LEFT), said, todo)
+
+
+def _relative_objective(case: _Case) -> Tensor:
+    """(K,)"""
+    update, guess, dummy = case.update, case.guess, _dummy(case)
+    objective = objectives.l2 if case.attack is None else case.attack.objective
+    distance, nothing = [], []
+    with torch.no_grad():
+        for k in range(len(update)):
+            shared = {n: g[k] for n, g in update.gradients.items()}
+            distance.append(objective({n: dummy[n][k] for n in shared}, shared))
+            nothing.append(objective({n: torch.zeros_like(g) for n, g in shared.items()}, shared))
+    left, whole = (torch.stack([torch.as_tensor(t) for t in ts]).to(guess.loss)
+                   for ts in (distance, nothing))
+    if case.attack is not None and case.attack.labels == "joint" and update.labels is None:
+        left = torch.fmin(left, guess.loss.nan_to_num(torch.inf).amin(1))
+    sound = whole.isfinite() & (whole > 0)
+    return left / torch.where(sound, whole, guess.history.losses[0].amin(1))
+
+
+CHECKS = (
+    _gradient_norm, _layers_in_the_update, _tensors_without_gradient, _impossible_gradients,
+    _batch_norm, _mode, _buffers, _leaked_statistics, _activations, _moments, _batch_size,
+    _repeated_labels, _label_rule, _scale_of_the_loss, _equations, _non_finite, _zeros, _defense,
+    _size_of_the_gradient, _what_is_left)

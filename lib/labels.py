@@ -32,6 +32,7 @@ class LastLayer:
     b: Tensor | None  # (K or 1, C)
     features: Tensor  # (16, F) a(x) of random images, by the first victim
     batch_size: int
+    prefix: str = ""  # of its parameters' names
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def last_layer(update: SharedUpdate) -> LastLayer:
         update.mean_gradient(prefix + "weight"),
         update.mean_gradient(prefix + "bias") if biased else None,
         lead(params[prefix + "weight"]), lead(params[prefix + "bias"]) if biased else None,
-        seen[last[-1]][0][0].flatten(1), update.batch_size)
+        seen[last[-1]][0][0].flatten(1), update.batch_size, prefix)
 
 
 def infer(update: SharedUpdate, rule: str = "idlg", enforce: bool = True) -> Tensor:

@@ -20,8 +20,8 @@ FLOORS = [{"__init__", "checks", "files", "layers", "run", "results", "plots"},
           {"batching", "data", "metrics", "defenses"}, {"protocol", "intake", "training"},
           {"evidence"}, {"update", "models"}, {"client"},
           {"objectives", "priors", "labels", "analytic", "tracing"},
-          {"engine", "optimizers", "diagnose"},
-          {"attacks"}, {"generators"}, {"experiment"}]
+          {"engine", "optimizers", "honest"}, {"diagnose"}, {"attacks"}, {"generators"},
+          {"experiment"}]
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
