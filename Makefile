@@ -25,7 +25,7 @@ endif
 # ---- what was asked for, checked before any work
 ALL := $(sort $(basename $(notdir $(wildcard notebooks/[0-9][0-9]_*.py))))
 NAMES := $(or $(NB),$(ALL))
-VARIABLES := NB PROFILE FRESH SEED DEVICE DATA_ROOT PICTURES COURSE PYTHON PYTHON3
+VARIABLES := NB PROFILE FRESH SEED DEVICE DATA_ROOT PICTURES COURSE MUTANTS PYTHON PYTHON3
 GIVEN := $(foreach word,$(MAKEOVERRIDES),$(if $(findstring =,$(word)),$(firstword $(subst =, ,$(word)))))
 ifneq ($(filter-out $(VARIABLES),$(GIVEN)),)
 $(error unknown variable $(filter-out $(VARIABLES),$(GIVEN)): make knows $(VARIABLES))
@@ -127,6 +127,10 @@ site: $(READY)  ## a static site of notebooks, figures, scoreboard and reference
 .PHONY: bench
 bench: $(READY)  ## time one attack step against a plain loop
 	@$(PYTHON) bench/bench.py
+
+.PHONY: mutants
+mutants: $(READY)  ## change one line of lib, 120 times: does a test go red? [MUTANTS=20]
+	@$(PYTHON) tools/mutants.py $(or $(MUTANTS),120)
 
 .PHONY: lint
 lint: $(READY)  ## ruff
