@@ -768,7 +768,7 @@ def _finished(update, attack, problems, space, fixed, out, seconds, latents) -> 
         elif z.shape[-1] == 1:  # one output: yes or no
             labels = (z[..., 0] > 0).long()
         else:
-            labels = z.argmax(-1)
+            labels = client.read_labels(z)
         return x, labels, z
 
     winner = out.best_loss.argmin(1)  # the restart with the smallest objective

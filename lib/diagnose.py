@@ -16,11 +16,10 @@ from typing import NamedTuple
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import one_hot
 
 from lib import analytic, client, honest, models, objectives
 from lib import labels as label_rules
-from lib.update import SharedUpdate, buffer_evidence, dummy_gradients
+from lib.update import SharedUpdate, buffer_evidence, certain_logits, dummy_gradients
 
 _COUNTING = ("uniform", "analytic")  # label rules that take the update for a mean, by its scale
 _PIECEWISE_LINEAR = {"ReLU", "ReLU6", "LeakyReLU", "PReLU", "RReLU", "Hardtanh"}
@@ -528,9 +527,7 @@ def _dummy(case: _Case, images: Tensor | None = None) -> dict[str, Tensor]:
     (granted mixed ones as they are)."""
     update, guess = case.update, case.guess
     images = guess.images if images is None else images
-    certain = 1e4 * one_hot(guess.labels, max(update.num_classes, 2)).to(guess.images)
-    if update.num_classes == 1:
-        certain = certain[..., 1:] - certain[..., :1]  # of a sigmoid
+    certain = certain_logits(guess.labels, update.num_classes).to(guess.images)
     if update.targets is not None:
         certain = update.targets.clamp_min(1e-30).log()  # softmax undoes it
     return dummy_gradients(update, images, certain)

@@ -11,7 +11,6 @@ from dataclasses import fields, replace
 import numpy as np
 import pandas as pd
 import torch
-from torch.nn.functional import one_hot
 
 from lib import attacks, client, data, defenses, metrics, models, objectives, run
 
@@ -229,7 +228,7 @@ def _rows(update, batch, guess, kept, layers, match=True, each_restart=None):
 
 def _distance(update, attack, guess, r) -> np.ndarray:
     """The objective without priors at the last iterate of restart r, for each image of a client."""
-    certain = 1e4 * one_hot(guess.last_labels[:, r], update.num_classes).to(guess.last)
+    certain = client.certain_logits(guess.last_labels[:, r], update.num_classes).to(guess.last)
     dummy = attacks.dummy_gradients(update, guess.last[:, r], certain)
     each = torch.func.vmap(attack.objective)(dummy, update.gradients)  # (K,)
     return each.repeat_interleave(update.batch_size).cpu().numpy()

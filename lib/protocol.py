@@ -136,6 +136,19 @@ def soft_targets(logits: Tensor) -> Tensor:
     return logits.sigmoid() if logits.shape[-1] == 1 else softmax(logits, -1)
 
 
+def certain_logits(labels: Tensor, classes: int) -> Tensor:
+    """Label logits (..., classes) whose `soft_targets` are the hard labels (...), exactly."""
+    if classes == 1:
+        return (2e4 * labels - 1e4)[..., None]
+    return 1e4 * torch.nn.functional.one_hot(labels, classes).float()
+
+
+def read_labels(logits: Tensor) -> Tensor:
+    """The labels (...) that free label logits (..., classes) stand for: the largest; of one output,
+    1 where it is positive."""
+    return (logits[..., 0] > 0).long() if logits.shape[-1] == 1 else logits.argmax(-1)
+
+
 def loss_function(base: nn.Module, protocol: Protocol) -> Callable[..., Tensor]:
     """loss(params, buffers, x, target): the mean over the batch, in x as the model is fed."""
     criterion = protocol.loss if callable(protocol.loss) else LOSSES[protocol.loss]

@@ -8,7 +8,7 @@ from tiny import Shape, batch
 from torch import nn
 from torch.nn import functional as F
 
-from lib import client, labels, models
+from lib import attacks, client, labels, models
 
 OPTIMISERS = [
     {"momentum": 0.9},
@@ -128,3 +128,21 @@ def test_wrong_protocols(wrong, message):
 def test_wrong_threat_models(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         client.ThreatModel(**wrong)
+
+
+@pytest.mark.parametrize("granted", [True, False])
+def test_one_output_is_attacked_with_its_own_targets(granted):
+    """Labels granted: at the truth the objective is 0. Free: the label is the sign of its logit."""
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 6), nn.Tanh(), nn.Linear(6, 1))
+    b = batch(K=1, classes=2)
+    b = client.replace(b, labels=torch.tensor([[1]]))
+    threat = client.ThreatModel(labels="known" if granted else "unknown")
+    protocol = client.Protocol(loss=F.binary_cross_entropy_with_logits)
+    shared = client.share(net, b, protocol, threat=threat)
+    logits = None if granted else torch.full((1, 1, 1, 1), 30.0)
+    guess = attacks.reconstruct(
+        shared, attacks.dlg(iterations=1), start=(b.images[:, None], logits))
+    assert guess.history.losses[0].item() < 1e-10
+    assert guess.labels.tolist() == [[1]]
+    dummy = client.dummy_gradients(shared, b.images, client.certain_logits(b.labels, 1))
+    torch.testing.assert_close(dummy["3.weight"], shared.gradients["3.weight"])
