@@ -6,13 +6,15 @@ MAKEFLAGS += --no-print-directory
 
 PROFILE ?= quick
 export PROFILE FRESH SEED DEVICE DATA_ROOT PICTURES COURSE
-# Threads that spin at a barrier make notebooks that run side by side wait for each other.
-ifneq ($(findstring j,$(firstword -$(MAKEFLAGS))),)
-export GOMP_SPINCOUNT := 1000
-endif
+# Threads that spin at a barrier take the time of whatever runs beside them, and wait for it: on a busy
+# machine two threads then took 20 to 100 times as long. They sleep instead; the numbers are the same.
+GOMP_SPINCOUNT ?= 1000
+OMP_WAIT_POLICY ?= PASSIVE
+export GOMP_SPINCOUNT OMP_WAIT_POLICY
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
-# A user's kernel of the name python3 must not shadow this environment's.
+# A user's kernel of the name python3 must not shadow this environment's: JUPYTER_PATH goes before all.
 export JUPYTER_PREFER_ENV_PATH := 1
+unexport JUPYTER_PATH
 # A kernel sets its inline backend only where none is exported.
 unexport MPLBACKEND
 
@@ -23,13 +25,16 @@ endif
 # ---- what was asked for, checked before any work
 ALL := $(sort $(basename $(notdir $(wildcard notebooks/[0-9][0-9]_*.py))))
 NAMES := $(or $(NB),$(ALL))
-VARIABLES := NB PROFILE FRESH SEED DEVICE DATA_ROOT PICTURES COURSE PYTHON PYTHON3
+VARIABLES := NB PROFILE FRESH SEED DEVICE DATA_ROOT PICTURES COURSE MUTANTS PYTHON PYTHON3
 GIVEN := $(foreach word,$(MAKEOVERRIDES),$(if $(findstring =,$(word)),$(firstword $(subst =, ,$(word)))))
 ifneq ($(filter-out $(VARIABLES),$(GIVEN)),)
 $(error unknown variable $(filter-out $(VARIABLES),$(GIVEN)): make knows $(VARIABLES))
 endif
-ifeq ($(filter $(PROFILE),quick paper),)
+ifeq ($(and $(filter 1,$(words $(PROFILE))),$(filter quick paper,$(PROFILE))),)
 $(error unknown PROFILE=$(PROFILE): it is quick or paper)
+endif
+ifneq ($(filter-out 0 1,$(FRESH))$(word 2,$(FRESH)),)
+$(error unknown FRESH=$(FRESH): it is 1 (compute again) or 0)
 endif
 ifneq ($(filter-out $(ALL),$(NB)),)
 $(error unknown NB=$(NB): there are $(ALL))
@@ -56,17 +61,11 @@ endif
 ifneq ($(shell cat $(VENV)/.complete 2>/dev/null),$(CURDIR))
 .PHONY: $(VENV)/.complete
 endif
-$(VENV)/.complete: requirements.txt requirements.lock pyproject.toml
-	@$(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+$(VENV)/.complete: requirements.txt requirements.lock
+	@"$(PYTHON3)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	  echo "Python 3.11 or newer is needed, and '$(PYTHON3)' is not that. Install it, or name one:" \
 	       "make PYTHON3=/path/to/python3.11, or use conda: environment.yml" >&2; exit 1; }
-	@rm -f $@
-	@$(VENV)/bin/python -m pip --version >/dev/null 2>&1 || \
-	  { echo "making $(VENV)"; $(PYTHON3) -m venv --clear $(VENV); }
-	@echo "installing requirements.txt into $(VENV): minutes the first time"
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
-	  -r requirements.txt -c requirements.lock -e .
-	@printf '%s\n' '$(CURDIR)' > $@
+	@"$(PYTHON3)" tools/environment.py
 
 # ---- targets
 .PHONY: help
@@ -129,11 +128,16 @@ site: $(READY)  ## a static site of notebooks, figures, scoreboard and reference
 bench: $(READY)  ## time one attack step against a plain loop
 	@$(PYTHON) bench/bench.py
 
+.PHONY: mutants
+mutants: $(READY)  ## change one line of lib, 120 times: does a test go red? [MUTANTS=20]
+	@$(PYTHON) tools/mutants.py $(or $(MUTANTS),120)
+
 .PHONY: lint
 lint: $(READY)  ## ruff
 	@$(PYTHON) -m ruff check .
 
 .PHONY: doctor
+doctor: export JUPYTER_PATH := $(JUPYTER_PATH)
 doctor: $(READY)  ## what this machine has, what is wrong, and the cure
 	@$(PYTHON) tools/doctor.py
 

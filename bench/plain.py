@@ -25,14 +25,19 @@ class Client:
     """How one client computes its update. BatchNorm layers are in the mode of `model`."""
 
     model: nn.Module
-    loss: str = "cross_entropy"  # or "mse", "mse_softmax"
+    loss: str | Callable = "cross_entropy"  # or "mse", "mse_softmax", or of (logits, target)
     rate: float | None = None  # None: one gradient; else local SGD, and the difference of weights
     epochs: int = 1
     local_batch: int | None = None
+    momentum: float = 0.0  # and what follows: as torch.optim.SGD has them
+    nesterov: bool = False
+    weight_decay: float = 0.0
 
 
-def loss_of(logits: Tensor, target: Tensor, kind: str) -> Tensor:
+def loss_of(logits: Tensor, target: Tensor, kind: str | Callable) -> Tensor:
     """Mean loss of logits (B, classes) and targets (B, classes), rows of probabilities."""
+    if callable(kind):
+        return kind(logits, target)
     if kind == "cross_entropy":
         return F.cross_entropy(logits, target)
     outputs = logits if kind == "mse" else logits.softmax(dim=1)
@@ -45,14 +50,20 @@ def update_of(client: Client, fed: Tensor, target: Tensor) -> list[Tensor]:
     if client.rate is None:
         loss = loss_of(client.model(fed), target, client.loss)
         return list(torch.autograd.grad(loss, list(first.values()), create_graph=True))
-    now = dict(first)
+    now, velocity = dict(first), dict.fromkeys(first, 0)
     for _ in range(client.epochs):
         for begin in range(0, len(fed), client.local_batch or len(fed)):
             part = slice(begin, begin + (client.local_batch or len(fed)))
             loss = loss_of(functional_call(client.model, now, fed[part]), target[part], client.loss)
             slopes = torch.autograd.grad(loss, list(now.values()), create_graph=True)
-            steps = zip(now.items(), slopes, strict=True)
-            now = {name: p - client.rate * slope for (name, p), slope in steps}
+            for (name, p), slope in zip(list(now.items()), slopes, strict=True):
+                slope = slope + client.weight_decay * p
+                velocity[name] = client.momentum * velocity[name] + slope
+                if client.nesterov:
+                    slope = slope + client.momentum * velocity[name]
+                else:
+                    slope = velocity[name]
+                now[name] = p - client.rate * slope
     return [now[name] - p for name, p in first.items()]
 
 

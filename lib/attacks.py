@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, fields, replace
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import one_hot, softmax
 
 from lib import checks, client, engine, models, objectives, optimizers, priors, run, tracing
 from lib import labels as label_rules
@@ -132,7 +131,9 @@ def dlg(iterations=300, lr=1.0, line_search=False, in_turn=False, relative=False
     in_turn: one image of the batch at a time, as the paper does with batches (section 3). Ours:
     line_search, which halves a step until the objective goes down; relative, which weighs every
     tensor's distance by its size (`objectives.relative_l2`); scale, a factor on D; labels, any rule
-    of `labels.RULES`. stop: see `idlg`."""
+    of `labels.RULES`. stop: see `idlg`. With any of the first three, and with an objective of your
+    own, L-BFGS's tolerances follow the objective (`optimizers.LBFGS`); without they are torch's
+    absolute ones, as in the paper's code."""
     optimizer = "lbfgs_line_search" if checks.flag("line_search", line_search) else "lbfgs"
     objective = objectives.relative_l2 if checks.flag("relative", relative) else objectives.l2
     if checks.number("scale", scale, 0, exclude=(0,)) != 1:
@@ -319,7 +320,7 @@ class Reconstruction:
     the first tracing. variables (K, ...): what was optimised at the last iterate of the best
     restart (images as they are fed, latents, parameters); latents (K, B, ...): of `images`, where
     a generator made them. ended: K lists of R words, why each restart ended:
-    "converged": the objective fell below `Attack.stop`, or ended at most `engine.CONVERGED` = 1e-6
+    "converged": the objective fell below `Attack.stop`, or ended at most `engine.CONVERGED` = 1e-8
     times what it was at the start;
     "tolerance": it ended above that, since L-BFGS saw no way on (its tolerances on gradient and
     change, or ten steps without a move): a flat place, or an objective that is small as a whole;
@@ -635,7 +636,7 @@ def _problems(update: SharedUpdate, attack: Attack, z: Tensor | None, latents: T
     if convert:
         shared |= {"mean": update.mean.to(update.device), "std": update.std.to(update.device)}
     if fixed is not None:
-        own["target"] = one_hot(fixed, update.num_classes).to(like) \
+        own["target"] = client.hard_targets(fixed, update.num_classes).to(like) \
             if update.targets is None else update.targets
 
     def named(prefix, tensors):
@@ -645,7 +646,7 @@ def _problems(update: SharedUpdate, attack: Attack, z: Tensor | None, latents: T
         """What the client's model would be fed, and the targets."""
         moments, images = (state.get("mean"), state.get("std")), space.image(x, state)
         v = client.to_input(images, attack.normalise, update.protocol.normalise, *moments)
-        return v, state["target"] if z is None else softmax(z, -1)
+        return v, state["target"] if z is None else client.soft_targets(z)
 
     def objective(x, z, shared, own):
         state = shared | own
@@ -695,21 +696,31 @@ def _rollout(update: SharedUpdate, base, fed, distance, named) -> engine.Rollout
     parts = client.local_slices(protocol, update.batch_size)
     if len(parts) <= UNROLLED_STEPS:
         return None
-    slope = torch.func.grad(client.loss_function(base, protocol))
+    local_step = client.local_step(base, protocol)
+
+    def first(shared, own):  # the weights and, with momentum, the velocity beside them
+        params = named("p ", shared | own)
+        velocity = client.still(params, protocol)
+        return params | {"velocity " + n: t for n, t in velocity.items()}
+
+    def parted(theta):
+        beside = [n for n in theta if n.startswith("velocity ")]
+        return ({n: t for n, t in theta.items() if n not in beside},
+                {n.removeprefix("velocity "): theta[n] for n in beside})
 
     def step(theta, x, z, shared, own, part):
         state = shared | own
         v, target = fed(x, z, state)
-        g = slope(theta, named("b ", state), v[part], target[part])
-        return {n: p - protocol.local_lr * g[n] for n, p in theta.items()}
+        params, velocity = local_step(*parted(theta), named("b ", state), v[part], target[part])
+        return params | {"velocity " + n: t for n, t in velocity.items()}
 
     def end(theta, x, z, shared, own):
         state = shared | own
-        first = named("p ", state)
-        change = {n: p - first[n] for n, p in theta.items()}
+        sent = named("p ", state)
+        change = {n: p - sent[n] for n, p in parted(theta)[0].items()}
         return distance(change, x, fed(x, z, state)[0], state)
 
-    return engine.Rollout(lambda shared, own: named("p ", shared | own), step, end, parts)
+    return engine.Rollout(first, step, end, parts)
 
 
 def _optimizer(update: SharedUpdate, attack: Attack, problems: engine.Problems) -> Callable:
@@ -752,7 +763,13 @@ def _finished(update, attack, problems, space, fixed, out, seconds, latents) -> 
         x, z = problems.split(v)
         x = made(x, space.own) if space.key else x
         x = client.to_input(x, attack.normalise, False, update.mean, update.std)
-        return x, z.argmax(-1) if fixed is None else fixed[:, None].expand(-1, v.shape[1], -1), z
+        if fixed is not None:
+            labels = fixed[:, None].expand(-1, v.shape[1], -1)
+        elif z.shape[-1] == 1:  # one output: yes or no
+            labels = (z[..., 0] > 0).long()
+        else:
+            labels = z.argmax(-1)
+        return x, labels, z
 
     winner = out.best_loss.argmin(1)  # the restart with the smallest objective
     best = torch.arange(len(winner), device=winner.device), winner

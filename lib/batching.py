@@ -5,7 +5,7 @@ and double backward can run, compared with the original before any work. Floor 1
 import contextlib
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from torch.fx.experimental import proxy_tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from lib import layers
+from lib import checks, layers
 
 
 class Rounds(nn.Module):
@@ -42,6 +42,9 @@ class Ensemble(nn.Module):
 
     def __init__(self, members: list[nn.Module]):
         super().__init__()
+        if not _alike(members):
+            raise ValueError("the members of an ensemble must be a list of modules of the same "
+                             "architecture, at least one")
         params, buffers = stack_module_state(members)
         self.size = len(members)
         self.base, first = copy.deepcopy(members[0]), {}
@@ -73,10 +76,27 @@ class Ensemble(nn.Module):
 
 def ensemble(builder: Callable[..., nn.Module], images, seeds, **kwargs) -> Ensemble:
     """One victim a client: `ensemble(models.lenet, images, seeds=range(8), activation="tanh")`."""
-    members = [builder(images, seed=int(s), **kwargs) for s in seeds]
+    if not callable(builder) or isinstance(builder, nn.Module):
+        raise ValueError("builder must be a function, as models.lenet, not "
+                         f"{checks.shown(builder)}")
+    if isinstance(seeds, str) or not isinstance(seeds, Iterable):
+        raise ValueError("seeds must be whole numbers, one for each victim, not "
+                         f"{checks.shown(seeds)}")
+    each = [checks.whole("each of seeds", s, 0) for s in seeds]
+    members = [builder(images, seed=s, **kwargs) for s in each]
     if not members:
         raise ValueError("an ensemble needs at least one seed")
     return Ensemble(members)
+
+
+def _alike(members) -> bool:
+    """True for a list of modules whose layers and tensors are the same but for their values."""
+    kind = isinstance(members, list | tuple) and all(isinstance(m, nn.Module) for m in members)
+    if not kind:
+        return False
+    described = {(str(m), *((name, t.shape) for name, t in m.state_dict().items()))
+                 for m in members}
+    return len(described) == 1
 
 
 def _assign(module: nn.Module, name: str, value: Tensor) -> None:
@@ -165,7 +185,7 @@ def copied(model: nn.Module) -> nn.Module:
     """A deep copy, also where a module holds a tensor that it computed, which torch refuses."""
     computed = {}
     for m in model.modules():
-        for value in m.__dict__.values():
+        for value in (*m.__dict__.values(), *m._buffers.values()):
             if isinstance(value, Tensor) and not value.is_leaf:
                 computed[id(value)] = value.detach().clone()
     return copy.deepcopy(model, computed)
@@ -349,35 +369,39 @@ def _structure(model: nn.Module, mode: str, shape: tuple) -> tuple | None:
     """What decides how `_checked` ends, where the code of all classes is torch's or lib's; None
     where a class, an attribute or a hook is a user's, who may change it."""
     base, stacked = architecture(model)
-    plain = set(nn.Module().__dict__) | {"inplace"}
+    usual = set(nn.Module().__dict__)
     parts: list = [mode, shape, stacked]
+    first: dict = {}  # id -> position, so that shared modules and tied tensors count
     for name, m in base.named_modules(remove_duplicate=False):
-        if type(m).__module__.split(".")[0] not in ("torch", "torchvision", "lib"):
+        hooked = m._forward_hooks or m._forward_pre_hooks or m._backward_hooks
+        if hooked or "forward" in m.__dict__ or not _is_library(type(m)):
             return None
-        if "forward" in m.__dict__ or m._forward_hooks or m._forward_pre_hooks or m._backward_hooks:
+        own = {key: value for key, value in m.__dict__.items() if key not in usual}
+        if not all(map(_is_plain, own.values())):
             return None
-        parts += [name, id(m), type(m), type(m).forward, getattr(m, "inplace", None)]
-        for key, value in m.__dict__.items():
-            if key not in plain:
-                if not _simple(value):
-                    return None
-                parts += [key, value]
-    index: dict = {id(t): i for i, t in enumerate(base.modules())}
-    parts = [index.get(p, p) if isinstance(p, int) else p for p in parts]
+        parts += [name, first.setdefault(id(m), len(first)), type(m), type(m).forward,
+                  *((key, _hashable(value)) for key, value in own.items())]
     for name, t in (*base.named_parameters(remove_duplicate=False),
                     *base.named_buffers(remove_duplicate=False)):
-        first = index.setdefault(id(t), len(index))  # which tensors are tied
-        parts += [name, first, t.shape, t.dtype, t.device, t.requires_grad]
+        parts += [name, first.setdefault(id(t), len(first)), tuple(t.shape), t.dtype, t.device,
+                  t.requires_grad]
     return tuple(parts)
 
 
-def _simple(value) -> bool:
-    """Whether a value is plain data, or a function of torch's, so that equal means the same."""
-    if isinstance(value, tuple):
-        return all(map(_simple, value))
-    if isinstance(value, int | float | str | bool | None):
-        return True
-    return callable(value) and str(getattr(value, "__module__", "")).split(".")[0] == "torch"
+def _is_library(value) -> bool:
+    return str(getattr(value, "__module__", "")).split(".")[0] in ("torch", "torchvision", "lib")
+
+
+def _is_plain(value) -> bool:
+    """Whether a value is plain data, or a library's function: equal ones do the same."""
+    if isinstance(value, tuple | list):
+        return all(map(_is_plain, value))
+    return isinstance(value, int | float | str | bool | None) or (
+        callable(value) and not isinstance(value, nn.Module | Tensor) and _is_library(value))
+
+
+def _hashable(value):
+    return tuple(map(_hashable, value)) if isinstance(value, tuple | list) else value
 
 
 def _checked(model: nn.Module, mode: str, shape: tuple) -> tuple[bool, tuple, tuple[str, ...]]:
@@ -386,8 +410,11 @@ def _checked(model: nn.Module, mode: str, shape: tuple) -> tuple[bool, tuple, tu
     devices = {p.device for p in one.parameters() if p.device.type == "cuda"}
     with torch.random.fork_rng(devices=devices), sdpa_kernel(SDPBackend.MATH):
         x = _probe(one, shape)
-        still = _random_layers(one, mode, x)
+        still, before = (), _random_state(x)
         truth, returned = _of_original(one, mode, still, x)
+        if not torch.equal(before, _random_state(x)):
+            still = _random_layers(one, mode, x)
+            truth, returned = _of_original(one, mode, still, x)
         for inplace in (False, True):
             mine = _of_prepared(one, mode, inplace, still, x)
             if _agree(truth, mine) or _agree_in_float64(one, mode, inplace, still, x):
@@ -396,11 +423,20 @@ def _checked(model: nn.Module, mode: str, shape: tuple) -> tuple[bool, tuple, tu
             raise ValueError(_difference(one, mode, still, x))
         try_batched(_prepared(model, mode, inplace, still), shape)
     notes = _about_output(returned)
+    if mode == "train" and any(map(_is_spectral, one.modules())):
+        notes.append("spectral_norm: every local step iterates from the vectors that the model "
+                     "holds")
     if still:
         names = ", ".join(_label(n, one.get_submodule(n)) for n in still[:4])
         notes.append(f"random layers run in eval mode (an assumption): {names}"
                      + (", ..." if len(still) > 4 else ""))
     return inplace, still, tuple(notes)
+
+
+def _is_spectral(m: nn.Module) -> bool:
+    hooks = m._forward_pre_hooks.values()
+    return isinstance(m, nn.utils.parametrizations._SpectralNorm) or any(
+        isinstance(getattr(hook, "hook", hook), layers.SpectralNormHook) for hook in hooks)
 
 
 def _probe(model: nn.Module, shape: tuple) -> Tensor:
@@ -467,37 +503,31 @@ def _random_layers(model: nn.Module, mode: str, x: Tensor) -> tuple[str, ...]:
     return still
 
 
-def _drawing(model: nn.Module, x: Tensor) -> list[str]:
-    """Names of the innermost modules that move torch's random state."""
-    def state():
-        states = [torch.get_rng_state()]
-        if x.is_cuda:
-            states.append(torch.cuda.get_rng_state(x.device))
-        return torch.cat(states)
+def _random_state(x: Tensor) -> Tensor:
+    states = [torch.get_rng_state()]
+    if x.is_cuda:
+        states.append(torch.cuda.get_rng_state(x.device))
+    return torch.cat(states)
 
+
+def _drawing(model: nn.Module, x: Tensor) -> list[str]:
+    """Names of the innermost modules of a copy that move torch's random state."""
     before, inside, found = [], [set()], []
 
     def enter(m, given):
-        before.append(state())
+        before.append(_random_state(x))
         inside.append(set())
 
     def leave(m, given, output, name):
-        moved, within = not torch.equal(before.pop(), state()), inside.pop()
+        moved, within = not torch.equal(before.pop(), _random_state(x)), inside.pop()
         if moved and not within and name not in found:
             found.append(name)
         if moved:
             inside[-1].add(name)
 
-    start = state()
-    with torch.no_grad():
-        _run(model, x)
-    if torch.equal(start, state()):
-        return []
-    hooks = []
     for name, m in model.named_modules():
-        hooks.append(m.register_forward_pre_hook(enter))
-        hooks.append(m.register_forward_hook(
-            lambda m, given, output, name=name: leave(m, given, output, name)))
+        m.register_forward_pre_hook(enter)
+        m.register_forward_hook(lambda m, given, output, name=name: leave(m, given, output, name))
     with torch.no_grad():
         _run(model, x)
     return found
@@ -522,13 +552,63 @@ def _of_original(model: nn.Module, mode: str, still: tuple, x: Tensor):
                          "that can be differentiated: it has no gradient")
     if not torch.isfinite(output).all():
         raise ValueError("the model's output is not finite on random images: check its weights")
-    return _measured(output, list(own.parameters())), returned
+    try:
+        return _measured(output, list(own.parameters())), returned
+    except RuntimeError as error:
+        raise _refusal([], error) from error
 
 
 def _of_prepared(model: nn.Module, mode: str, inplace: bool, still: tuple, x: Tensor):
-    own = _prepared(model, mode, inplace, still)
+    own, entered = _prepared(model, mode, inplace, still), []
     state = dict(own.named_parameters()) | dict(own.named_buffers())
-    return _measured(call(own, state, x), list(own.parameters()))
+    with _naming(own, entered):
+        try:
+            output = call(own, state, x)
+        except Exception as error:
+            raise _refusal(entered, error) from error
+    if not _agree((output.detach(), []), (_outputs(own, x)[""].detach(), [])):
+        where = _first_difference(own, _outputs(own, x), _outputs(own, x))
+        raise ValueError(f"{where} gives another output each time that it is called, and an attack "
+                         "needs the same twice: it must not draw numbers, count, or write to a "
+                         "buffer; assign a new tensor instead, or leave that to the train mode")
+    return _measured(output, list(own.parameters()))
+
+
+def _outputs(prepared: nn.Module, x: Tensor) -> dict[str, Tensor]:
+    """The outputs of all modules of a prepared model that return tensors, in the order in which
+    they end; the model's own logits under ""."""
+    with _keeping(prepared) as kept, torch.no_grad():
+        state = dict(prepared.named_parameters()) | dict(prepared.named_buffers())
+        kept[""] = call(prepared, state, x)
+    return kept
+
+
+@contextlib.contextmanager
+def _keeping(model: nn.Module):
+    """While the context lasts, what each module returns first is kept by its name."""
+    kept, hooks = {}, []
+
+    def keep(name, output):  # returns nothing, or it would exchange the output
+        kept.setdefault(name, output)
+
+    for name, m in model.named_modules():
+        hooks.append(m.register_forward_hook(
+            lambda m, given, output, name=name: keep(name, output)))
+    try:
+        yield kept
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _first_difference(model: nn.Module, first: dict, second: dict) -> str:
+    """The label of the first module whose kept outputs differ."""
+    for name, a in first.items():
+        b = second.get(name)
+        tensors = isinstance(a, Tensor) and isinstance(b, Tensor)
+        if tensors and not _agree((a, []), (b, [])):
+            return _label(name, model.get_submodule(name))
+    return "its backward pass"
 
 
 def _agree(truth, mine) -> bool:
@@ -536,9 +616,9 @@ def _agree(truth, mine) -> bool:
     if truth[0].shape != mine[0].shape or len(truth[1]) != len(mine[1]):
         return False
     for a, b in (([truth[0]], [mine[0]]), (truth[1], mine[1])):
-        largest = max(float(t.abs().max()) for t in a if t.numel())
-        off = max(float((t - u).abs().max()) for t, u in zip(a, b, strict=True) if t.numel())
-        if not off <= TOLERANCE * largest:
+        off = [float((t - u).abs().max()) for t, u in zip(a, b, strict=True) if t.numel()]
+        largest = max((float(t.abs().max()) for t in a if t.numel()), default=0.0)
+        if not all(difference <= TOLERANCE * largest for difference in off):  # NaN is no match
             return False
     return True
 
@@ -557,26 +637,10 @@ def _agree_in_float64(model, mode, inplace, still, x) -> bool:
 
 def _difference(model: nn.Module, mode: str, still: tuple, x: Tensor) -> str:
     """Which layer's output is the first that differs between original and copy, in a sentence."""
-    def outputs(own, run):
-        kept, hooks = {}, []
-        for name, m in own.named_modules():
-            hooks.append(m.register_forward_hook(
-                lambda m, given, output, name=name: kept.setdefault(name, output)))
-        with torch.no_grad():
-            run(own)
-        return kept
-
-    def of_copy(own):
-        call(own, dict(own.named_parameters()) | dict(own.named_buffers()), x)
-
-    truth = outputs(_original(model, mode, still), lambda own: _run(own, x))
-    mine = outputs(_prepared(model, mode, False, still), of_copy)
-    where = "its backward pass"
-    for name, a in truth.items():
-        b = mine.get(name)
-        if isinstance(a, Tensor) and isinstance(b, Tensor) and not _agree((a, []), (b, [])):
-            where = _label(name, model.get_submodule(name))
-            break
+    own = _original(model, mode, still)
+    with _keeping(own) as truth, torch.no_grad():
+        _run(own, x)
+    where = _first_difference(own, truth, _outputs(_prepared(model, mode, False, still), x))
     return (f"the model cannot be attacked, because its copy is another network in {mode} mode: "
             f"the first difference is in {where}. Write that layer with plain operations, without "
             "writing to its buffers or its input, and without random numbers of its own")
@@ -617,11 +681,65 @@ def try_batched(model: nn.Module, shape: tuple) -> None:
             vmap(grad(distance))(x)
             make_fx(vmap(loss, in_dims=(None, 0, None)))(p0, x, b0)
         except Exception as error:
-            where = _label(*entered[-1]) if entered else "its backward pass"
-            instead = _instead(entered[-1][1]) if entered else None
-            raise ValueError(
-                f"the model cannot be attacked in batches, because of {where}: "
-                f"{_first_line(error)}{f': {instead}' if instead else ''}") from error
+            if not entered:
+                entered = _culprit(model, x[0])
+            raise _refusal(entered, error) from error
+
+
+def _culprit(model: nn.Module, x: Tensor) -> list:
+    """[(name, module)] of the innermost module that alone fails to be differentiated twice in
+    batches, where the error came in the backward pass and no module was running; [] for none."""
+    base, calls = model.member(0) if isinstance(model, Ensemble) else model, []
+    hooks = [m.register_forward_hook(
+        lambda m, given, output, name=name: calls.append((name, m, given)))
+        for name, m in base.named_modules()]
+    try:
+        call(base, dict(base.named_parameters()) | dict(base.named_buffers()), x)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    for name, m, given in calls:  # a module comes after those inside it
+        if all(isinstance(t, Tensor) for t in given) and not _twice(m, given):
+            return [(name, m)]
+    return []
+
+
+def _twice(m: nn.Module, given: tuple[Tensor, ...]) -> bool:
+    """Whether m of these inputs can be differentiated twice in batches."""
+    own = {n: p.detach() for n, p in m.named_parameters()}
+    moves = [t.is_floating_point() for t in given]
+
+    def squares(tensors):
+        return sum(t.square().sum() for t in tensors)
+
+    def output(p, *floats):
+        left = iter(floats)
+        values = [next(left) if moving else t for t, moving in zip(given, moves, strict=True)]
+        found = functional_call(m, p, tuple(values))
+        return squares([found if isinstance(found, Tensor) else logits(found)])
+
+    def distance(p, *floats):
+        g = grad(output, argnums=tuple(range(1 + sum(moves))))(p, *floats)
+        return squares([*g[0].values(), *g[1:]])
+
+    floats = [t.detach()[None] for t, moving in zip(given, moves, strict=True) if moving]
+    try:
+        with layers.Rewritten():
+            vmap(grad(distance, argnums=tuple(range(1 + len(floats)))),
+                 in_dims=(None, *(0 for _ in floats)), randomness="same")(own, *floats)
+    except Exception:
+        return False
+    return True
+
+
+def _refusal(entered: list, error: Exception) -> ValueError:
+    """The error that names the layer that was running, and says what to write instead."""
+    where = _label(*entered[-1]) if entered else "its backward pass"
+    instead = _instead(entered[-1][1]) if entered else None
+    if instead is None:
+        instead = next((what for sign, what in layers.REASONS.items() if sign in str(error)), None)
+    return ValueError(f"the model cannot be attacked in batches, because of {where}: "
+                      f"{_first_line(error)}{f': {instead}' if instead else ''}")
 
 
 @contextlib.contextmanager

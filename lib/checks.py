@@ -17,7 +17,7 @@ def whole(name: str, value, least: int = 1, most: int | None = None) -> int:
         and (most is None or value <= most)
     if not fits:
         bound = f"of {least} or more" if most is None else f"from {least} to {most}"
-        raise ValueError(f"{name} must be a whole number {bound}, not {value!r}")
+        raise ValueError(f"{name} must be a whole number {bound}, not {shown(value)}")
     return int(value)
 
 
@@ -29,15 +29,15 @@ def number(name: str, value, low: float = -math.inf, high: float = math.inf,
     if not fits:
         opening = "(" if low in exclude or low == -math.inf else "["
         closing = ")" if high in exclude or high == math.inf else "]"
-        raise ValueError(
-            f"{name} must be a finite number in {opening}{low:g}, {high:g}{closing}, not {value!r}")
+        raise ValueError(f"{name} must be a finite number in {opening}{low:g}, {high:g}{closing}, "
+                         f"not {shown(value)}")
     return float(value)
 
 
 def flag(name: str, value) -> bool:
     """True or False; no other value is taken for one of them."""
     if not isinstance(value, bool | np.bool_):
-        raise ValueError(f"{name} must be True or False, not {value!r}")
+        raise ValueError(f"{name} must be True or False, not {shown(value)}")
     return bool(value)
 
 
@@ -46,5 +46,11 @@ def one_of(name: str, value, allowed: Iterable) -> object:
     allowed = tuple(allowed)
     plain = isinstance(value, str | Integral | None) and not isinstance(value, bool)
     if not (plain and value in allowed):
-        raise ValueError(f"unknown {name} {value!r}: one of {', '.join(map(repr, allowed))}")
+        raise ValueError(f"unknown {name} {shown(value)}: one of {', '.join(map(repr, allowed))}")
     return value
+
+
+def shown(value, most: int = 80) -> str:
+    """What `repr` says of a value, on one line and cut: no message should hold a whole tensor."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= most else f"{text[: most - 3]}..."

@@ -7,7 +7,8 @@ from torch import Tensor
 from torch.func import vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from lib import batching, defenses, run
+from lib import batching, checks, defenses, run
+from lib.data import Batch
 from lib.update import (  # noqa: F401  (the public names of what is shared)
     LOSSES,
     AssumptionError,
@@ -19,6 +20,7 @@ from lib.update import (  # noqa: F401  (the public names of what is shared)
     _moments,
     buffer_evidence,
     check_outputs,
+    checked_protocol,
     gradient_weight,
     hard_targets,
     local_slices,
@@ -38,11 +40,8 @@ def share(model, batch, protocol=None, defense=None, threat=None, seed=0) -> Sha
     `model`: one victim for all clients, or an `ensemble` of K. `defense`: None, a defense, or a
     list or tuple of them (see `defenses`). Errors: ValueError for images that do not fit the model,
     labels out of range, a defense that is none, or non-finite results."""
-    protocol, threat = protocol or Protocol(), threat or ThreatModel()
+    protocol, threat = _checked(batch, protocol, threat, seed)
     run.current()  # ieee float32, also for those who did not start a run
-    if protocol.mode == "eval" and threat.bn_statistics != "inferred":
-        raise ValueError("bn_statistics is about clients in train mode: in eval mode they use the "
-                         "model's own statistics, which are public")
     shape = tuple(batch.images.shape[2:])
     ready, notes = batching.ready(model, protocol.mode, shape)
     classes = _fits(ready, shape)
@@ -56,10 +55,7 @@ def share(model, batch, protocol=None, defense=None, threat=None, seed=0) -> Sha
     mean, std = _moments(batch.mean, batch.std, shape[0], protocol.normalise)
     steps, rngs = defenses.steps(defense), _rngs(seed, len(batch.images))
     x, target, labels = _encoded(batch.images, batch.labels, classes, steps, rngs)
-    if threat.labels == "equal" and bool((labels != labels[:, :1]).any()):
-        raise ValueError("threat.labels is 'equal', but the images of a client differ in label")
-    if threat.labels == "unique" and any(len(row.unique()) < len(row) for row in labels):
-        raise ValueError("threat.labels is 'unique', but a client has a label twice")
+    _check_granted_labels(threat, labels)
     x = to_input(x.to(like), False, protocol.normalise, mean, std)
     gradients = _updates(base, params, buffers, stacked, protocol, x, target.to(x), steps)
     for step in steps:
@@ -67,16 +63,42 @@ def share(model, batch, protocol=None, defense=None, threat=None, seed=0) -> Sha
             each = [defenses.apply_update(step, {n: g[k] for n, g in gradients.items()}, rng)
                     for k, rng in enumerate(rngs)]
             gradients = {n: torch.stack([e[n] for e in each]) for n in gradients}
-    known, mixed = threat.labels == "known", any(hasattr(step, "encode") for step in steps)
-    exact = threat.bn_statistics == "exact"
+    granted = {}
+    if threat.labels == "known":
+        granted["labels"] = labels.to(like.device)
+        if any(hasattr(step, "encode") for step in steps):
+            granted["targets"] = target.to(x)
+    if threat.defense_known:
+        granted["defense"] = defense
+    if threat.bn_statistics == "exact":
+        granted["statistics"] = _statistics(base, params | buffers, stacked, x)
+    if threat.mixing_keys:
+        granted["keys"] = _keys(batch, steps, seed)
     return SharedUpdate({n: g.detach() for n, g in gradients.items()}, protocol, ready, shape,
-                        classes, x.shape[1], threat, mean, std,
-                        labels.to(like.device) if known else None,
-                        defense if threat.defense_known else None,
-                        target.to(x) if known and mixed else None,
-                        _statistics(base, params | buffers, stacked, x) if exact else None,
-                        _keys(batch, steps, seed) if threat.mixing_keys else None,
-                        notes=notes)
+                        classes, x.shape[1], threat, mean, std, notes=notes, **granted)
+
+
+def _checked(batch, protocol, threat, seed) -> tuple[Protocol, ThreatModel]:
+    """Protocol and threat model, or their defaults; ValueError for arguments of another type."""
+    if not isinstance(batch, Batch):
+        raise ValueError("batch is a data.Batch, images (K, B, C, H, W) and labels (K, B), as "
+                         f"ImageSet.clients deals it, not {type(batch).__name__}")
+    if threat is not None and not isinstance(threat, ThreatModel):
+        raise ValueError(f"threat is a client.ThreatModel, not {type(threat).__name__}")
+    checks.whole("seed", seed, least=0)
+    protocol, threat = checked_protocol(protocol), threat or ThreatModel()
+    if protocol.mode == "eval" and threat.bn_statistics != "inferred":
+        raise ValueError("bn_statistics is about clients in train mode: in eval mode they use the "
+                         "model's own statistics, which are public")
+    return protocol, threat
+
+
+def _check_granted_labels(threat: ThreatModel, labels: Tensor) -> None:
+    """ValueError where the batches are not as the threat model says of their labels (K, B)."""
+    if threat.labels == "equal" and bool((labels != labels[:, :1]).any()):
+        raise ValueError("threat.labels is 'equal', but the images of a client differ in label")
+    if threat.labels == "unique" and any(len(row.unique()) < len(row) for row in labels):
+        raise ValueError("threat.labels is 'unique', but a client has a label twice")
 
 
 def drawn(batch, defense, seed=0):
@@ -97,7 +119,11 @@ def _statistics(base, state, stacked, x) -> dict[str, Tensor]:
                 for what, t in (("mean", mean), ("var", var))}
 
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
-        return vmap(seen, in_dims=(0 if stacked else None, 0))(state, x)
+        found = vmap(seen, in_dims=(0 if stacked else None, 0))(state, x)
+    if not found:
+        raise ValueError("threat.bn_statistics is 'exact', and the model has no BatchNorm whose "
+                         "statistics could be granted")
+    return found
 
 
 def _keys(batch, steps, seed: int) -> tuple[Tensor, Tensor]:

@@ -112,7 +112,7 @@ class ImageSet:
         """The images of these classes (names) alone, labelled 0, 1, ... in the order given."""
         classes = _class_names(classes)
         unknown = [name for name in classes if name not in self.classes]
-        _require(not unknown, f"{self.name} has no classes {unknown}")
+        _require(not unknown, f"{self.name} has no classes {checks.shown(unknown)}")
         number = [self.classes.index(name) for name in classes]
         rows = torch.isin(self.labels, torch.tensor(number)).nonzero()[:, 0]
         _require(len(rows), f"{self.name} has no images of {', '.join(classes)}")
@@ -197,8 +197,10 @@ def load(name, split="test", root=None, size=None):
     Raises FileNotFoundError naming what was looked for, ValueError naming a damaged file."""
     checks.one_of("split", split, ("train", "test"))
     size = None if size is None else checks.whole("size", size, 1, 4096)
-    _require(isinstance(name, str | Path) and str(name), f"name must be a name or a path: {name!r}")
-    _require(root is None or isinstance(root, str | Path), f"root must be a folder, not {root!r}")
+    _require(isinstance(name, str | Path) and str(name),
+             f"name must be a name or a path, not {checks.shown(name)}")
+    _require(root is None or isinstance(root, str | Path),
+             f"root must be a folder, not {checks.shown(root)}")
     by_path = isinstance(name, Path) or os.sep in name or name.endswith(".npz") \
         or name in (os.curdir, os.pardir)
     if not by_path and name in EMBEDDED:
@@ -465,7 +467,8 @@ def _public_moments(mean, std, channels):
                  f"channel, not {tuple(value.shape)}")
         value = value if value.is_floating_point() else value.float()
         _require((value >= 0).all() and (value <= 1).all() and (name == "mean" or value.all()),
-                 f"{name} is that of pixels in [0, 1], std above 0: not {value.tolist()}")
+                 f"{name} is that of pixels in [0, 1], std above 0: not "
+                 f"{checks.shown(value.tolist())}")
         moments.append(value.detach())
     return moments
 
@@ -473,7 +476,7 @@ def _public_moments(mean, std, channels):
 def _class_names(classes):
     fits = isinstance(classes, list | tuple) and classes \
         and all(isinstance(name, str) for name in classes) and len(set(classes)) == len(classes)
-    _require(fits, f"classes must be a list of different names, not {classes!r}")
+    _require(fits, f"classes must be a list of different names, not {checks.shown(classes)}")
     return list(classes)
 
 

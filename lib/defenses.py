@@ -35,11 +35,13 @@ def steps(defense) -> tuple:
     """The defenses in `defense` in their order: none (None), one, or those of a list or tuple.
 
     Lists inside lists are flattened. ValueError for anything that would do nothing or something
-    else: a class instead of an object of it, a string, a dict, an object with none of the four
-    methods, with a misspelt one, or with one that takes other arguments."""
+    else: a class instead of an object of it, a string, a dict, None inside a list, an object with
+    none of the four methods, with a misspelt one, or with one that takes other arguments."""
     if defense is None:
         return ()
     if isinstance(defense, list | tuple):
+        if any(one is None for one in defense):
+            raise ValueError("a list of defenses holds None: leave it out")
         return tuple(step for one in defense for step in steps(one))
     known = ", ".join(f"{name}({', '.join(given)})" for name, given in METHODS.items())
     if isinstance(defense, type):
@@ -47,8 +49,8 @@ def steps(defense) -> tuple:
                          f"defense={defense.__name__}(...)")
     plain = type(defense).__module__ == "builtins" or isinstance(defense, Mapping | Set)
     if plain:  # several of these have an `update` or `encode` of their own
-        raise ValueError(f"{defense!r} is no defense: give an object with any of {known}, or a "
-                         "list of such objects")
+        raise ValueError(f"{checks.shown(defense)} is no defense: give an object with any of "
+                         f"{known}, or a list of such objects")
     name = type(defense).__name__
     if misspelt := _misspelt(defense):
         wrong, right = misspelt

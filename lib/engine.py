@@ -22,7 +22,7 @@ from lib.tracing import traced
 # fixed rule and not a timing, so that the same run gives the same bytes.
 ONE_BY_ONE_FLOPS = 1e9
 
-CONVERGED = 1e-6  # of its value at the start: an objective that is this small is matched
+CONVERGED = 1e-8  # of its value at the start: gradients that differ by 1e-4 of what they did
 ENDED = ("budget", "tolerance", "converged", "not finite")  # why a problem ended, by its number
 
 
@@ -73,7 +73,8 @@ class Rollout:
     """Local steps theta_0, ..., theta_n of a client, one at a time, for a gradient without one
     graph of all steps: time and memory of tracing do not grow with n.
 
-    `first(shared, own)` are the weights that the client was sent; `step(theta, x, z, shared, own,
+    `first(shared, own)` are the weights that the client was sent, and beside them what else a step
+    hands to the next, the velocity of momentum; `step(theta, x, z, shared, own,
     part)` one step on the images `part`; `parts` those of all steps; `objective(theta, x, z,
     shared, own)` the distance of the last weights, with the priors."""
 

@@ -18,6 +18,7 @@ from torch.nn.functional import leaky_relu, softplus
 from lib import attacks, checks, models, run
 from lib.client import SharedUpdate
 from lib.data import ImageSet
+from lib.training import reproducible
 
 
 def dcgan(images, latent=64, width=16, seed=0) -> nn.Sequential:
@@ -27,7 +28,7 @@ def dcgan(images, latent=64, width=16, seed=0) -> nn.Sequential:
     3x3 convolution to half the channels, GroupNorm and ReLU, down to `width` channels; a last
     convolution and a sigmoid. GroupNorm where DCGAN has BatchNorm: an averaged generator then needs
     no statistics of its own. ValueError for sides that are odd above 7, or not equal."""
-    C, H, W = _image_shape(images)
+    (C, H, W), _ = models.input_shape(images)
     latent, width = checks.whole("latent", latent), checks.whole("width", width)
     side, doublings = H, 0
     while side > 7 and side % 2 == 0:
@@ -50,28 +51,6 @@ def dcgan(images, latent=64, width=16, seed=0) -> nn.Sequential:
     return net
 
 
-def _image_shape(images) -> tuple[int, int, int]:
-    """(C, H, W) of an image set, or of anything with such a shape."""
-    shape = getattr(images, "shape", None)
-    if not isinstance(shape, tuple) or len(shape) != 3:
-        raise ValueError(f"images must be an ImageSet, or have a .shape (C, H, W); given: "
-                         f"{type(images).__name__} of shape {shape}")
-    return shape
-
-
-def _checked(generator) -> nn.Module:
-    if not isinstance(generator, nn.Module) or not hasattr(generator, "latent"):
-        raise ValueError("generator must be a module with the attribute `latent`, the shape of one "
-                         f"latent, like (64,); given: {type(generator).__name__}")
-    return generator
-
-
-def _check_set(name: str, images) -> None:
-    if not isinstance(images, ImageSet):
-        raise ValueError(f"{name} must be an ImageSet (see data.load), not "
-                         f"{type(images).__name__}")
-
-
 class _Critic(nn.Module):
     """Convolutions of stride 2 down to a side of 7 or less, without a norm; one number an image."""
 
@@ -91,6 +70,37 @@ class _Critic(nn.Module):
         return self.dense(x.flatten(1))[:, 0]
 
 
+def _check_set(name: str, images) -> None:
+    if not isinstance(images, ImageSet):
+        raise ValueError(f"{name} must be an ImageSet (data.load), not {type(images).__name__}")
+
+
+def _check_generator(generator, shape: tuple | None = None) -> None:
+    """ValueError unless it maps latents of its shape `latent` to images, (C, H, W) where given."""
+    latent = getattr(generator, "latent", None)
+    if not isinstance(generator, nn.Module) or not isinstance(latent, tuple | list) or not latent:
+        raise ValueError(f"a generator is a module with the attribute `latent`, the shape of one "
+                         f"latent as a tuple: {type(generator).__name__} is none")
+    like = next(generator.parameters(), None)
+    if like is None:
+        raise ValueError("the generator has no parameters")
+    if shape is None:
+        return
+    training = {m: m.training for m in generator.modules()}
+    try:
+        with torch.no_grad():
+            made = generator.eval()(like.new_zeros(2, *latent))
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(f"the generator takes no latents of shape {tuple(latent)}: "
+                         f"{checks.shown(str(error), 200)}") from error
+    finally:
+        for module, mode in training.items():
+            module.training = mode
+    if not isinstance(made, Tensor) or tuple(made.shape) != (2, *shape):
+        raise ValueError(f"the generator makes {tuple(made.shape)} of two latents, not two images "
+                         f"of {tuple(shape)} as the set holds")
+
+
 def train(generator: nn.Module, images: ImageSet, steps=2000, batch_size=64, lr=1e-3, gamma=1.0,
           width=32, average=0.99, seed=0, cache=None) -> tuple[nn.Module, nn.Module]:
     """(generator, critic): `generator` trained as a GAN on an `ImageSet`, both in eval mode.
@@ -101,10 +111,9 @@ def train(generator: nn.Module, images: ImageSet, steps=2000, batch_size=64, lr=
     with betas 0 and 0.99, one cosine of the learning rate to a tenth; the generator returned has
     the running mean of its weights (decay `average`, rising to it). Each real image is mirrored or
     not, at random, where the set has colours: digits are not. cache: a folder, as in
-    `models.train`."""
+    `models.train`; on a CPU, as there, one thread computes. ValueError, before any work, for
+    settings out of range, or a generator that does not make images of the set's shape."""
     run.current()
-    _checked(generator)
-    _check_set("images", images)
     for name, value in {"steps": steps, "batch_size": batch_size, "width": width}.items():
         checks.whole(name, value)
     checks.number("lr", lr, 0, exclude=(0,))
@@ -112,16 +121,20 @@ def train(generator: nn.Module, images: ImageSet, steps=2000, batch_size=64, lr=
     checks.number("average", average, 0, 1)
     checks.whole("seed", seed, 0)
     if cache is not None and not isinstance(cache, str | Path):
-        raise ValueError(f"cache is a folder's path or None, not {cache!r}")
+        raise ValueError(f"cache is a folder's path or None, not {checks.shown(cache)}")
+    _check_set("images", images)
+    _check_generator(generator, images.shape)
     device = next(generator.parameters()).device
     critic = models.seeded(lambda: _Critic(images.shape, width), seed).to(device)
-    settings = [steps, batch_size, lr, gamma, average, seed, device.type]
+    place = "cpu, one thread" if device.type == "cpu" else device.type
+    settings = [steps, batch_size, lr, gamma, average, seed, place]
     both = nn.ModuleList([generator, critic])
     file = models.weights_file(Path(cache), both, images, settings) if cache else None
     if file is not None and file.is_file():
-        both.load_state_dict(torch.load(file, weights_only=True, map_location=device))
+        models.load_weights(both, file, device)
     else:
-        _play(generator, critic, images, steps, batch_size, lr, gamma, average, seed)
+        with reproducible(device, seed):
+            _play(generator, critic, images, steps, batch_size, lr, gamma, average, seed)
         if file is not None:
             models.save_weights(both, file)
     generator.trained_on = images.name
@@ -168,8 +181,10 @@ def _play(generator, critic, images, steps, batch_size, lr, gamma, average, seed
 @torch.no_grad()
 def sample(generator: nn.Module, count: int, seed=0) -> Tensor:
     """Images (count, C, H, W) in [0, 1] of latents drawn from N(0, 1)."""
-    like = next(_checked(generator).parameters())
     checks.whole("count", count)
+    checks.whole("seed", seed, 0)
+    _check_generator(generator)
+    like = next(generator.parameters())
     return generator(torch.randn(count, *generator.latent, generator=run.generator(
         "sample", seed)).to(like))
 
@@ -179,9 +194,10 @@ def nearest_seen(images: Tensor, seen: ImageSet) -> tuple[Tensor, Tensor]:
     """To each of images (N, C, H, W) in [0, 1] the nearest training image, (N, C, H, W), mirrored
     where that is nearer and training does so, and the root mean squared distance (N,)."""
     _check_set("seen", seen)
-    if not isinstance(images, Tensor) or images.shape[1:] != seen.shape:
-        raise ValueError(f"images must be a tensor (N, C, H, W) of the shape of those in seen, "
-                         f"{seen.shape}, not {tuple(getattr(images, 'shape', ()))}")
+    fits = isinstance(images, Tensor) and images.is_floating_point() and images.ndim == 4
+    if not fits or tuple(images.shape[1:]) != seen.shape or not len(images):
+        raise ValueError(f"images must be a floating tensor (N, C, H, W) in [0, 1], of "
+                         f"{seen.shape} each as those of {seen.name}")
     known = seen.images.to(images.device).float() / 255
     known = torch.cat((known, known.flip(-1))) if seen.shape[0] == 3 else known
     distance, row = torch.cdist(images.flatten(1), known.flatten(1)).min(1)
@@ -198,12 +214,16 @@ def quality(generator: nn.Module, critic: nn.Module, seen: ImageSet, unseen: Ima
     squared distance of samples to their nearest training image, and `of unseen images` that of
     unseen ones: much smaller samples' distances are memories. `spread`: the mean distance between
     two samples over that between two unseen images (near 0: one sample for all latents)."""
-    device = next(_checked(generator).parameters()).device
-    count = checks.whole("count", count)
+    checks.whole("count", count, 2)  # `spread` compares two
+    _check_generator(generator)
     if not isinstance(critic, nn.Module):
-        raise ValueError(f"critic must be a module, as `train` returns it, not {critic!r}")
-    _check_set("seen", seen)
-    _check_set("unseen", unseen)
+        raise ValueError("critic must be a module, as `train` returns it, not "
+                         f"{checks.shown(critic)}")
+    for name, images in (("seen", seen), ("unseen", unseen)):
+        _check_set(name, images)
+    if len(unseen) < 2:
+        raise ValueError("unseen must hold two images or more")
+    device = next(generator.parameters()).device
     made, new = sample(generator, count, seed), unseen.images[:count].to(device).float() / 255
 
     def nearest(x):
@@ -227,16 +247,17 @@ def learn(generator: nn.Module, rounds: Iterable[SharedUpdate], iterations=(1000
     of all clients are searched, then *one* copy of the parameters for all of them, and the
     generator takes a step of Adam (`lr`) along 2 (w - w'), as the official code does (Reptile).
     `watch(round, generator)` is called after each. The settings are that code's."""
+    _check_generator(generator)
     _check_settings(rounds, iterations, lr, rates, watch)
     checks.whole("seed", seed, 0)
-    out = copy.deepcopy(_checked(generator))
+    out = copy.deepcopy(generator)
     parameters = list(out.parameters())
     optimizer = torch.optim.Adam(parameters, lr)
     settings = {"labels": labels, "tv": tv}
     i = None
     for i, update in enumerate(rounds):
-        if not isinstance(update, SharedUpdate):
-            raise ValueError(f"rounds must hold one SharedUpdate a round, not {update!r}")
+        if not isinstance(update, SharedUpdate) or update.batch_size != 1:
+            raise ValueError(f"round {i} must be a SharedUpdate whose clients hold one image each")
         latents = attacks.gias(out, "z", iterations[:1], rates[:1], latent_norm=latent_norm,
                                **settings)
         shared = attacks.gias(out, "w", iterations[1:], rates[1:], copies="all", **settings)
@@ -254,16 +275,19 @@ def learn(generator: nn.Module, rounds: Iterable[SharedUpdate], iterations=(1000
 
 def _check_settings(rounds, iterations, lr, rates, watch) -> None:
     """ValueError for settings of `learn` that are no settings, before a round is attacked."""
+    if isinstance(rounds, SharedUpdate):
+        raise ValueError("rounds must be a list of updates, one a round: give [update] for one")
     if not isinstance(rounds, Iterable):
         raise ValueError("rounds must be an iterable of SharedUpdates, one a round, not "
                          f"{type(rounds).__name__}")
     for name, pair in {"iterations": iterations, "rates": rates}.items():
         if not isinstance(pair, tuple | list) or len(pair) != 2:
             raise ValueError(f"{name} must be two numbers, of the search of latents and of that of "
-                             f"parameters, not {pair!r}")
+                             f"parameters, not {checks.shown(pair)}")
     for count, rate in zip(iterations, rates, strict=True):
         checks.whole("iterations", count)
         checks.number("rates", rate, 0, exclude=(0,))
     checks.number("lr", lr, 0, exclude=(0,))
     if watch is not None and not callable(watch):
-        raise ValueError(f"watch must be a function of (round, generator) or None, not {watch!r}")
+        raise ValueError("watch must be a function of (round, generator) or None, not "
+                         f"{checks.shown(watch)}")

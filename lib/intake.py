@@ -87,6 +87,9 @@ def read(given, names: Names, what: str) -> Message:
 
 def _by_name(given, names: Names, what: str, notes: list) -> dict:
     """Names to values: of a mapping as it is, else by position or by cutting a flat vector."""
+    if isinstance(given, nn.Module) and what == "update":
+        raise ValueError("a module holds weights, not gradients: give {n: p.grad for n, p in "
+                         "module.named_parameters()}, or from_weights its states before and after")
     if isinstance(given, nn.Module):
         notes.append(f"{what} is a module: its state_dict was read")
         return dict(batching.unwrap(given)[0].state_dict())

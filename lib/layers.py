@@ -134,30 +134,54 @@ def _plain_cell(activation: Callable) -> Callable:
 rnn_tanh_cell, rnn_relu_cell = _plain_cell(torch.tanh), _plain_cell(torch.relu)
 
 
-def _recurrent(cell: Callable) -> Callable:
-    """What `torch.gru` and `torch.rnn_tanh` compute of padded sequences, step by step, Dropout
-    between the layers off: (outputs, last hidden states (layers * ways, B, width))."""
+def lstm_cell(input, state, w_ih, w_hh, b_ih=None, b_hh=None, w_hr=None):
+    """One step of an LSTM, by the equations of `nn.LSTMCell`: the next (hidden, cell) states."""
+    hidden, cell = state
+    gates = F.linear(input, w_ih, b_ih) + F.linear(hidden, w_hh, b_hh)
+    enter, forget, new, leave = gates.chunk(4, -1)
+    cell = forget.sigmoid() * cell + enter.sigmoid() * new.tanh()
+    hidden = leave.sigmoid() * cell.tanh()
+    return hidden if w_hr is None else F.linear(hidden, w_hr), cell
+
+
+def _lstm_step(input, state, weights, has_biases):
+    if has_biases or len(weights) == 2:
+        return lstm_cell(input, state, *weights)
+    w_ih, w_hh, w_hr = weights  # projected, without biases
+    return lstm_cell(input, state, w_ih, w_hh, w_hr=w_hr)
+
+
+def _step_of(cell: Callable) -> Callable:
+    def step(input, state, weights, has_biases):
+        return (cell(input, state[0], *weights),)
+    return step
+
+
+def _recurrent(next_state: Callable) -> Callable:
+    """What `torch.gru`, `torch.lstm` and `torch.rnn_tanh` compute of padded sequences, step by
+    step, Dropout between the layers off: (outputs, last states (layers * ways, B, width) each)."""
     def layers(input, hx, weights, has_biases, num_layers, dropout, train, bidirectional,
                batch_first=None):
         if batch_first is None:  # (data, batch sizes, hx, ...)
             raise ValueError("packed sequences are not supported: give the layer padded ones")
         x = input.transpose(0, 1) if batch_first else input  # (steps, B, features)
-        ways, held = (2 if bidirectional else 1), (4 if has_biases else 2)
+        ways, first = (2 if bidirectional else 1), (hx,) if isinstance(hx, Tensor) else hx
+        held = len(weights) // (num_layers * ways)
         last = []
         for layer in range(num_layers):
             sides = []
             for way in range(ways):
                 at = layer * ways + way
-                hidden, own = hx[at], weights[at * held: (at + 1) * held]
-                steps = x.unbind(0)[::-1] if way else x.unbind(0)
-                states = []
-                for step in steps:
-                    hidden = cell(step, hidden, *own)
-                    states.append(hidden)
-                last.append(hidden)
-                sides.append(torch.stack(states[::-1] if way else states))
+                state, own = tuple(h[at] for h in first), weights[at * held: (at + 1) * held]
+                steps, outputs = x.unbind(0), []
+                for step in steps[::-1] if way else steps:
+                    state = next_state(step, state, own, has_biases)
+                    outputs.append(state[0])
+                last.append(state)
+                sides.append(torch.stack(outputs[::-1] if way else outputs))
             x = torch.cat(sides, -1)
-        return x.transpose(0, 1) if batch_first else x, torch.stack(last)
+        ends = (torch.stack(states) for states in zip(*last, strict=True))
+        return x.transpose(0, 1) if batch_first else x, *ends
     return layers
 
 
@@ -248,9 +272,10 @@ class Recomputed:
 REWRITTEN = {
     F.batch_norm: batch_norm, F.instance_norm: instance_norm,
     F.hardsigmoid: hardsigmoid, F.rrelu: rrelu,
-    torch.gru: _recurrent(gru_cell), torch.gru_cell: gru_cell,
-    torch.rnn_tanh: _recurrent(rnn_tanh_cell), torch.rnn_tanh_cell: rnn_tanh_cell,
-    torch.rnn_relu: _recurrent(rnn_relu_cell), torch.rnn_relu_cell: rnn_relu_cell,
+    torch.gru: _recurrent(_step_of(gru_cell)), torch.gru_cell: gru_cell,
+    torch.lstm: _recurrent(_lstm_step), torch.lstm_cell: lstm_cell,
+    torch.rnn_tanh: _recurrent(_step_of(rnn_tanh_cell)), torch.rnn_tanh_cell: rnn_tanh_cell,
+    torch.rnn_relu: _recurrent(_step_of(rnn_relu_cell)), torch.rnn_relu_cell: rnn_relu_cell,
     torch._weight_norm: weight_norm,
 }
 
@@ -262,8 +287,30 @@ DROPOUT = dict.fromkeys((
 INSTEAD = {  # layer that cannot be attacked -> what to write instead
     nn.FractionalMaxPool2d: "its regions are random: write nn.AdaptiveMaxPool2d",
     nn.FractionalMaxPool3d: "its regions are random: write nn.AdaptiveMaxPool3d",
+    nn.CrossMapLRN2d: "write nn.LocalResponseNorm, which computes the same",
+    nn.EmbeddingBag: "write nn.Embedding and a sum or a mean",
 }
 
+REASONS = {  # part of torch's message -> what to write instead, whatever the layer
+    "randomness error mode": "it draws random numbers: switch that off",
+    "data-dependent control flow": "it branches on values: write torch.where",
+    "get value out of a tracing": "it reads the value of a tensor: compute with the tensor, or "
+                                  "write torch.where",
+    ".item()": "it reads the value of a tensor: compute with the tensor, or write torch.where",
+    "_NoopSaveInputs": "switch gradient checkpointing off",
+    "use_reentrant": "switch gradient checkpointing off",
+    "autograd.Function": "write it with plain operations instead of an autograd.Function",
+    "vmap staticmethod": "write it with plain operations instead of an autograd.Function",
+    "tracing a dynamo": "do not compile parts of the model",
+    "trace a dynamo": "do not compile parts of the model",
+    "data pointer": "it leaves torch for numpy: write it with torch's operations",
+    "would mutate a captured Tensor": "it writes to a buffer: assign a new tensor instead, or "
+                                      "describe the client in eval mode",
+    "inplace": "it writes in place: write the same operation out of place",
+    "is not implemented": "write the layer with plain operations (exp, where, clamp, matmul)",
+    "do not yet support": "write the layer with plain operations (exp, where, clamp, matmul)",
+    "numpy": "it leaves torch for numpy: write it with torch's operations",
+}
 
 OLD_HOOKS = (WeightNormHook, SpectralNormHook)
 

@@ -142,11 +142,13 @@ def summary(table, by=None, recovered="mse < 1e-3"):
     for an expression that is not, or a group that is no column."""
     if not isinstance(table, pd.DataFrame):
         raise ValueError(f"table must be a DataFrame of `score`, not {type(table).__name__}")
+    if not (by is None or isinstance(by, str | list | tuple)):
+        raise ValueError(f"by must be a column or a list of columns, not {checks.shown(by)}")
     keys = [by] if isinstance(by, str) else list(by or [])
     odd = [key for key in keys if key not in table or key in METRICS]
     if odd or len(set(keys)) < len(keys):
         raise ValueError(f"by must name columns of the table that are no metrics, each once, not "
-                         f"{by!r}: it has {', '.join(map(str, table.columns))}")
+                         f"{checks.shown(by)}: it has {', '.join(map(str, table.columns))}")
     criterion = f"recovered: {recovered}"
     table = table.assign(**{criterion: _met(table, recovered)})
     long = table.melt(keys, [name for name in (*METRICS, criterion) if name in table], "metric")
@@ -163,11 +165,12 @@ def _met(table, recovered) -> pd.Series:
     try:
         met = table.eval(recovered)
     except Exception as error:  # of pandas, numexpr or Python's parser
-        raise ValueError(
-            f"recovered={recovered!r} is no expression in the columns {', '.join(table.columns)}: "
-            f"{error}") from error
+        columns = ", ".join(map(str, table.columns))
+        raise ValueError(f"recovered={checks.shown(recovered)} is no expression in the columns of "
+                         f"the table, {columns}: {checks.shown(str(error))}") from error
     if not isinstance(met, pd.Series) or met.dtype != bool:
-        raise ValueError(f"recovered={recovered!r} is not true or false for each row of the table")
+        raise ValueError(f"recovered={checks.shown(recovered)} is not true or false for each row "
+                         "of the table")
     return met.astype(float)
 
 
@@ -208,14 +211,13 @@ def _lpips_network(net, file):
         for name, parameter in network.net.named_parameters():  # slice2.3.weight: features.3.weight
             parameter.data.copy_(state["features." + name.split(".", 1)[1]])
     except Exception as error:  # a damaged file fails in many ways
-        reason = f"{file} is damaged, delete it; `make weights` gets it: {error}"
-        raise ValueError(reason) from error
+        raise ValueError(f"{file} is damaged, delete it; `make weights` gets it") from error
     return network.eval().requires_grad_(False)
 
 
 def _pair(guess, truth):
     """Both images, checked; half precision is computed in float32."""
-    for name, images in (("reconstruction", guess), ("truth", truth)):
+    for name, images in (("truth", truth), ("guess", guess)):
         if not isinstance(images, torch.Tensor) or not images.is_floating_point():
             what = images.dtype if hasattr(images, "dtype") else type(images).__name__
             raise ValueError(f"the {name} must be a floating tensor, of pixels in units of [0, 1], "

@@ -40,7 +40,7 @@ INITIALISATIONS = ("uniform", "normal", "default")
 
 def dense(images, hidden=(), activation="sigmoid", init="default", scale=0.5, seed=0) -> nn.Module:
     """Fully connected network on the flattened image; `hidden` () is one dense layer."""
-    (C, H, W), classes = _shape(images)
+    (C, H, W), classes = input_shape(images)
     widths = [C * H * W, *_whole_numbers("hidden", hidden)]
     checks.one_of("activation", activation, ACTIVATIONS)
 
@@ -60,7 +60,7 @@ def lenet(images, activation="sigmoid", init="uniform", scale=0.5, channels=12, 
     init: "uniform" U(-scale, scale) (the code's, scale 0.5), "normal" N(0, scale^2) or "default"
     (PyTorch's own), for every weight and bias. `strides=False` keeps the resolution. norm: one of
     `NORMS` after every convolution (ours)."""
-    (C, H, W), classes = _shape(images)
+    (C, H, W), classes = input_shape(images)
     s = 2 if checks.flag("strides", strides) else 1
     h, w = (math.ceil(math.ceil(n / s) / s) for n in (H, W))
     channels, kernel = checks.whole("channels", channels), checks.whole("kernel", kernel)
@@ -79,7 +79,7 @@ def lenet(images, activation="sigmoid", init="uniform", scale=0.5, channels=12, 
 
 def convnet(images, width=64, activation="relu", init="default", scale=0.5, seed=0) -> nn.Module:
     """ConvNet of Geiping et al. 2020 (Fig. 11): 8 convolutions with BatchNorm."""
-    (C, H, W), classes = _shape(images)
+    (C, H, W), classes = input_shape(images)
     width = checks.whole("width", width)
     h, w = ((n // 3) // 3 for n in (H, W))
     if h * w == 0:
@@ -105,7 +105,7 @@ def resnet(images, depth=20, width=16, activation="relu", strides=True, init="de
     DLG (section 4.1) replaces ReLU by sigmoid and removes strides: `activation="sigmoid",
     strides=False`. init "default" is Kaiming normal, fan out, as in the Inverting Gradients code.
     """
-    (C, _, _), classes = _shape(images)
+    (C, _, _), classes = input_shape(images)
     if checks.whole("depth", depth, 8) % 6 != 2:
         raise ValueError(f"resnet depth is 6n + 2 (8, 14, 20, 32, 56, ...), not {depth}")
     n, width = (depth - 2) // 6, checks.whole("width", width)
@@ -138,7 +138,7 @@ def preact_resnet(images, width=64, norm="batch", blocks=(2, 2, 2, 2), seed=0) -
     layer, PyTorch's own initialisation.
 
     norm: "batch", "group" or "layer" (over channels and pixels), which keep no statistics."""
-    normalised, ((C, _, _), classes) = _norm(norm), _shape(images)
+    normalised, ((C, _, _), classes) = _norm(norm), input_shape(images)
     width, blocks = checks.whole("width", width), _whole_numbers("blocks", blocks)
     if not blocks:
         raise ValueError("blocks must name at least one stage")
@@ -174,7 +174,7 @@ class _PreActBlock(nn.Module):
 def vit(images, patch=4, width=64, layers=4, heads=4, seed=0) -> nn.Module:
     """A small vision transformer (Dosovitskiy et al. 2021): a token a patch, learned positions,
     norm first, GELU, mean over the tokens. ValueError where patches do not tile the image."""
-    (C, H, W), classes = _shape(images)
+    (C, H, W), classes = input_shape(images)
     for name, value in {"patch": patch, "width": width, "layers": layers, "heads": heads}.items():
         checks.whole(name, value)
     if width % heads:
@@ -215,7 +215,7 @@ def imagenet_resnet(images, depth=18, width=64, stem="cifar", pretrained=False, 
     (its Figure 4); "imagenet" is torchvision's own network. pretrained: torchvision's ImageNet
     weights (needs the ImageNet stem, width 64 and 1,000 classes), read from `weights/` under the
     data root and never downloaded: FileNotFoundError says what gets them."""
-    (C, _, _), classes = _shape(images)
+    (C, _, _), classes = input_shape(images)
     checks.one_of("depth", depth, STAGES)
     checks.one_of("stem", stem, ("cifar", "imagenet"))
     checks.flag("pretrained", pretrained)
@@ -297,8 +297,8 @@ def _activation(name: str) -> nn.Module:
     return ACTIVATIONS[checks.one_of("activation", name, ACTIVATIONS)]()
 
 
-def _shape(images) -> tuple[tuple[int, int, int], int]:
-    """((C, H, W), number of classes) of what a builder is given, checked."""
+def input_shape(images) -> tuple[tuple[int, int, int], int]:
+    """((C, H, W), number of classes) of what a builder is given; ValueError where it has none."""
     shape, classes = getattr(images, "shape", None), getattr(images, "num_classes", None)
     if not isinstance(shape, tuple | list) or len(shape) != 3 or classes is None:
         raise ValueError("a model is built for an ImageSet, or anything with a .shape (C, H, W) of "
@@ -309,7 +309,8 @@ def _shape(images) -> tuple[tuple[int, int, int], int]:
 
 def _whole_numbers(name: str, values) -> list[int]:
     if not isinstance(values, list | tuple | range):
-        raise ValueError(f"{name} must be a tuple of whole numbers, as (64, 32), not {values!r}")
+        raise ValueError(f"{name} must be a tuple of whole numbers, as (64, 32), not "
+                         f"{checks.shown(values)}")
     return [checks.whole(f"each of {name}", value) for value in values]
 
 

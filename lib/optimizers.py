@@ -78,14 +78,15 @@ class LBFGS:
 
     Torch's tolerances are absolute: 1e-7 on the gradient's largest entry, 1e-9 on the change of
     objective and variables. An objective that is small as a whole meets them far from its minimum.
-    `relative=True` multiplies those on the objective and its slopes by the objective itself where
-    that is below 1, so that a problem is not given up for its size; above 1 nothing changes."""
+    `relative=True` walks on the objective divided by its value at the start, where that is below 1,
+    and in float64 by the precision that it has beyond float32, of which the tolerances know
+    nothing. A float32 objective of 1 or more at the start is walked as without."""
 
     def __init__(self, v, lr=1.0, max_iter=20, history=100, line_search=False, relative=False):
         P, N = v.shape[0] * v.shape[1], v.shape[2]
         self.v, self.lr, self.max_iter, self.m = v, lr, max_iter, history
         self.line_search, self.relative = line_search, relative
-        self.tol_grad, self.tol_change, self.tol_curvature = 1e-7, 1e-9, 1e-10
+        self.tol_grad, self.tol_change = 1e-7, 1e-9
         self.S, self.Y = v.new_zeros(P, history, N), v.new_zeros(P, history, N)
         small = {"dtype": torch.float64, "device": v.device}
         self.SY, self.YY = (torch.zeros(P, history, history, **small) for _ in range(2))
@@ -93,10 +94,12 @@ class LBFGS:
         self.count, self.n_iter, self.idle = v.new_zeros(3, P, dtype=torch.long)
         self.d, self.g = v.new_zeros(P, N), v.new_zeros(P, N)
         self.loss, self.t, self.H = v.new_zeros(P), v.new_ones(P), v.new_ones(P)
+        self.size = v.new_zeros(P)  # 0: not measured yet
         self.finished = torch.zeros(v.shape[:2], dtype=torch.bool, device=v.device)
         self.broken = self.finished.clone()
 
-    _PER_PROBLEM = ("S", "Y", "SY", "YY", "count", "n_iter", "d", "g", "loss", "t", "H", "idle")
+    _PER_PROBLEM = ("S", "Y", "SY", "YY", "count", "n_iter", "d", "g", "loss", "t", "H", "idle",
+                    "size")
 
     def select(self, keep: Tensor) -> None:
         K, R = self.v.shape[:2]
@@ -106,9 +109,12 @@ class LBFGS:
         for name in ("v", "finished", "broken"):
             setattr(self, name, getattr(self, name)[keep].contiguous())
 
-    def _size(self, loss: Tensor) -> Tensor:
-        """(P,) what the tolerances are multiplied by."""
-        return loss.abs().clamp(max=1) if self.relative else torch.ones_like(loss)
+    def _measure(self, loss: Tensor) -> None:
+        """Keep what each problem's objective is divided by, at its first step."""
+        precision = torch.finfo(loss.dtype).eps / torch.finfo(torch.float32).eps
+        size = loss.abs().clamp(max=1) * min(1.0, precision)
+        size = torch.where(size > 0, size, 1.0)  # at a minimum, or NaN
+        self.size = torch.where(self.size == 0, size, self.size)
 
     def step(self, evaluate, carry=True) -> Tensor:
         """One iteration. carry=False: the objective is another than at the last step, so the
@@ -118,21 +124,26 @@ class LBFGS:
 
         def at(point):
             loss, g = evaluate(point.view(shape))
-            return loss.flatten(), g.reshape(-1, shape[2])
+            loss, g = loss.flatten(), g.reshape(-1, shape[2])
+            return (loss / self.size, g / self.size[:, None]) if self.relative else (loss, g)
 
-        loss, g = at(x)
+        loss, g = evaluate(self.v)
+        first_loss = loss.clone()
+        loss, g = loss.flatten(), g.reshape(-1, shape[2])
+        if self.relative:
+            self._measure(loss)
+            loss, g = loss / self.size, g / self.size[:, None]
         if not carry:
             self.g = g  # then y = 0, which `_direction` does not accept
-        first_loss = loss
         active = ~self.finished.flatten() & torch.isfinite(loss)
         broken = ~torch.isfinite(loss)
-        stuck = ~active | (g.abs().amax(1) <= self.tol_grad * self._size(loss))
+        stuck = ~active | (g.abs().amax(1) <= self.tol_grad)
         active = active & ~stuck
         moved = torch.zeros_like(self.count)
         for inner in range(1, self.max_iter + 1):
             self._direction(g, loss, active)
             slope = (g * self.d).sum(1)
-            flat = active & ~(slope <= -self.tol_change * self._size(loss))  # also NaN
+            flat = active & ~(slope <= -self.tol_change)  # also NaN
             broken = broken | (active & slope.isnan())
             stuck, active = stuck | flat, active & ~flat
             if self.line_search:
@@ -145,24 +156,23 @@ class LBFGS:
                 break
             if not self.line_search:
                 loss, g = at(x)
-            size = self._size(loss)
-            active = active & torch.isfinite(loss) & (g.abs().amax(1) > self.tol_grad * size)
+            active = active & torch.isfinite(loss) & (g.abs().amax(1) > self.tol_grad)
             active = active & ((self.d * self.t[:, None]).abs().amax(1) > self.tol_change)
-            active = active & ((loss - self.loss).abs() >= self.tol_change * size)
+            active = active & ((loss - self.loss).abs() >= self.tol_change)
         self.v = x.view(shape)
         # Torch would go on with one iteration a step for ever where the loss no longer changes by
         # tolerance_change; ten such steps in a row count as converged.
         self.idle = torch.where(moved <= 1, self.idle + 1, 0)
         self.finished |= (stuck | (self.idle >= 10)).view(shape[:2])
         self.broken |= broken.view(shape[:2])
-        return first_loss.view(shape[:2])
+        return first_loss
 
     def _direction(self, g: Tensor, loss: Tensor, active: Tensor) -> None:
         """Take in the last pair (s, y) where its curvature is positive, then set d and t."""
         first = self.n_iter == 0
         y, s = g - self.g, self.d * self.t[:, None]
         ys = (y * s).sum(1)
-        accept = active & ~first & (ys > self.tol_curvature * self._size(loss))
+        accept = active & ~first & (ys > 1e-10)
         slot = self.count % self.m
         rows = torch.arange(len(slot), device=slot.device)
         mine = accept[:, None]
@@ -257,6 +267,9 @@ class InTurn:
         one.finished = torch.zeros_like(one.finished)  # the others may have moved meanwhile
         loss = one.step(of_block, carry=False)
         self.v[..., block] = one.v
+        if self.turn == 0:  # one objective: what it was at the start of all turns
+            for other in self.each:
+                other.size = one.size.clone()
         self.turn += 1
         self.broken.copy_(torch.stack([e.broken for e in self.each]).any(0))
         stuck = torch.stack([e.finished for e in self.each]).all(0)

@@ -109,13 +109,25 @@ def traced(function: Callable, moving: list[Tensor], fixed: list[Tensor], key: t
     if key not in graphs:
         flat = lambda *ts: function(list(ts[: len(moving)]), list(ts[len(moving) :]))  # noqa: E731
         with sdpa_kernel(SDPBackend.MATH), _unannotated():
-            graph = make_fx(flat)(*(t.detach() for t in tensors))
+            graph = _flattened(flat, tensors)
         if len(graphs) >= MAX_GRAPHS:
             graphs.pop(next(iter(graphs)))
         graphs[key] = _split(_cleaned(graph), len(moving))
     body, prologue = graphs[key]
     kept = prologue.forward(*fixed)
     return lambda *now: body.forward(*now, *kept)
+
+
+def _flattened(flat: Callable, tensors: list[Tensor]) -> fx.GraphModule:
+    try:
+        return make_fx(flat)(*(t.detach() for t in tensors))
+    except RuntimeError as error:
+        if "_local_scalar_dense" not in str(error) and ".item()" not in str(error):
+            raise
+        raise ValueError(
+            "the model, objective, prior or loss reads a number out of a tensor (float(t), "
+            "t.item(), an if on a tensor): one graph cannot serve all states then; write it with "
+            "tensors, for instance torch.where") from error
 
 
 @contextlib.contextmanager

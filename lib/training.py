@@ -48,7 +48,7 @@ class _Settings:
         for name in ("watch", "loss"):
             if not (getattr(self, name) is None or callable(getattr(self, name))):
                 raise ValueError(f"{name} must be a function or None, not "
-                                 f"{getattr(self, name)!r}")
+                                 f"{checks.shown(getattr(self, name))}")
         if self.batch_size % self.same_label:
             raise ValueError(f"batch_size {self.batch_size} is no multiple of same_label "
                              f"{self.same_label}")
@@ -178,7 +178,7 @@ def reproducible(device: torch.device, seed: int) -> Iterator[None]:
 
 def _folder(cache) -> Path:
     if not isinstance(cache, str | Path):
-        raise ValueError(f"cache must be a folder, not {cache!r}")
+        raise ValueError(f"cache must be a folder, not {checks.shown(cache)}")
     return Path(cache)
 
 
@@ -190,7 +190,7 @@ def _check_defense(model, steps: tuple, images: int, batch_size: int) -> None:
     norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     if _has(steps, "per_example") and norms:
         raise ValueError("with BatchNorm no image has a gradient of its own: take another norm")
-    for size in {min(batch_size, images), images % batch_size} - {0}:
+    for size in filter(None, (min(batch_size, images), images % batch_size)):
         for step in _has(steps, "keys"):  # too few images to mix in the last batch is found here
             size = len(step.keys(size, run.generator("size of an encoding"))[0])
 
@@ -210,7 +210,8 @@ def _check_fit(model, images, loss=None, soft: bool = False) -> None:
         with torch.no_grad():
             logits = model.eval()(torch.zeros(2, *images.shape, device=like.device))
     except (RuntimeError, TypeError, ValueError) as error:
-        raise ValueError(f"images of shape {images.shape} do not fit the model: {error}") from error
+        raise ValueError(f"images of shape {images.shape} do not fit the model: "
+                         f"{checks.shown(str(error), 200)}") from error
     finally:
         for module, mode in training.items():
             module.training = mode
@@ -249,7 +250,7 @@ def load_weights(model: nn.Module, file: Path, device: torch.device) -> None:
     try:
         model.load_state_dict(torch.load(file, weights_only=True, map_location=device))
     except Exception as error:  # a damaged file fails in many ways
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        reason = checks.shown(str(error) or type(error).__name__, 120)
         raise ValueError(f"{file} is damaged, delete it: {reason}") from error
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lib import batching, checks, intake
+from lib import defenses as _defenses
 from lib.evidence import Evidence, buffer_evidence, changed_buffers, check_evidence  # noqa: F401
 from lib.protocol import (  # noqa: F401  (public names, kept here)
     LOSSES,
@@ -34,7 +35,10 @@ from lib.protocol import (  # noqa: F401  (public names, kept here)
 
 def _moments(mean, std, channels: int, needed: bool) -> tuple[Tensor | None, Tensor | None]:
     """mean and std as tensors (channels,), checked; both None where they are not given."""
-    given = [1.0 * torch.as_tensor(t) for t in (mean, std) if t is not None]
+    try:
+        given = [1.0 * torch.as_tensor(t) for t in (mean, std) if t is not None]
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"mean and std are tensors of one value a channel: {error}") from error
     if not given:
         if needed:
             raise ValueError("protocol.normalise needs mean and std")
@@ -117,14 +121,31 @@ class SharedUpdate:
             raise ValueError("give statistics=... together with "
                              "threat=ThreatModel(bn_statistics='exact'), or neither")
         own = tensors(self.model)[1]
+        if self.statistics is not None and not (
+                isinstance(self.statistics, dict) and self.statistics):
+            raise ValueError("statistics is a dict from buffers of a BatchNorm to tensors (K, "
+                             f"channels), not {type(self.statistics).__name__} of nothing")
         for name, value in (self.statistics or {}).items():
             if name not in own or not isinstance(value, Tensor) \
                     or value.shape != (len(self), own[name].shape[-1]):
                 raise ValueError(f"statistics: {name} is no buffer of a BatchNorm of this model "
                                  "with a row (channels,) a client")
+        if self.defense is not None and not self.threat.defense_known:
+            raise ValueError("give defense=... together with threat=ThreatModel(defense_known="
+                             "True), or neither")
+        _defenses.steps(self.defense)
+        if (self.keys is not None) != self.threat.mixing_keys:
+            raise ValueError("give keys=... together with threat=ThreatModel(mixing_keys=True), or "
+                             "neither")
+        if self.keys is not None and not (isinstance(self.keys, tuple) and len(self.keys) == 2
+                                          and all(isinstance(t, Tensor) and t.dim() == 3
+                                                  and len(t) == len(self) for t in self.keys)):
+            raise ValueError("keys are two tensors (clients, encodings, k), of `MixUp.keys`")
         targets = (len(self), self.batch_size, self.num_classes)
-        if self.targets is not None and tuple(getattr(self.targets, "shape", ())) != targets:
-            raise ValueError(f"targets are probabilities (clients, images, classes) = {targets}")
+        if self.targets is not None and (self.labels is None or tuple(
+                getattr(self.targets, "shape", ())) != targets):
+            raise ValueError("targets are probabilities (clients, images, classes) = "
+                             f"{targets}, beside granted labels")
 
     def _checked_labels(self) -> Tensor | None:
         if self.labels is None:
@@ -186,7 +207,7 @@ class SharedUpdate:
         protocol that sends weights they are differences after - before. shape (C, H, W) of an
         image, num_classes the model's outputs; further arguments are fields of the update.
         ValueError for what does not fit, before any work."""
-        protocol = _checked_protocol(protocol)
+        protocol = checked_protocol(protocol)
         plain, _ = batching.unwrap(model)
         names = intake.names_of(plain)
         message = intake.read(gradients, names, "update")
@@ -221,7 +242,7 @@ class SharedUpdate:
         state_dict() (`intake.read`); after may hold (K, ...) tensors of K clients. The attack
         starts from the weights of `before`. Buffers of BatchNorm in `after` are evidence: a mode
         or a number of steps that they contradict is a ValueError (`buffer_evidence`)."""
-        protocol = _checked_protocol(protocol)
+        protocol = checked_protocol(protocol)
         if protocol.sends != "weights":
             raise ValueError(
                 "from_weights needs a protocol that sends 'weights' (with its local_lr)")
@@ -265,7 +286,9 @@ class SharedUpdate:
             protocol["loss"] = OWN_LOSS + self.protocol.loss_name
         plain |= {"protocol": protocol, "threat": asdict(self.threat), "format": FORMAT}
         plain["state"] = dict(zip(("params", "buffers"), tensors(self.model), strict=True))
-        path = Path(path)
+        path = _checked_path(path)
+        if path.is_dir() or not path.absolute().parent.is_dir():
+            raise ValueError(f"path names a file in a folder that is there, not {path}")
         partial = path.with_name(f".{path.name}.{os.getpid()}")
         try:
             torch.save(plain, partial)
@@ -280,7 +303,10 @@ class SharedUpdate:
         loss: the client's own loss, where the update was computed with one. FileNotFoundError for
         no file; ValueError for one that is damaged, incomplete, of another version, no update file
         at all, or of another model."""
-        saved = _read_file(path, next(model.parameters()).device)
+        path = _checked_path(path)
+        if not isinstance(model, nn.Module):
+            raise ValueError(f"model is a torch.nn.Module, not {type(model).__name__}")
+        saved = _read_file(path, next((p.device for p in model.parameters()), "cpu"))
         state = saved.pop("state")
         protocol = dict(saved.pop("protocol"))
         if str(protocol.get("loss")).startswith(OWN_LOSS):
@@ -297,8 +323,9 @@ class SharedUpdate:
             saved["shape"] = tuple(saved["shape"])
             saved["notes"] = tuple(dict.fromkeys((*saved.get("notes", ()), *notes)))
             return cls(protocol=protocol, threat=threat, model=ready, **saved)
-        except (TypeError, AttributeError, KeyError) as error:
-            raise ValueError(f"{path} is damaged: {error}") from error
+        except (TypeError, AttributeError, KeyError, ValueError) as error:
+            raise ValueError(f"the update file {path} does not fit, or is damaged: {error}") \
+                from error
 
     def card(self) -> dict[str, str]:
         """The assumptions card: what was computed and what the attacker is given, in words."""
@@ -336,7 +363,13 @@ FORMAT = "leaky-gradients update 2"  # written by `save`; files of version 0.1 h
 OWN_LOSS = "a function: "
 
 
-def _checked_protocol(protocol) -> Protocol:
+def _checked_path(path) -> Path:
+    if not isinstance(path, str | os.PathLike):
+        raise ValueError(f"path is the name of an update file, not {path!r}")
+    return Path(path)
+
+
+def checked_protocol(protocol) -> Protocol:
     if protocol is not None and not isinstance(protocol, Protocol):
         raise ValueError(f"protocol is a client.Protocol, not {type(protocol).__name__}")
     return protocol or Protocol()
@@ -351,7 +384,7 @@ def _checked_shape(shape) -> tuple[int, int, int]:
 
 def _check_kinds(update: SharedUpdate) -> None:
     """ValueError for a field of another type."""
-    _checked_protocol(update.protocol)
+    checked_protocol(update.protocol)
     if not isinstance(update.threat, ThreatModel):
         raise ValueError(f"threat is a client.ThreatModel, not {type(update.threat).__name__}")
     if not isinstance(update.model, nn.Module):
@@ -417,7 +450,7 @@ def _check_before(old: intake.Message, new: intake.Message, own: dict[str, Tenso
 
 def _read_file(path, device) -> dict:
     """The plain dict of an update file, of this version or the first; ValueError for others."""
-    if not Path(path).exists():
+    if not path.exists():
         raise FileNotFoundError(f"no update file {path}")
     try:
         saved = torch.load(path, weights_only=True, map_location=device)
@@ -463,6 +496,8 @@ def _fill(ready: nn.Module, state: dict, path) -> None:
         raise ValueError(f"{path} lacks the model's {', '.join(lacking[:4])}: it is incomplete, or "
                          "of another model")
     for name, value in given.items():
+        if not value.isfinite().all():
+            raise ValueError(f"the model's {name} holds NaN or infinite values")
         named[name].data = value  # with its dtype
 
 

@@ -28,6 +28,10 @@ def test_inverting_gradients_improves_and_stays_in_the_box():
     attack = attacks.inverting_gradients(iterations=150, tv=0)
     guess = attacks.reconstruct(update, attack, record=[150])
     assert guess.last.min() >= -1e-6 and guess.last.max() <= 1 + 1e-6
+    few = replace(attack, iterations=3)  # the noise that it starts from lies outside
+    free, boxed = (attacks.reconstruct(update, replace(few, box=box)).last for box in (False, True))
+    assert free.min() < -0.01 and free.max() > 1.01, "else the box has nothing to do"
+    assert boxed.min().abs() < 1e-5 and (boxed.max() - 1).abs() < 1e-5
     assert (guess.history.losses[-1] < 0.2 * guess.history.losses[0]).all()
     grey = metrics.mse(torch.full_like(b.images, 0.5), b.images).mean()
     assert metrics.mse(guess.images, b.images).mean() < 0.5 * grey
@@ -35,14 +39,20 @@ def test_inverting_gradients_improves_and_stays_in_the_box():
 
 def test_the_best_restart_is_chosen_by_the_objective():
     b = batch(K=3)
-    guess = attacks.reconstruct(
-        client.share(models.lenet(Shape()), b), attacks.dlg(iterations=8), restarts=3
-    )
-    winner = guess.loss.argmin(1)
+    update = client.share(models.lenet(Shape()), b)
+    attack = replace(attacks.dlg(iterations=15), optimizer="adam", lr=0.1)
+    guess = attacks.reconstruct(update, attack, restarts=3)
     assert guess.loss.shape == (3, 3)
-    for k in range(3):
-        assert guess.loss[k, winner[k]] == guess.loss[k].min()
-    assert torch.isfinite(guess.images).all()
+    x, z = attacks.starts(update, attack, 3)
+    alone = [attacks.reconstruct(update, attack, start=(x[:, r : r + 1], z[:, r : r + 1]))
+             for r in range(3)]
+    losses = torch.stack([one.loss[:, 0] for one in alone], 1)
+    torch.testing.assert_close(guess.loss, losses, rtol=0.05, atol=1e-6)
+    assert len(losses.argmin(1).unique()) > 1, "else any restart would do"
+    for k, r in enumerate(losses.argmin(1).tolist()):
+        torch.testing.assert_close(guess.images[k], alone[r].images[k], rtol=0, atol=1e-2)
+        others = [alone[s].images[k] for s in range(3) if s != r]
+        assert all((guess.images[k] - other).abs().max() > 0.05 for other in others)
 
 
 def test_starts_depend_on_seed_client_and_restart_alone():
@@ -200,7 +210,13 @@ def test_labels_of_a_batch_are_optimised_beside_signed_images():
     guess = attacks.reconstruct(update, attacks.huang(150, tv=0, bn=0), record=[150])
     right = guess.labels.sort(1).values == private.labels.sort(1).values
     assert right.float().mean() >= 0.5
-    assert len(guess.history.label_logits[150].unique()) == 16  # moved by values, not by signs
+    assert len(guess.history.label_logits[150].unique()) == 16
+    few = attacks.reconstruct(update, attacks.huang(10, tv=0, bn=0), record=[1, 2])
+    steps = [state[2] - state[1] for state in (few.history.images, few.history.label_logits)]
+    pixels = (steps[0] / update.std.view(-1, 1, 1)).abs()  # of signs: two sizes of step
+    inside = pixels[(pixels > 0) & (few.history.images[2] > 0) & (few.history.images[2] < 1)]
+    assert len((1e3 * inside).round().unique()) <= 4
+    assert len((1e3 * steps[1].abs()).round().unique()) > 4  # by values, not by signs
 
 
 def test_granted_soft_targets_give_the_clients_own_gradient():
@@ -237,3 +253,55 @@ def test_what_an_attack_takes_for_granted_is_read_off_it():
         "labels", "mean and std", "images"}
     assert "BatchNorm statistics" in attacks.assumptions(attacks.huang())
     assert "one_label" in attacks.assumptions(attacks.idlg())["labels"]
+
+
+WRONG_SETTINGS = {
+    "iterations": [2.5, True, "3", 0, -1, None, torch.nan], "lr": [0, -1, torch.nan, torch.inf,
+                                                                   "0.1", True, None],
+    "objective": ["l2", None, 3], "labels": ["guess", None, 1], "optimizer": ["sgd", None, 1],
+    "priors": [5, "tv", ((0.1,),), ((0.1, None),), (("a", len),), ((-1, len),),
+               ((torch.nan, len),), ((True, len),), (0.1, len), {0.1: len}],
+    "stop": [0, -1, "1", True, torch.nan], "decay": [1, "no", None], "normalise": ["no", 0],
+    "box": ["", None], "in_turn": [0, "yes"], "name": [None, 3]}
+
+
+@pytest.mark.parametrize("setting", WRONG_SETTINGS)
+def test_wrong_settings_are_one_clear_error(setting):
+    for value in WRONG_SETTINGS[setting]:
+        with pytest.raises(ValueError, match=setting if setting != "priors" else "priors|weight"):
+            replace(attacks.dlg(), **{setting: value})
+
+
+@pytest.mark.parametrize("argument, values", [
+    ("restarts", [1.5, 0, True, "2", None]), ("seed", [-1, "a", 0.5, None, True]),
+    ("chunk", [0, -1, 1.5, True, "all"]), ("record", [[0.5], ["a"], [-1], [2], "01", 3, None]),
+    ("start", [3, "noise", (torch.zeros(1),), ([0.0], None)]), ("attack", [None, "dlg"])])
+def test_wrong_arguments_are_one_clear_error(argument, values):
+    update = client.share(models.lenet(Shape()), batch(K=1))
+    for value in values:
+        with pytest.raises(ValueError, match=argument if argument != "attack" else "Attack"):
+            attacks.reconstruct(update, **{"attack": attacks.dlg(1)} | {argument: value})
+    with pytest.raises(ValueError, match="SharedUpdate"):
+        attacks.reconstruct(batch(K=1), attacks.dlg(1))
+
+
+def test_presets_refuse_wrong_values():
+    ig, mixing, huang = attacks.inverting_gradients, attacks.mixing_gradients, attacks.huang
+    net = nn.Sequential(nn.Flatten(), nn.Linear(6, 4))
+    for wrong in (lambda: ig(lr=0), lambda: ig(tv=-1), lambda: ig(tv="0.1"), lambda: ig(bn=True),
+                  lambda: ig(masked=1), lambda: ig(objective=["l2"]), lambda: ig(optimizer=None),
+                  lambda: mixing(tv=torch.nan), lambda: mixing(orthogonality=-1),
+                  lambda: mixing(optimizer=3), lambda: huang(signs="no"), lambda: huang(tv=-0.1),
+                  lambda: huang(lr=0), lambda: attacks.dlg(scale=0), lambda: attacks.dlg(scale=-1),
+                  lambda: attacks.dlg(line_search=1), lambda: attacks.dlg(relative="no"),
+                  lambda: attacks.gias(net, latent=6), lambda: attacks.gias(net, latent=(0,)),
+                  lambda: attacks.gias(net, latent=(6,), latent_norm=-1),
+                  lambda: attacks.gias(net, latent=(6,), iterations=5),
+                  lambda: attacks.gias(net, latent=(6,), iterations=(5.5, 3)),
+                  lambda: attacks.gias(net, latent=(6,), lr=(0, 1)),
+                  lambda: attacks.gias("dcgan", latent=(6,)), lambda: attacks.gias(net, 3),
+                  lambda: attacks.gias(net, latent=(6,), layer=True),
+                  lambda: attacks.gias(net, latent=(6,), copies=None)):
+        with pytest.raises(ValueError):
+            wrong()
+    assert ig(lr=0.3).lr == 0.3 and ig().lr == 0.1 and ig(optimizer="lbfgs").lr == 1.0

@@ -44,3 +44,12 @@ def test_all_else_is_one_error_that_names_it(check, wrong, words):
     for value in wrong:
         with pytest.raises(ValueError, match=words):
             check(value)
+
+
+def test_a_message_does_not_hold_a_whole_tensor():
+    assert checks.shown("a") == "'a'" and checks.shown([1, 2]) == "[1, 2]"
+    assert len(checks.shown(torch.zeros(100, 100))) == 80
+    assert "\n" not in checks.shown(np.zeros((3, 3)))
+    with pytest.raises(ValueError) as caught:
+        checks.whole("n", list(range(1000)))
+    assert len(str(caught.value)) < 200

@@ -131,7 +131,7 @@ def test_steps_of_one_of_a_list_of_a_tuple_and_of_none():
     assert defenses.steps(None) == defenses.steps([]) == defenses.steps(()) == ()
     assert defenses.steps(noise) == (noise,)
     assert defenses.steps([noise, prune]) == defenses.steps((noise, prune)) == (noise, prune)
-    assert defenses.steps([noise, (prune, [own]), None]) == (noise, prune, own)
+    assert defenses.steps([noise, (prune, [own])]) == (noise, prune, own)
     every = [defenses.EqualLabels(2), defenses.MixUp(2), defenses.DPSGD(1.0, 1.0, 2)]
     assert defenses.steps(every) == tuple(every)
     # a method of another name is none of ours where the right one is there, or is far from it
@@ -143,7 +143,8 @@ def test_steps_of_one_of_a_list_of_a_tuple_and_of_none():
     ("noise", "'noise' is no defense"), ({"name": "gaussian"}, "is no defense"), (3, "3 is no"),
     (True, "is no defense"), ({1, 2}, "is no defense"), (lambda grads, rng: grads, "no defense"),
     (OrderedDict(), "is no defense"), (iter([defenses.GradPrune(0.5)]), "is no defense"),
-    (object(), "no defense"), (torch.zeros(3), "none of the methods"),
+    ([None], "holds None: leave it out"), (object(), "no defense"),
+    (torch.zeros(3), "none of the methods"),
     (Made(), "Made is no defense: it has none of the methods draw"),
     (Made(apply=same), "none of the methods"),
     (defenses.GradPrune, "GradPrune is a class: give an object"), (Made, "Made is a class"),

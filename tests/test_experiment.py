@@ -164,3 +164,10 @@ def test_accuracy_with_images_held_out():
                                    "mse_softmax", 2, 200)
     assert set(table) == {"defense", "seed", "accuracy", "validation"}
     assert table.validation.between(0.2, 1).all()
+
+
+def test_a_row_says_why_its_restart_ended():
+    table, _ = attack(record=None, attack=SHORT | {"iterations": 1})
+    assert table.ended.tolist() == ["budget", "budget"]
+    table, _ = attack(record=None, attack={"name": "idlg", "iterations": 12, "stop": 1e6})
+    assert table.ended.tolist() == ["converged", "converged"]

@@ -46,6 +46,78 @@ def test_sides_that_do_not_halve_are_refused():
             generators.dcgan(data.load("digits", size=side))
 
 
+NAN = float("nan")
+WHOLE = [0, -1, 2.5, True, "4", None]
+
+
+@pytest.mark.parametrize(("name", "wrong", "words"), [
+    ("steps", WHOLE, "steps must be a whole number"), ("batch_size", WHOLE, "batch_size must be"),
+    ("width", WHOLE, "width must be"), ("lr", [0, -1, NAN, "1", True], "lr must be a finite"),
+    ("gamma", [-1, NAN, "1", True], "gamma must be a finite number"),
+    ("average", [1.5, -0.1, NAN, True], r"average must be .* in \[0, 1\]"),
+    ("cache", [3, True], "cache is a folder"),
+    ("seed", [-1, 0.5, "0", True], "seed must be"),
+    ("images", [None, "digits", torch.rand(2, 1, 8, 8)], "images must be an ImageSet"),
+    ("generator", [None, "dcgan", nn.Linear(8, 64)], "a module with the attribute `latent`"),
+])
+def test_settings_of_the_training_are_checked_before_work(digits, name, wrong, words):
+    net = generators.dcgan(digits, 8, 2)
+    for value in wrong:
+        with pytest.raises(ValueError, match=words):
+            generators.train(**{"generator": net, "images": digits, "steps": 1, name: value})
+    assert torch.equal(net[0].weight, generators.dcgan(digits, 8, 2)[0].weight)
+
+
+def test_a_generator_of_other_images_or_latents_is_refused(digits):
+    large = generators.dcgan(data.load("digits", size=16), 8, 2)
+    with pytest.raises(ValueError, match=r"makes \(2, 1, 16, 16\) .*not two images of \(1, 8, 8\)"):
+        generators.train(large, digits, 1)
+    net = generators.dcgan(digits, 8, 2)
+    net.latent = (9,)
+    with pytest.raises(ValueError, match=r"takes no latents of shape \(9,\)"):
+        generators.train(net, digits, 1)
+
+
+@pytest.mark.parametrize(("call", "wrong", "words"), [
+    (lambda d, g, v: generators.dcgan(d, v), WHOLE, "latent must be a whole number"),
+    (lambda d, g, v: generators.dcgan(d, 8, v), WHOLE, "width must be a whole number"),
+    (lambda d, g, v: generators.dcgan(d, seed=v), [-1, 0.5, "0"], "seed must be"),
+    (lambda d, g, v: generators.dcgan(v), [None, "digits"], "a model is built for an ImageSet"),
+    (lambda d, g, v: generators.sample(g, v), WHOLE, "count must be"),
+    (lambda d, g, v: generators.sample(g, 2, v), [-1, 0.5, "0"], "seed must be"),
+    (lambda d, g, v: generators.sample(v, 2), [None, nn.Linear(2, 2)], "attribute `latent`"),
+    (lambda d, g, v: generators.nearest_seen(v, d),
+     [None, torch.rand(8, 8), torch.rand(2, 3, 8, 8), torch.zeros(0, 1, 8, 8),
+      torch.zeros(2, 1, 8, 8, dtype=torch.uint8)], "images must be a floating tensor"),
+    (lambda d, g, v: generators.nearest_seen(torch.rand(1, 1, 8, 8), v), [None, "digits"],
+     "seen must be an ImageSet"),
+    (lambda d, g, v: generators.quality(g, g, v, d), [None], "seen must be an ImageSet"),
+    (lambda d, g, v: generators.quality(g, g, d, v), [None], "unseen must be an ImageSet"),
+    (lambda d, g, v: generators.quality(g, g, d, v.subset([0])), [data.load("digits")], "two im"),
+    (lambda d, g, v: generators.quality(g, g, d, d, v), [1, *WHOLE], "count must be"),
+    (lambda d, g, v: generators.learn(v, []), [None, nn.Linear(2, 2)], "attribute `latent`"),
+    (lambda d, g, v: generators.learn(g, [], v), [3, (1,), (1, 2, 3), None], "iterations must"),
+    (lambda d, g, v: generators.learn(g, [], rates=v), [0.1, (0.1,)], "rates must be two"),
+    (lambda d, g, v: generators.learn(g, [], lr=v), [0, -1, NAN, "1"], "lr must be"),
+    (lambda d, g, v: generators.learn(g, [], seed=v), [-1, "0", 0.5], "seed must be"),
+    (lambda d, g, v: generators.learn(g, v), [[None], ["update"]], "round 0 must be a SharedUpd"),
+])
+def test_arguments_about_generators_are_checked(digits, call, wrong, words):
+    net = generators.dcgan(digits, 8, 2)
+    for value in wrong:
+        with pytest.raises(ValueError, match=words):
+            call(digits, net, value)
+
+
+def test_rounds_of_a_learned_prior_are_a_list_of_clients_with_one_image(digits):
+    net, model = generators.dcgan(digits, 8, 2), models.dense(digits)
+    update = client.share(model, digits.clients(1))
+    with pytest.raises(ValueError, match=r"give \[update\] for one"):
+        generators.learn(net, update)
+    with pytest.raises(ValueError, match="round 0 .* one image each"):
+        generators.learn(net, [client.share(model, digits.clients(1, 2))])
+
+
 @pytest.mark.parametrize("name", ["digits", "faces", "photos"])
 def test_the_prior_never_sees_what_is_attacked(name):
     train, test = (data.load(name, split=s).images.flatten(1) for s in ("train", "test"))

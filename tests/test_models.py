@@ -62,6 +62,100 @@ def test_bad_input_is_one_clear_error(call):
         call()
 
 
+WHOLE = [0, -1, 2.0, 2.5, True, "8", None]
+GREY = Shape((1, 12, 12), 4)
+
+
+@pytest.mark.parametrize(("build", "wrong", "words"), [
+    (lambda v: models.dense(GREY, hidden=v), [16, "16", None, {"a": 1}, torch.tensor([16])],
+     r"hidden must be a tuple of whole numbers, as \(64, 32\)"),
+    (lambda v: models.dense(GREY, hidden=(8, v)), WHOLE, "each of hidden must be a whole number"),
+    (lambda v: models.dense(GREY, activation=v), ["swish", None, nn.ReLU, True, []],
+     "unknown activation"),
+    (lambda v: models.lenet(GREY, activation=v), ["swish", None, nn.ReLU], "unknown activation"),
+    (lambda v: models.lenet(GREY, channels=v), WHOLE, "channels must be a whole number"),
+    (lambda v: models.lenet(GREY, kernel=v), WHOLE, "kernel must be a whole number"),
+    (lambda v: models.lenet(GREY, kernel=v), [2, 4], "kernel is odd"),
+    (lambda v: models.lenet(GREY, strides=v), [0, 1, "no", None], "strides must be True or False"),
+    (lambda v: models.lenet(GREY, norm=v), ["instance", False, "", nn.BatchNorm2d],
+     "unknown norm"),
+    (lambda v: models.lenet(GREY, init=v), ["zeros", None, True], "unknown init"),
+    (lambda v: models.lenet(GREY, init="uniform", scale=v),
+     [0, -0.5, float("nan"), float("inf"), True, "0.5", None], "scale must be a finite number"),
+    (lambda v: models.lenet(GREY, init="normal", scale=v), [0, -1], "scale must be"),
+    (lambda v: models.lenet(GREY, init="default", scale=v), [-1, "0.5", float("nan")],
+     "scale must be"),
+    (lambda v: models.convnet(GREY, width=v), WHOLE, "width must be a whole number"),
+    (lambda v: models.resnet(GREY, depth=v), [*WHOLE, 7], "depth must be a whole number of 8"),
+    (lambda v: models.resnet(GREY, depth=v), [9, 18, 34], "resnet depth is 6n"),
+    (lambda v: models.resnet(GREY, 8, width=v), WHOLE, "width must be a whole number"),
+    (lambda v: models.resnet(GREY, 8, 2, strides=v), [1, "no"], "strides must be"),
+    (lambda v: models.preact_resnet(GREY, width=v), WHOLE, "width must be a whole number"),
+    (lambda v: models.preact_resnet(GREY, 2, v), ["instance", None, True], "unknown norm"),
+    (lambda v: models.preact_resnet(GREY, 2, blocks=v), [2, None, "22"], "blocks must be a tuple"),
+    (lambda v: models.preact_resnet(GREY, 2, blocks=(1, v)), WHOLE, "each of blocks must be"),
+    (lambda v: models.preact_resnet(GREY, 2, blocks=v), [(), []], "at least one stage"),
+    (lambda v: models.vit(GREY, patch=v), WHOLE, "patch must be a whole number"),
+    (lambda v: models.vit(GREY, patch=v), [5, 24], "do not tile"),
+    (lambda v: models.vit(GREY, width=v), WHOLE, "width must be a whole number"),
+    (lambda v: models.vit(GREY, width=v), [10, 3], "multiple of heads"),
+    (lambda v: models.vit(GREY, layers=v), WHOLE, "layers must be a whole number"),
+    (lambda v: models.vit(GREY, heads=v), WHOLE, "heads must be a whole number"),
+    (lambda v: models.imagenet_resnet(GREY, v), [20, "18", True, None], "unknown depth"),
+    (lambda v: models.imagenet_resnet(GREY, 18, v), WHOLE, "width must be a whole number"),
+    (lambda v: models.imagenet_resnet(GREY, 18, 4, v), ["tiny", None], "unknown stem"),
+    (lambda v: models.imagenet_resnet(GREY, pretrained=v), [1, "yes"], "pretrained must be True"),
+    (lambda v: models.imagenet_resnet(v, stem="imagenet"), [GREY], "takes 3 channels.*have 1"),
+    (lambda v: models.imagenet_resnet(v, stem="imagenet", pretrained=True), [RGB],
+     "1,000 classes.*10 classes"),
+])
+def test_arguments_of_builders_are_checked(build, wrong, words):
+    for value in wrong:
+        with pytest.raises(ValueError, match=words):
+            build(value)
+
+
+@pytest.mark.parametrize("build", [models.dense, models.lenet, models.convnet, models.resnet,
+                                   models.preact_resnet, models.vit, models.imagenet_resnet])
+def test_what_a_builder_builds_for_is_checked(build):
+    for seed in (-1, 0.5, "0", True, None, 2**63):
+        with pytest.raises(ValueError, match="seed must be a whole number"):
+            build(GREY, seed=seed)
+    for images in (None, "digits", torch.rand(4, 1, 8, 8), (1, 8, 8), Shape((8, 8))):
+        with pytest.raises(ValueError, match="a model is built for an ImageSet"):
+            build(images)
+    for shape in ((1, 0, 8), (1, 8.0, 8), ("1", 8, 8)):
+        with pytest.raises(ValueError, match="each of images.shape"):
+            build(Shape(shape))
+    for classes in (0, -1, 2.5, True, "4"):
+        with pytest.raises(ValueError, match="images.num_classes must be a whole number"):
+            build(Shape(num_classes=classes))
+
+
+@pytest.mark.parametrize("model", [nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten()), None, "lenet",
+                                   models.lenet])
+def test_only_a_model_with_a_dense_layer_has_classes_to_permute(model):
+    with pytest.raises(ValueError, match="last dense layer: .* has none"):
+        models.permute_classes(model)
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    ((models.lenet, RGB, []), "at least one seed"), ((models.lenet, RGB, 3), "seeds must be"),
+    ((models.lenet, RGB, "012"), "seeds must be"), ((models.lenet, RGB, None), "seeds must be"),
+    ((models.lenet, RGB, [0, 1.5]), "each of seeds must be a whole number"),
+    ((models.lenet, RGB, [True]), "each of seeds must be"), (("lenet", RGB, [0]), "builder must"),
+    ((models.lenet(RGB), RGB, [0]), "builder must be a function"),
+    ((lambda images, seed: models.dense(images, (4 + seed,)), RGB, range(2)), "same architecture"),
+    ((lambda images, seed: models.dense(images, (4,) * (1 + seed)), RGB, range(2)), "same archi"),
+    ((lambda images, seed: models.dense(images, (4,), ("relu", "tanh")[seed]), RGB, range(2)),
+     "same architecture"),
+    ((lambda images, seed: None, RGB, range(2)), "same architecture"),
+])
+def test_an_ensemble_is_of_one_architecture(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        models.ensemble(*arguments)
+
+
 def test_prepare_changes_no_output_in_eval_mode():
     torch.manual_seed(0)
     model = nn.Sequential(models.resnet(Shape((3, 16, 16), 5), 8, 4), nn.Dropout(0.5)).eval()
@@ -163,6 +257,9 @@ def test_pretrained_weights_are_read_and_never_fetched(tmp_path):
     torch.save(other.state_dict(), tmp_path / "weights/resnet18-f37072fd.pth")
     found = models.imagenet_resnet(images, 18, stem="imagenet", pretrained=True)
     assert torch.equal(found.conv1.weight, other.conv1.weight)
+    (tmp_path / "weights/resnet18-f37072fd.pth").write_bytes(b"no weights")
+    with pytest.raises(ValueError, match="f37072fd.pth is damaged, delete it"):
+        models.imagenet_resnet(images, 18, stem="imagenet", pretrained=True)
     run.start()
 
 

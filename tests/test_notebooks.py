@@ -20,8 +20,8 @@ FLOORS = [{"__init__", "checks", "files", "layers", "run", "results", "plots"},
           {"batching", "data", "metrics", "defenses"}, {"protocol", "intake", "training"},
           {"evidence"}, {"update", "models"}, {"client"},
           {"objectives", "priors", "labels", "analytic", "tracing"},
-          {"engine", "optimizers", "honest"}, {"diagnose"},
-          {"attacks"}, {"generators"}, {"experiment"}]
+          {"engine", "optimizers", "honest"}, {"diagnose"}, {"attacks"}, {"generators"},
+          {"experiment"}]
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
@@ -103,7 +103,7 @@ def test_the_tracked_tree_is_small():
     files = [ROOT / name for name in tracked.stdout.split("\0") if name]
     if tracked.returncode or not files:
         pytest.skip("no git here")
-    assert sum(file.stat().st_size for file in files if file.is_file()) < 20 * 2**20
+    assert sum(file.stat().st_size for file in files if file.is_file()) < 32 * 2**20
 
 
 # ---- lib

@@ -91,3 +91,41 @@ def test_the_orthogonality_of_a_batch():
     assert priors.orthogonality(torch.cat([one, 2 * one])).item() == pytest.approx(1, abs=1e-5)
     alone = torch.func.grad(priors.orthogonality)(one)
     assert torch.equal(alone, torch.zeros_like(alone))
+
+
+def test_an_axis_without_differences_has_no_variation():
+    row = torch.tensor([0.0, 1.0, -1.0]).view(1, 1, 1, 3)
+    for tv, expected in ((priors.tv, 1.5), (priors.tv_of_magnitude, 0.5)):
+        assert tv(row).item() == expected == tv(row.mT).item()
+        for one in (row, row.mT, row[..., :1]):
+            assert torch.isfinite(torch.func.grad(tv)(one)).all()
+        assert tv(torch.rand(2, 3, 1, 1)).item() == 0
+    b = batch(K=1, shape=(1, 1, 9))
+    granted = client.ThreatModel(labels="known")
+    update = client.share(nn.Sequential(nn.Flatten(), nn.Linear(9, 4)), b,
+                          client.Protocol(normalise=True), threat=granted)
+    guess = attacks.reconstruct(update, attacks.inverting_gradients(60, tv=1e-3))
+    assert guess.history.losses.isfinite().all() and guess.loss.max() < 0.1
+
+
+def test_objectives_are_made_of_callables_and_positive_numbers():
+    both = objectives.masked(objectives.scaled(objectives.l2, 3.0))
+    a, b = gradients(0), gradients(1)
+    b["a"][0] = 0
+    torch.testing.assert_close(both(a, b), 3 * objectives.masked(objectives.l2)(a, b))
+    assert both(a, b) < 3 * objectives.l2(a, b)
+    assert "scaled l2" in both.__name__ and objectives.scaled(objectives.l2, 3) == \
+        objectives.scaled(objectives.l2, 3.0)
+    for wrong in (lambda: objectives.scaled(objectives.l2, 0), lambda: objectives.masked("l2"),
+                  lambda: objectives.scaled(objectives.l2, torch.nan),
+                  lambda: objectives.scaled(None, 2.0), lambda: objectives.scaled(len, True)):
+        with pytest.raises(ValueError, match="factor must be|an objective is a callable"):
+            wrong()
+
+
+@pytest.mark.parametrize("name", ["l2", "relative_l2", "cosine", "layer_cosine"])
+def test_an_objective_sees_what_is_shared_and_no_more(name):
+    objective, a, b = getattr(objectives, name), gradients(0), gradients(1)
+    alone = objective({"a": a["a"]}, {"a": b["a"]})
+    torch.testing.assert_close(objective(a, {"a": b["a"]}), alone)
+    torch.testing.assert_close(objectives.masked(objective)(a, {"a": b["a"]}), alone)

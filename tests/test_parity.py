@@ -28,6 +28,7 @@ KNOWN = client.ThreatModel(labels="known")
 IN_Z = client.Protocol(normalise=True)
 STEPS = client.Protocol(local_lr=0.2, sends="weights", epochs=2, local_batch=2)
 MANY_STEPS = client.Protocol(local_lr=0.2, sends="weights", epochs=6, local_batch=1)
+MOMENTUM = replace(STEPS, momentum=0.6, weight_decay=0.1)
 TRAIN = client.Protocol(mode="train", normalise=True)
 
 
@@ -59,6 +60,10 @@ def small_generator():
                         nn.Unflatten(1, SHAPE)).double()
     net.latent, net.trained_on = (5,), None
     return net
+
+
+def smooth_l1(logits, target):
+    return nn.functional.smooth_l1_loss(logits, 3 * target)
 
 
 # ---- the plain attack
@@ -123,7 +128,8 @@ class Problem:
             self.stored = [(m.running_mean.clone(), m.running_var.clone())
                            for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
         model.train(p.mode == "train" and not row.as_if_eval)
-        self.client = plain.Client(model, p.loss, p.local_lr, p.epochs, p.local_batch)
+        self.client = plain.Client(model, p.loss, p.local_lr, p.epochs, p.local_batch,
+                                   p.momentum, p.nesterov, p.weight_decay)
         self.sent = [sent[name][k] for name, _ in model.named_parameters()]
         self.hard = nn.functional.one_hot(private.labels[k], CLASSES).double()
 
@@ -210,9 +216,9 @@ ROWS = [
         replace(IDLG, optimizer="in_turn"), B=2, threat=KNOWN),
     Row("dlg, relative", dlg(2, relative=True),
         replace(DLG, distance=plain.relative_distance)),
-    Row("dlg, scale", dlg(2, scale=7.0), replace(DLG, distance=factor(L2, 7.0))),
-    Row("dlg, relative and scale", dlg(2, relative=True, scale=0.1),
-        replace(DLG, distance=factor(plain.relative_distance, 0.1))),
+    Row("dlg, scale", dlg(1, 0.1, scale=700.0), replace(DLG, distance=factor(L2, 700.0), lr=0.1)),
+    Row("dlg, relative and scale", dlg(1, 0.1, relative=True, scale=30.0),
+        replace(DLG, distance=factor(plain.relative_distance, 30.0), lr=0.1)),
     Row("dlg, line search", dlg(2, line_search=True, scale=1e4),
         replace(DLG, distance=factor(L2, 1e4), optimizer="line_search"), B=2),
     Row("dlg, line search, rate", dlg(1, 8.0, line_search=True, scale=1e4),
@@ -223,6 +229,10 @@ ROWS = [
     Row("dlg, ensemble", dlg(2), DLG, ensemble=True),
     Row("dlg, local steps", dlg(2), DLG, B=3, protocol=STEPS),
     Row("dlg, many local steps", dlg(2), DLG, B=2, protocol=MANY_STEPS),
+    Row("dlg, momentum and weight decay", dlg(1), DLG, B=3, protocol=MOMENTUM),
+    Row("inverting, nesterov, many steps", ig(3), IG, B=2, threat=KNOWN,
+        protocol=replace(MANY_STEPS, momentum=0.5, nesterov=True, weight_decay=0.2)),
+    Row("dlg, a loss of one's own", dlg(1), DLG, B=2, protocol=client.Protocol(loss=smooth_l1)),
     Row("dlg, batch statistics", dlg(2), DLG, with_batch_norm, B=3,
         protocol=client.Protocol(mode="train")),
     # iDLG: the label by its rule

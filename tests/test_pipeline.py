@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lib import files
 from lib import run as runs
-from tools import run_notebook
+from tools import doctor, environment, run_notebook
 
 ROOT = Path(__file__).resolve().parents[1]
 FIXTURE = ROOT / "tests/fixture"
@@ -23,7 +24,7 @@ PARTS = 6
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """A copy of what make needs, so that no edit of lib disturbs a test; its notebook is ours."""
-    place = tmp_path_factory.mktemp("pipeline") / "copy of it"
+    place = tmp_path_factory.mktemp("pipeline") / "it's a copy"
     for name in ("lib", "tools"):
         shutil.copytree(ROOT / name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("Makefile", "conftest.py", "pyproject.toml", "requirements.lock"):
@@ -38,15 +39,16 @@ def command(*words):
     return ["make", *words, f"PYTHON={sys.executable}"]
 
 
-def environment(**more):
+def surroundings(**more):
     ours = ("MAKE", "MFLAGS", "PROFILE", "FRESH", "SEED", "DEVICE", "DATA_ROOT", "FIXTURE",
-            "QUIET", "PRODUCTS", "PYTHONPATH")
+            "QUIET", "PRODUCTS", "PYTHONPATH", "JUPYTER", "IPYTHON", "MATPLOTLIBRC", "GOMP",
+            "OMP_WAIT")
     kept = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
     return kept | more
 
 
 def make(place, *words, **more):
-    return subprocess.run(command(*words), cwd=place, env=environment(**more),
+    return subprocess.run(command(*words), cwd=place, env=surroundings(**more),
                           capture_output=True, text=True, timeout=300)
 
 
@@ -80,7 +82,7 @@ def wait_for(condition, seconds):
 
 def test_killed_in_the_middle_nothing_half_done_is_left(place):
     process = subprocess.Popen(
-        command("figures"), cwd=place, env=environment(FIXTURE_SLEEP="1"),
+        command("figures"), cwd=place, env=surroundings(FIXTURE_SLEEP="1"),
         start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     wait_for(lambda: len(stored(place)) >= 2, 90)
     os.killpg(process.pid, signal.SIGKILL)
@@ -116,6 +118,81 @@ def test_a_second_time_there_is_nothing_to_do(place):
     assert len(calls(place)) == before
 
 
+DAMAGES = {
+    "csv deleted": ("figures/quick/99_fixture/table1.csv", Path.unlink),
+    "png emptied": ("figures/quick/99_fixture/fig1_squares.png", lambda p: p.write_bytes(b"")),
+    "pdf changed": ("figures/quick/99_fixture/fig1_squares.pdf",
+                    lambda p: p.write_bytes(p.read_bytes() + b" ")),
+    "claims changed": ("figures/quick/99_fixture/claims.csv",
+                       lambda p: p.write_text(p.read_text().replace("True", "False"))),
+    "notebook emptied": ("build/quick/99_fixture.ipynb", lambda p: p.write_text("")),
+    "notebook deleted": ("build/quick/99_fixture.ipynb", Path.unlink),
+    "folder deleted": ("figures/quick/99_fixture", shutil.rmtree),
+    "stamp emptied": ("build/quick/99_fixture.stamp", lambda p: p.write_text("")),
+    "stamp of a list": ("build/quick/99_fixture.stamp", lambda p: p.write_text("[1]")),
+    "stamp deleted": ("build/quick/99_fixture.stamp", Path.unlink),
+}
+
+
+@pytest.mark.usefixtures("ran")
+def test_a_ruined_product_is_noticed(place, tmp_path, monkeypatch):
+    here = tmp_path / "moved"                                # the stamp knows no folder's name
+    monkeypatch.setattr(run_notebook, "ROOT", here)
+    monkeypatch.setattr(run_notebook, "NOTEBOOKS", here / "notebooks")
+    monkeypatch.setattr(run_notebook, "__file__", str(here / "tools/run_notebook.py"))
+
+    def up_to_date():
+        code = run_notebook.code_hash("99_fixture", {})
+        return run_notebook.up_to_date("99_fixture", "quick", code)
+
+    for damage, (file, harm) in DAMAGES.items():
+        shutil.copytree(place, here)
+        (here / "figures/quick/99_fixture/own.txt").write_text("a reader's notes, no product")
+        assert up_to_date()
+        harm(here / file)
+        assert not up_to_date(), damage
+        shutil.rmtree(here)
+
+
+@pytest.mark.usefixtures("ran")
+def test_ruined_products_are_made_again(place):
+    before, computed = products(place), len(calls(place))
+    for damage in ("csv deleted", "png emptied", "notebook emptied"):
+        file, harm = DAMAGES[damage]
+        harm(place / file)
+    result = make(place, "figures")
+    assert "99_fixture: done in" in result.stdout, result.stderr
+    assert products(place) == before and len(calls(place)) == computed
+    assert make(place, "figures").stdout == "99_fixture: nothing to do (quick)\n"
+
+
+@pytest.mark.usefixtures("ran")
+def test_an_unwritable_folder_is_told_before_the_run(place):
+    figures, aside = place / "figures", place / "aside"
+    figures.rename(aside)
+    try:
+        figures.symlink_to("/proc")                          # not even root can write there
+        result = make(place, "figures", "FRESH=1")
+    finally:
+        figures.unlink()
+        aside.rename(figures)
+    assert result.returncode
+    assert "99_fixture: cannot write to" in result.stderr
+    assert "nothing was computed" in result.stderr
+    assert "Traceback" not in result.stderr and "running" not in result.stdout
+
+
+@pytest.mark.parametrize("kind", ["a file", "a link to nowhere"])
+def test_what_stands_in_the_way_of_a_folder_is_told(tmp_path, kind):
+    way = tmp_path / "figures"
+    way.touch() if kind == "a file" else way.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(run_notebook.Failed, match="cannot write to .*figures"):
+        run_notebook.writable(tmp_path / "build", way / "quick")
+    way.unlink()
+    run_notebook.writable(way / "quick")
+    assert not list(tmp_path.iterdir())                      # asking makes nothing
+
+
 @pytest.mark.usefixtures("ran")
 def test_the_committed_notebook(place):
     result = make(place, "notebooks")
@@ -127,10 +204,19 @@ def test_the_committed_notebook(place):
 
 
 @pytest.mark.usefixtures("ran")
-def test_computed_anew_the_bytes_are_the_same(place):
+def test_computed_anew_the_bytes_are_the_same_whatever_a_user_has_configured(place, tmp_path):
     before, computed = products(place), len(calls(place))
     notebook = (place / "notebooks/99_fixture.ipynb").read_bytes()
-    result = make(place, "notebooks", "FRESH=1", MPLBACKEND="agg")
+    kernel, own = tmp_path / "kernels/python3", tmp_path / "matplotlibrc"
+    kernel.mkdir(parents=True)
+    (kernel / "kernel.json").write_text(json.dumps({
+        "argv": ["false"], "display_name": "a user's", "language": "python"}))
+    own.write_text("font.size: 20\naxes.grid: True\n")
+    startup = tmp_path / "ipython/profile_default/startup/a.py"
+    startup.parent.mkdir(parents=True)
+    startup.write_text("print('a user is greeted')")
+    result = make(place, "notebooks", "FRESH=1", MPLBACKEND="agg", JUPYTER_PATH=str(tmp_path),
+                  MATPLOTLIBRC=str(own), IPYTHONDIR=str(tmp_path / "ipython"))
     assert result.returncode == 0, result.stderr
     assert len(calls(place)) == computed + PARTS
     assert products(place) == before
@@ -188,6 +274,10 @@ def test_products_are_swapped_whole(tmp_path):
 
 
 @pytest.mark.parametrize(("words", "message"), [
+    (["figures", "PROFILE=paper quick"], "unknown PROFILE=paper quick: it is quick or paper"),
+    (["figures", "PROFILE="], "unknown PROFILE=: it is quick or paper"),
+    (["figures", "FRESH=yes"], "unknown FRESH=yes: it is 1 (compute again) or 0"),
+    (["figures", "FRESH=1 1"], "unknown FRESH=1 1: it is 1"),
     (["figures", "PROFILE=fast"], "unknown PROFILE=fast: it is quick or paper"),
     (["figures", "NB=01_nothing"], "unknown NB=01_nothing: there are 99_fixture"),
     (["figures", "SEEED=1"], "unknown variable SEEED"),
@@ -211,7 +301,191 @@ def test_plan(place):
 
 
 def test_help_names_every_target():
-    result = subprocess.run(["make"], cwd=ROOT, env=environment(), capture_output=True, text=True)
+    result = subprocess.run(["make"], cwd=ROOT, env=surroundings(), capture_output=True, text=True)
     for target in ("figures", "notebooks", "test", "test-all", "data", "weights", "plan",
                    "scoreboard", "bench", "doctor", "clean"):
         assert f"\n  {target} " in result.stdout
+
+
+# ---- what make exports, and what a run passes on
+
+def test_threads_sleep_at_barriers_and_kernels_are_this_environments(place):
+    command = ["make", "--eval", "show: ; @env", "show"]
+    shown = subprocess.run(command, cwd=place, env=surroundings(JUPYTER_PATH="/nowhere"),
+                           capture_output=True, text=True).stdout.splitlines()
+    assert {"GOMP_SPINCOUNT=1000", "OMP_WAIT_POLICY=PASSIVE", "JUPYTER_PREFER_ENV_PATH=1"} <= {
+        *shown}
+    assert not [line for line in shown if line.startswith(("JUPYTER_PATH=", "MPLBACKEND="))]
+
+
+def test_a_damaged_result_is_told_while_the_notebook_runs(capsys):
+    bars = run_notebook.Bars("99_fixture")
+    bars.write("some library's warning\ndamaged: a.json (why); it is computed again\n")
+    assert capsys.readouterr().err == "99_fixture  damaged: a.json (why); it is computed again\n"
+
+
+@pytest.mark.parametrize(("name", "value"), [("PROFILE", "paper quick"), ("FRESH", "yes")])
+def test_the_tool_checks_what_make_has_not(monkeypatch, capsys, name, value):
+    monkeypatch.setenv(name, value)
+    monkeypatch.setattr(run_notebook, "execute", lambda *_: pytest.fail("it ran"))
+    assert run_notebook.main("figures", "01_dlg") == 1
+    assert f"{name}={value}" in capsys.readouterr().err
+
+
+# ---- the environment, with a pip that installs nothing
+
+class FakePython:
+    """In place of subprocess.run: makes folders as venv and pip do, and counts installations."""
+
+    def __init__(self, root):
+        self.root, self.installed, self.kill, self.offline = root, 0, False, False
+
+    def __call__(self, words, **kwargs):
+        words = [str(word) for word in words]
+        site = self.root / ".venv/lib/python3.11/site-packages"
+        if words[1:3] == ["-m", "venv"]:
+            site.mkdir(parents=True, exist_ok=True)
+            (self.root / ".venv/bin").mkdir(exist_ok=True)
+            (self.root / ".venv/bin/python").touch()
+            (site / "pip").touch()
+        elif words[1:] == ["-m", "pip", "--version"]:
+            return subprocess.CompletedProcess(words, 0 if (site / "pip").exists() else 1)
+        elif "-c" in words[1:2]:                             # the interpreter it was made from
+            return subprocess.CompletedProcess(words, 0, sys.executable + "\n")
+        elif "--dry-run" in words:
+            wanted = [] if (site / "torch/METADATA").exists() else ["torch"]
+            if wanted and self.offline:
+                raise subprocess.CalledProcessError(1, words)
+            Path(words[-1]).write_text(json.dumps({"install": wanted}))
+        else:
+            assert words[1:4] == ["-m", "pip", "install"]
+            if (site / "torch/METADATA").exists():           # pip: it is there already
+                return None
+            (site / "torch").mkdir()
+            (site / "torch/METADATA").touch()
+            if self.kill:                                    # in the middle of copying
+                raise KeyboardInterrupt
+            (site / "torch/code.py").touch()
+            self.installed += 1
+        return None
+
+
+@pytest.fixture
+def fake(tmp_path, monkeypatch):
+    root = tmp_path / "it's a copy"
+    root.mkdir()
+    python = FakePython(root)
+    monkeypatch.setattr(environment.subprocess, "run", python)
+    return python
+
+
+def torch_is_whole(fake):
+    return (fake.root / ".venv/lib/python3.11/site-packages/torch/code.py").exists()
+
+
+def test_an_environment_is_made_once(fake):
+    for _ in range(2):
+        environment.prepare(fake.root)
+    assert fake.installed == 1 and torch_is_whole(fake)
+    assert (fake.root / ".venv/.complete").read_text() == f"{fake.root}\n"
+    shown = fake.root / ".venv/lib/python3.11/site-packages/leaky-gradients.pth"
+    assert shown.read_text() == f"{fake.root}\n"
+
+
+def test_an_environment_whose_making_was_killed_is_made_anew(fake):
+    fake.kill = True
+    with pytest.raises(KeyboardInterrupt):
+        environment.prepare(fake.root)
+    assert not torch_is_whole(fake) and not (fake.root / ".venv/.complete").exists()
+    fake.kill = False
+    environment.prepare(fake.root)
+    assert torch_is_whole(fake)
+    assert not (fake.root / ".venv/.installing").exists()
+
+
+def test_a_complete_environment_needs_no_network(fake):
+    environment.prepare(fake.root)
+    fake.offline = True
+    environment.prepare(fake.root)
+    assert torch_is_whole(fake)
+
+
+def test_where_the_network_fails_the_environment_stays_as_it_was(fake):
+    environment.prepare(fake.root)
+    shutil.rmtree(fake.root / ".venv/lib/python3.11/site-packages/torch")
+    fake.offline = True
+    with pytest.raises(subprocess.CalledProcessError):
+        environment.prepare(fake.root)
+    assert (fake.root / ".venv/.complete").exists()
+    assert not (fake.root / ".venv/.installing").exists()
+
+
+def test_an_environment_that_a_user_made_is_completed_and_not_removed(fake):
+    fake(["python", "-m", "venv", ".venv"])
+    mine = fake.root / ".venv/lib/python3.11/site-packages/mine.py"
+    mine.touch()
+    environment.prepare(fake.root)
+    assert mine.exists() and torch_is_whole(fake)
+
+
+def test_a_broken_interpreter_is_replaced(fake):
+    environment.prepare(fake.root)
+    (fake.root / ".venv/lib/python3.11/site-packages/pip").unlink()
+    environment.prepare(fake.root)
+    assert fake.installed == 2
+
+
+@pytest.mark.parametrize("former", ["first", "a first"])
+def test_scripts_of_a_moved_environment_name_the_new_place(tmp_path, former):
+    here, there = tmp_path / former, tmp_path / "it's moved"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", here / ".venv"], check=True)
+    code = "import sys\nprint(sys.prefix)\n"
+    script, other = here / ".venv/bin/tool", here / ".venv/bin/other"
+    python = here / ".venv/bin/python"
+    script.write_text((environment.HEADER.format(python) if " " in former else f"#!{python}\n")
+                      + code)
+    script.chmod(0o755)
+    other.write_text("#!/usr/bin/env python3\nnot ours\n")
+    shutil.copytree(here, there, symlinks=True)
+    environment.mend(there / ".venv")
+    shutil.rmtree(here)
+    said = subprocess.run([there / ".venv/bin/tool"], capture_output=True, text=True)
+    assert said.stdout == f"{there}/.venv\n", said.stderr
+    assert str(there) in (there / ".venv/bin/activate").read_text().replace("'\"'\"'", "'")
+    assert (there / ".venv/bin/other").read_text() == "#!/usr/bin/env python3\nnot ours\n"
+
+
+# ---- make doctor
+
+def test_the_doctor_tells_what_is_wrong_in_the_folders(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(doctor, "ROOT", tmp_path)
+    monkeypatch.setattr(runs, "ROOT", tmp_path)
+    monkeypatch.setattr(doctor, "faults", 0)
+    cells = tmp_path / "data/cells/01_dlg"
+    shutil.copytree(ROOT / "data/cells/02_idlg", cells)
+    doctor.places()
+    doctor.cells()
+    assert doctor.faults == 0
+    (tmp_path / "figures").touch()
+    own = subprocess.Popen([sys.executable, "-c", ""])
+    own.wait()
+    left = cells / f".a.json.{files.HOST}.{own.pid}.tmp"
+    left.touch()
+    changed = sorted(cells.glob("*.json"))[0]
+    changed.write_text(changed.read_text().replace('"n": ', '"n": 1'))
+    monkeypatch.setenv("JUPYTER_PATH", "/of/a/user")
+    for check in (doctor.places, doctor.cells, doctor.jupyter_path):
+        check()
+    said = capsys.readouterr().out
+    assert doctor.faults == 4
+    assert "figures: Not a directory" in said and left.name in said and "/of/a/user" in said
+    assert f"damaged: data/cells/01_dlg/{changed.name}" in said
+    assert f"git checkout -- data/cells/01_dlg/{changed.stem}.*" in said
+
+
+def test_the_doctor_names_a_users_matplotlibrc(tmp_path, monkeypatch, capsys):
+    (tmp_path / "matplotlibrc").write_text("font.size: 20\n")
+    for folder, word in ((ROOT / "tests", "none of yours"), (tmp_path, "drawn without it")):
+        monkeypatch.chdir(folder)
+        doctor.style()
+        assert word in capsys.readouterr().out

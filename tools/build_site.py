@@ -155,7 +155,7 @@ def gallery(source) -> str:
 def reference(source) -> None:
     """A page a module of lib, in the order of its floors, from the text of its docstrings."""
     package = ast.get_docstring(ast.parse((ROOT / "lib/__init__.py").read_text()))
-    floors = re.findall(r"^\d  (.*?)(?:  |$)", package, re.M)
+    floors = re.findall(r"^\d+  (.*?)(?:  |$)", package, re.M)
     modules = [name for floor in floors for name in floor.split(", ")]
     write(source / "reference/index.md", "\n".join([
         "# Reference of lib", "From the docstrings: shapes, ranges, errors and sources.", "",

@@ -5,8 +5,11 @@ import json
 import os
 import re
 import sys
+import tempfile
 import time
 from pathlib import Path
+
+from lib import files
 
 ROOT = Path(__file__).resolve().parents[1]
 ASK = """
@@ -36,10 +39,14 @@ def environment() -> None:
     say("python", f"{version}, {sys.executable}",
         "Python 3.11 or newer is needed" if sys.version_info < (3, 11) else None)
     stamp, ours = ROOT / ".venv/.complete", Path(sys.prefix) == ROOT / ".venv"
+    whole = stamp.exists() and not (ROOT / ".venv/.installing").exists()
     if os.environ.get("CONDA_DEFAULT_ENV") == "leaky-gradients":
         say("environment", "conda: leaky-gradients")
-    elif ours and not stamp.exists():
+    elif ours and not whole:
         say("environment", ".venv, not complete", "make test, or any target, completes it")
+    elif ours and stamp.read_text().rstrip("\n") != str(ROOT):
+        say("environment", f".venv, made for {stamp.read_text().strip()}",
+            "make test, or any target, mends its scripts")
     else:
         say("environment", ".venv, complete" if ours else f"{sys.prefix}, not made by make")
 
@@ -54,8 +61,14 @@ def packages() -> None:
                 found = "none"
             if found != pin[2]:
                 wrong.append(f"{pin[1]} {found} (pinned: {pin[2]})")
-    say("packages", "; ".join(wrong) or "as pinned in requirements.txt",
-        "pip install -r requirements.txt -c requirements.lock -e ." if wrong else None)
+    cure = f"{sys.executable} -m pip install -r requirements.txt -c requirements.lock"
+    say("packages", "; ".join(wrong) or "as pinned in requirements.txt", cure if wrong else None)
+
+
+def jupyter_path() -> None:
+    if given := os.environ.pop("JUPYTER_PATH", ""):
+        say("JUPYTER_PATH", f"{given}: make runs notebooks without it",
+            "unset JUPYTER_PATH, or Jupyter may run notebooks in another environment's kernel")
 
 
 def kernel() -> None:
@@ -81,7 +94,7 @@ def kernel() -> None:
     other = Path(python).parent != Path(sys.executable).parent
     say("kernel", f"{python}, up in {time.monotonic() - begin:.0f} s",
         "notebooks run in another interpreter: remove the user's kernel python3" if other else None)
-    say("lib", root, f"install this one: {sys.executable} -m pip install -e . --no-deps"
+    say("lib", root, f"rm {ROOT}/.venv/.complete; make test, or any target, shows Jupyter this one"
         if Path(root) != ROOT else None)
     say("torch", f"{torch} on {device}; {speed:.0f} GFLOP/s on {threads} processor threads")
 
@@ -102,8 +115,57 @@ def data() -> None:
     say("weights", ", ".join(weights) or "none: LPIPS columns stay empty until make weights")
 
 
+def style() -> None:
+    """Whose matplotlibrc is found."""
+    import matplotlib
+
+    own = Path(matplotlib.matplotlib_fname())
+    brought = Path(matplotlib.get_data_path())
+    say("matplotlibrc", "none of yours" if own.is_relative_to(brought)
+        else f"{own}: the notebooks' figures are drawn without it")
+
+
+def places() -> None:
+    """Where make writes: can it, and is there something that killed runs left?"""
+    wrong = []
+    for name in ("build", "figures", "data/cells", "notebooks"):
+        there = ROOT / name
+        while not os.path.lexists(there):
+            there = there.parent
+        try:
+            tempfile.TemporaryFile(dir=there).close()
+        except OSError as error:
+            wrong.append(f"{there}: {error.strerror}")
+    say("folders", "; ".join(wrong) or "build, figures, data/cells and notebooks can be written",
+        "make them writable: notebooks are refused before they run" if wrong else None)
+    folders = [folder for name in ("build", "figures", "data/cells", "notebooks")
+               for folder in (ROOT / name, *(ROOT / name).rglob("*/"))]
+    left = [str(file.relative_to(ROOT)) for folder in folders for file in files.leftovers(folder)]
+    say("leftovers", f"{len(left)} temporary files of killed runs: {', '.join(left[:3])}" if left
+        else "no temporary files of killed runs", f"rm {' '.join(left)}" if left else None)
+
+
+def cells() -> None:
+    """Read every stored result; an altered one is shown by no notebook."""
+    from lib import results
+
+    stored = sorted((ROOT / "data/cells").rglob("[!.]*.json"))
+    stored += sorted((ROOT / "build/cells").rglob("[!.]*.json"))
+    wrong = []
+    for path in stored:
+        try:
+            results.load(path)
+        except ValueError as error:
+            wrong.append((path.relative_to(ROOT), str(error)))
+    say("cells", f"{len(stored)} stored results, {len(stored) - len(wrong)} of them whole")
+    for path, why in wrong:
+        tracked = path.parts[0] == "data"
+        say("cell", why, f"git checkout -- {path.with_suffix('')}.*" if tracked
+            else f"rm {path}, or let its notebook compute it again")
+
+
 def main() -> int:
-    for check in (environment, packages, kernel, data):
+    for check in (environment, packages, jupyter_path, kernel, data, style, places, cells):
         check()
     print("nothing is wrong" if not faults else f"{faults} to mend")
     return int(faults > 0)

@@ -29,7 +29,7 @@ PACKAGES = BUILD / "packages"
 TABLE = ROOT / "tests" / "mutants.csv"
 COPIED = ("lib", "tests", "bench", "studies", "tools")
 FIELDS = ("file", "line", "before", "after", "verdict", "test")
-SEED, PROCESSES, GOAL, LIMIT_S = 2026, 2, 0.85, 240
+SEED, PROCESSES, GOAL, LIMIT_S = 2026, 2, 0.85, 600
 
 # The tests of a file, those first that are quick and likely to see a change.
 TESTS = {

@@ -39,6 +39,10 @@ def rows(name, sweeps) -> float:
         done, parts = sweep.done(), len(sweep.files)
         minutes = None if sweep.minutes is None else sweep.minutes * (parts - done) / max(parts, 1)
         left += minutes or 0
+        try:
+            sweep.check()
+        except ValueError as error:                          # it counts as missing
+            print(error)
         print(COLUMNS(name, sweep.name, f"{done}/{parts}",
                       "?" if minutes is None else f"{minutes:.0f}",
                       "?" if sweep.gib is None else f"{sweep.gib:g}"))

@@ -15,9 +15,12 @@ import os
 import re
 import shutil
 import sys
+import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+
+from lib.files import atomic
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
@@ -28,6 +31,12 @@ MACHINE_PATH = re.compile(r"(?<![\w./])/(?:home|root|tmp|work|Users)/")
 
 class Failed(Exception):
     """What went wrong, in the words the reader gets."""
+
+
+def fresh() -> bool:
+    if (asked := os.environ.get("FRESH", "")) not in ("", "0", "1"):
+        raise Failed(f"FRESH={asked}: it is 1 (compute again) or 0 (what is done is kept)")
+    return asked == "1"
 
 
 def parameters() -> dict:
@@ -63,10 +72,8 @@ def source_notebook(path):
 def write(path, notebook) -> None:
     import nbformat
 
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.parent.mkdir(parents=True, exist_ok=True)
-    nbformat.write(notebook, temporary)
-    os.replace(temporary, path)
+    with atomic(path) as file:
+        file.write(nbformat.writes(notebook).rstrip("\n").encode() + b"\n")
 
 
 # ---- figures
@@ -74,9 +81,11 @@ def write(path, notebook) -> None:
 def figures(name, profile) -> None:
     given, build = parameters(), ROOT / "build" / profile
     shown, code = ROOT / "figures" / profile / name, code_hash(name, given)
+    cells = ROOT / {"quick": "build/cells", "paper": "data/cells"}[profile] / name
+    writable(build, build / name, cells, shown.parent, shown)
     lock = alone(build, name)
     restore(shown)
-    if os.environ.get("FRESH") != "1" and up_to_date(name, profile, code):
+    if not fresh() and up_to_date(name, profile, code):
         print(f"{name}: nothing to do ({profile})")
         return
     begin = time.monotonic()
@@ -88,8 +97,23 @@ def figures(name, profile) -> None:
     note_made(build / name)
     swap(build / name, shown)
     lock.close()                                             # not earlier: closing lets others in
-    (build / f"{name}.stamp").write_text(code + cells_hash(name))
+    stamp = {"of": code + cells_hash(name), "products": hashes(name, profile)}
+    with atomic(build / f"{name}.stamp") as file:
+        file.write(json.dumps(stamp, indent=1).encode())
     print(f"{name}: done in {time.monotonic() - begin:.0f} s, {shown.relative_to(ROOT)}/")
+
+
+def writable(*folders) -> None:
+    """Ask before the run, which may take hours, whether its products can be written."""
+    for folder in folders:
+        there = folder
+        while not os.path.lexists(there):
+            there = there.parent
+        try:
+            tempfile.TemporaryFile(dir=there).close()
+        except OSError as error:
+            raise Failed(f"cannot write to {there}: {error.strerror}. Mend that, then run again: "
+                         "nothing was computed") from error
 
 
 def alone(build, name):
@@ -104,10 +128,21 @@ def alone(build, name):
 
 
 def up_to_date(name, profile, code) -> bool:
-    stamp = ROOT / "build" / profile / f"{name}.stamp"
-    return (stamp.is_file() and stamp.read_text() == code + cells_hash(name)
-            and stamp.with_suffix(".ipynb").is_file()
-            and (ROOT / "figures" / profile / name / "about.json").is_file())
+    """Whether the run was of this code and these results, and all that it made is as it made it."""
+    try:
+        stamp = json.loads((ROOT / "build" / profile / f"{name}.stamp").read_text())
+        return (stamp["of"] == code + cells_hash(name)
+                and stamp["products"].items() <= hashes(name, profile).items())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False                                         # no stamp, or one of another version
+
+
+def hashes(name, profile) -> dict:
+    """The hashes of what a run made, by path: the executed notebook, and its folder of figures."""
+    made = [ROOT / "build" / profile / f"{name}.ipynb"]
+    made += sorted((ROOT / "figures" / profile / name).glob("[!.]*"))
+    return {file.relative_to(ROOT).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
+            for file in made if file.is_file()}
 
 
 def code_hash(name, given) -> str:
@@ -125,7 +160,8 @@ def cells_hash(name) -> str:
 
 def digest(files, text="") -> str:
     contents = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
-    return hashlib.sha256(json.dumps([text, *map(str, files), *contents]).encode()).hexdigest()
+    names = [file.relative_to(ROOT).as_posix() for file in files]
+    return hashlib.sha256(json.dumps([text, *names, *contents]).encode()).hexdigest()
 
 
 def execute(name, build, given) -> None:
@@ -140,6 +176,7 @@ def execute(name, build, given) -> None:
     for unknown in sorted(set(given) - set(known)):
         raise Failed(f"no parameter {unknown!r}: it has {', '.join(known) or 'none'}")
     os.environ.pop("MPLBACKEND", None)
+    own_kernel(build)
     try:
         papermill.execute_notebook(
             str(running), str(running), given, kernel_name="python3", progress_bar=False,
@@ -152,6 +189,16 @@ def execute(name, build, given) -> None:
         os.replace(running, failed)
         raise Failed(f"the kernel died, perhaps for want of memory; see {failed}") from error
     os.replace(running, build / f"{name}.ipynb")
+
+
+def own_kernel(build) -> None:
+    """Let this environment's kernel run, whatever a user has installed or configured.
+
+    JUPYTER_PATH goes before the environment's folders even under JUPYTER_PREFER_ENV_PATH, and a
+    user's IPython profile runs code in each kernel and changes its pictures."""
+    os.environ.pop("JUPYTER_PATH", None)
+    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
+    os.environ["IPYTHONDIR"] = str(build / ".ipython")
 
 
 def message(error, failed) -> str:
@@ -170,6 +217,9 @@ class Bars:
 
     def write(self, text):
         for line in re.split(r"[\r\n]|\x1b\[A", text):
+            if line.startswith("damaged: "):                 # a stored result, computed again
+                print(f"{self.name}  {line}", file=sys.stderr, flush=True)
+                continue
             what, bar, _ = line.partition("%|")
             what, now = what.rpartition(":")[0], time.monotonic()
             if bar and now - self.last.get(what, 0) >= 10:
@@ -239,6 +289,7 @@ def beside(place, kind) -> Path:
 def publish(name, profile) -> None:
     import nbformat
 
+    writable(NOTEBOOKS)
     if profile != "quick" or parameters():
         raise Failed("a committed notebook is the quick run, without SEED, DEVICE and DATA_ROOT")
     if not up_to_date(name, profile, code_hash(name, {})):
@@ -313,8 +364,10 @@ def said(output) -> str:
 def main(command, name) -> int:
     profile = os.environ.get("PROFILE") or "quick"
     try:
+        if profile not in ("quick", "paper"):
+            raise Failed(f"unknown PROFILE={profile}: it is quick or paper")
         {"figures": figures, "publish": publish}[command](name, profile)
-    except (Failed, ValueError) as error:
+    except (Failed, ValueError, OSError) as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
