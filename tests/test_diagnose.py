@@ -454,7 +454,7 @@ def test_diagnose_sees_what_the_buffers_of_a_message_give_away():
 
 def test_the_batch_size_is_told_by_negative_entries_and_by_the_rank():
     b = replace(batch(K=2, B=3, classes=6), labels=torch.tensor([[0, 2, 5], [1, 3, 4]]))
-    update = client.share(models.lenet(Shape(num_classes=6)), b)
+    update = client.share(models.lenet(Shape(num_classes=6), init="default"), b)
     assert "negative entries of the last bias's gradient: 3" in flagged(
         replace(update, batch_size=2))["batch size"]
     same = replace(b, labels=torch.ones(2, 3).long())
