@@ -5,7 +5,7 @@ and double backward can run, compared with the original before any work. Floor 1
 import contextlib
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from torch.fx.experimental import proxy_tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from lib import layers
+from lib import checks, layers
 
 
 class Rounds(nn.Module):
@@ -42,6 +42,7 @@ class Ensemble(nn.Module):
 
     def __init__(self, members: list[nn.Module]):
         super().__init__()
+        _check_alike(members)
         params, buffers = stack_module_state(members)
         self.size = len(members)
         self.base, first = copy.deepcopy(members[0]), {}
@@ -73,10 +74,28 @@ class Ensemble(nn.Module):
 
 def ensemble(builder: Callable[..., nn.Module], images, seeds, **kwargs) -> Ensemble:
     """One victim a client: `ensemble(models.lenet, images, seeds=range(8), activation="tanh")`."""
-    members = [builder(images, seed=int(s), **kwargs) for s in seeds]
-    if not members:
+    if not callable(builder) or isinstance(builder, nn.Module):
+        raise ValueError("builder must be a function (images, seed=...) -> module, like "
+                         f"models.lenet, not {type(builder).__name__}")
+    if isinstance(seeds, str) or not isinstance(seeds, Iterable):
+        raise ValueError(f"seeds must hold one whole number a victim, not {seeds!r}")
+    seeds = [checks.whole("a seed of the ensemble", s, 0) for s in seeds]
+    if not seeds:
         raise ValueError("an ensemble needs at least one seed")
-    return Ensemble(members)
+    return Ensemble([builder(images, seed=s, **kwargs) for s in seeds])
+
+
+def _check_alike(members) -> None:
+    """ValueError where the victims of an ensemble are not modules of one architecture."""
+    if not isinstance(members, list | tuple) or not members or not all(
+            isinstance(m, nn.Module) for m in members):
+        raise ValueError("an ensemble is made of a list of victims, one module or more")
+    tensors = [{n: t.shape for n, t in m.state_dict().items()} for m in members]
+    odd = [k for k, m in enumerate(members)
+           if type(m) is not type(members[0]) or tensors[k] != tensors[0]]
+    if odd:
+        raise ValueError(f"victim {odd[0]} of the ensemble is of another architecture than victim "
+                         "0: all must have the same class and the same tensors")
 
 
 def _assign(module: nn.Module, name: str, value: Tensor) -> None:
@@ -275,6 +294,10 @@ def unwrap(model: nn.Module) -> tuple[nn.Module, tuple[str, ...]]:
         if isinstance(m, torch.jit.ScriptModule | torch.jit.ScriptFunction):
             raise ValueError(f"{_label(name, m)} is a scripted or traced module, which cannot be "
                              "differentiated twice in batches: give the plain module")
+    for name, p in model.named_parameters():
+        if isinstance(p, nn.parameter.UninitializedParameter):
+            raise ValueError(f"parameter {name} has no shape yet (a lazy layer): run the model on "
+                             "one batch first")
     return model, tuple(notes)
 
 
@@ -329,9 +352,6 @@ def _refuse(model: nn.Module) -> None:
         raise ValueError("the model has no parameter that requires a gradient: a client would "
                          "share nothing")
     for name, p in base.named_parameters():
-        if isinstance(p, nn.parameter.UninitializedParameter):
-            raise ValueError(f"parameter {name} has no shape yet (a lazy layer): run the model on "
-                             "one batch first")
         if p.is_meta:
             raise ValueError(f"parameter {name} is on the meta device and has no values: load the "
                              "model's weights first")
@@ -432,7 +452,8 @@ def _run(model: nn.Module, x: Tensor):
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    line = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return line if len(line) <= 200 else line[:200] + " ..."
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.func import vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from lib import batching, defenses, run
+from lib import batching, checks, data, defenses, run
 from lib.update import (  # noqa: F401  (the public names of what is shared)
     LOSSES,
     AssumptionError,
@@ -15,6 +15,8 @@ from lib.update import (  # noqa: F401  (the public names of what is shared)
     SharedUpdate,
     ThreatModel,
     _check_range,
+    _checked_protocol,
+    _checked_threat,
     _fits,
     _moments,
     buffer_evidence,
@@ -38,7 +40,11 @@ def share(model, batch, protocol=None, defense=None, threat=None, seed=0) -> Sha
     `model`: one victim for all clients, or an `ensemble` of K. `defense`: None, a defense, or a
     list or tuple of them (see `defenses`). Errors: ValueError for images that do not fit the model,
     labels out of range, a defense that is none, or non-finite results."""
-    protocol, threat = protocol or Protocol(), threat or ThreatModel()
+    protocol, threat = _checked_protocol(protocol), _checked_threat(threat)
+    if not isinstance(batch, data.Batch):
+        raise ValueError("batch must be a data.Batch, as ImageSet.clients deals them, not "
+                         f"{type(batch).__name__}")
+    checks.whole("seed", seed, 0)
     run.current()  # ieee float32, also for those who did not start a run
     if protocol.mode == "eval" and threat.bn_statistics != "inferred":
         raise ValueError("bn_statistics is about clients in train mode: in eval mode they use the "

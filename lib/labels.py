@@ -42,12 +42,16 @@ class Rule:
     read: Callable[[LastLayer], Tensor]  # -> (K, B)
 
     def __post_init__(self):
+        if not isinstance(self.needs, tuple) or not callable(self.read):
+            raise ValueError("a rule's needs are a tuple of keys of labels.NEEDS, and read is a "
+                             f"function of a LastLayer; given: {self.needs!r}, {self.read!r}")
         if unknown := set(self.needs) - set(NEEDS):
             raise ValueError(f"unknown needs {sorted(unknown)}: they are of {', '.join(NEEDS)}")
 
 
 def last_layer(update: SharedUpdate) -> LastLayer:
     """The last dense layer of an update; ValueError where the model does not end in one."""
+    _check_update(update)
     base, stacked = models.architecture(update.model)
     params, fixed = client.tensors(update.model)
     one = {n: t[0] if stacked else t for n, t in (params | fixed).items()}
@@ -76,6 +80,11 @@ def last_layer(update: SharedUpdate) -> LastLayer:
         seen[last[-1]][0][0].flatten(1), update.batch_size, prefix)
 
 
+def _check_update(update) -> None:
+    if not isinstance(update, SharedUpdate):
+        raise ValueError(f"update: labels are read off a SharedUpdate, not {type(update).__name__}")
+
+
 def infer(update: SharedUpdate, rule: str = "idlg", enforce: bool = True) -> Tensor:
     """(K, B) labels by a rule of `RULES`; labels that the threat model grants go before any rule.
 
@@ -84,8 +93,7 @@ def infer(update: SharedUpdate, rule: str = "idlg", enforce: bool = True) -> Ten
     AssumptionError naming the first assumption that does not hold; ValueError for an unknown rule,
     or a model that does not end in a dense layer.
     """
-    if not isinstance(update, SharedUpdate):
-        raise ValueError(f"labels are read off a SharedUpdate, not {type(update).__name__}")
+    _check_update(update)
     checks.one_of("label rule", rule, RULES)
     checks.flag("enforce", enforce)
     if update.labels is not None:

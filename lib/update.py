@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from lib import batching, checks, intake
+from lib import batching, checks, defenses, intake
 from lib.evidence import Evidence, buffer_evidence, changed_buffers, check_evidence  # noqa: F401
 from lib.protocol import (  # noqa: F401  (public names, kept here)
     LOSSES,
@@ -34,7 +34,10 @@ from lib.protocol import (  # noqa: F401  (public names, kept here)
 
 def _moments(mean, std, channels: int, needed: bool) -> tuple[Tensor | None, Tensor | None]:
     """mean and std as tensors (channels,), checked; both None where they are not given."""
-    given = [1.0 * torch.as_tensor(t) for t in (mean, std) if t is not None]
+    try:
+        given = [1.0 * torch.as_tensor(t) for t in (mean, std) if t is not None]
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"mean and std are tensors (channels,) of numbers: {error}") from error
     if not given:
         if needed:
             raise ValueError("protocol.normalise needs mean and std")
@@ -116,12 +119,22 @@ class SharedUpdate:
         if (self.statistics is not None) != (self.threat.bn_statistics == "exact"):
             raise ValueError("give statistics=... together with "
                              "threat=ThreatModel(bn_statistics='exact'), or neither")
-        own = tensors(self.model)[1]
-        for name, value in (self.statistics or {}).items():
+        own, statistics = tensors(self.model)[1], self.statistics
+        if statistics is not None and not (isinstance(statistics, dict) and statistics):
+            raise ValueError("statistics are a dict from buffers of the model's BatchNorms to "
+                             "(clients, channels); where it has none, grant none")
+        for name, value in (statistics or {}).items():
             if name not in own or not isinstance(value, Tensor) \
                     or value.shape != (len(self), own[name].shape[-1]):
                 raise ValueError(f"statistics: {name} is no buffer of a BatchNorm of this model "
                                  "with a row (channels,) a client")
+        if self.defense is not None and not self.threat.defense_known:
+            raise ValueError("give defense=... together with ThreatModel(defense_known=True)")
+        defenses.steps(self.defense)
+        if self.keys is not None and not self.threat.mixing_keys:
+            raise ValueError("give keys=... together with ThreatModel(mixing_keys=True)")
+        if self.targets is not None and self.labels is None:
+            raise ValueError("targets go with granted labels: give both, or neither")
         targets = (len(self), self.batch_size, self.num_classes)
         if self.targets is not None and tuple(getattr(self.targets, "shape", ())) != targets:
             raise ValueError(f"targets are probabilities (clients, images, classes) = {targets}")
@@ -188,6 +201,9 @@ class SharedUpdate:
         ValueError for what does not fit, before any work."""
         protocol = _checked_protocol(protocol)
         plain, _ = batching.unwrap(model)
+        if isinstance(gradients, nn.Module):
+            raise ValueError("gradients are tensors, and a model was given: take its gradients, "
+                             "{n: p.grad for n, p in model.named_parameters()}")
         names = intake.names_of(plain)
         message = intake.read(gradients, names, "update")
         return cls._of_message(model, message, protocol, shape, num_classes, kwargs)
@@ -265,7 +281,10 @@ class SharedUpdate:
             protocol["loss"] = OWN_LOSS + self.protocol.loss_name
         plain |= {"protocol": protocol, "threat": asdict(self.threat), "format": FORMAT}
         plain["state"] = dict(zip(("params", "buffers"), tensors(self.model), strict=True))
-        path = Path(path)
+        path = _checked_path(path)
+        if path.is_dir() or not path.parent.is_dir():
+            raise ValueError(f"{path} cannot be written: " + (
+                "it is a folder" if path.is_dir() else f"there is no folder {path.parent}"))
         partial = path.with_name(f".{path.name}.{os.getpid()}")
         try:
             torch.save(plain, partial)
@@ -280,7 +299,9 @@ class SharedUpdate:
         loss: the client's own loss, where the update was computed with one. FileNotFoundError for
         no file; ValueError for one that is damaged, incomplete, of another version, no update file
         at all, or of another model."""
-        saved = _read_file(path, next(model.parameters()).device)
+        path = _checked_path(path)
+        plain, _ = batching.unwrap(model)
+        saved = _read_file(path, next(plain.parameters(), torch.zeros(())).device)
         state = saved.pop("state")
         protocol = dict(saved.pop("protocol"))
         if str(protocol.get("loss")).startswith(OWN_LOSS):
@@ -299,6 +320,8 @@ class SharedUpdate:
             return cls(protocol=protocol, threat=threat, model=ready, **saved)
         except (TypeError, AttributeError, KeyError) as error:
             raise ValueError(f"{path} is damaged: {error}") from error
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
 
     def card(self) -> dict[str, str]:
         """The assumptions card: what was computed and what the attacker is given, in words."""
@@ -342,6 +365,18 @@ def _checked_protocol(protocol) -> Protocol:
     return protocol or Protocol()
 
 
+def _checked_threat(threat) -> ThreatModel:
+    if threat is not None and not isinstance(threat, ThreatModel):
+        raise ValueError(f"threat is a client.ThreatModel, not {type(threat).__name__}")
+    return threat or ThreatModel()
+
+
+def _checked_path(path) -> Path:
+    if not isinstance(path, str | os.PathLike) or not str(path):
+        raise ValueError(f"path is the name of an update file, not {path!r}")
+    return Path(path)
+
+
 def _checked_shape(shape) -> tuple[int, int, int]:
     if not isinstance(shape, tuple | list | torch.Size) or len(shape) != 3:
         raise ValueError(f"shape is (channels, height, width) of one image, not {shape!r}")
@@ -352,8 +387,9 @@ def _checked_shape(shape) -> tuple[int, int, int]:
 def _check_kinds(update: SharedUpdate) -> None:
     """ValueError for a field of another type."""
     _checked_protocol(update.protocol)
-    if not isinstance(update.threat, ThreatModel):
-        raise ValueError(f"threat is a client.ThreatModel, not {type(update.threat).__name__}")
+    if update.threat is None:
+        raise ValueError("threat is a client.ThreatModel, not None")
+    _checked_threat(update.threat)
     if not isinstance(update.model, nn.Module):
         raise ValueError(f"model is a torch.nn.Module, not {type(update.model).__name__}")
     checks.whole("batch_size", update.batch_size)
@@ -463,6 +499,8 @@ def _fill(ready: nn.Module, state: dict, path) -> None:
         raise ValueError(f"{path} lacks the model's {', '.join(lacking[:4])}: it is incomplete, or "
                          "of another model")
     for name, value in given.items():
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            raise ValueError(f"the weights of {name} are NaN or infinite")
         named[name].data = value  # with its dtype
 
 

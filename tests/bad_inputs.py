@@ -582,9 +582,9 @@ def of_weights(folder: Path) -> list[Row]:
     first, *_ = before()
     good = after()
     states = {
-        "a number": 3, "a string": "weights.pt", "no tensor": {}, "a model": net(),
-        "a list too short": list(good.values())[1:], "a list in another order":
-        list(good.values())[::-1], "a missing name": {n: t for n, t in good.items() if n != first},
+        "a number": 3, "a string": "weights.pt", "no tensor": {},
+        "a list too short": list(good.values())[1:],
+        "a list in another order": list(good.values())[::-1],
         "an unknown name": good | {"foo": good[first]}, "None": good | {first: None},
         "a shape that broadcasts": {n: t[:1] for n, t in good.items()},
         "another shape": good | {first: good[first].mT}, "NaN": good | {first: good[first] * NAN},
@@ -594,6 +594,7 @@ def of_weights(folder: Path) -> list[Row]:
     words = (first, "before", "after", "weights", "state")
     rows = [row(f"from_weights: after is {what}", partial(_of_weights, end=value), *words)
             for what, value in states.items()]
+    states["a missing name"] = {n: t for n, t in before().items() if n != first}
     rows += [row(f"from_weights: before is {what}", partial(_of_weights, start=value), *words)
              for what, value in states.items()]
     rows += [row("from_weights: before and after are equal", lambda: _of_weights(end=before()),
@@ -879,8 +880,8 @@ def of_metrics(folder: Path) -> list[Row]:
     for metric in (metrics.mse, metrics.psnr, metrics.ssim, metrics.avd, metrics.lpips):
         rows += [row(f"{metric.__name__}: the truth is {what}", partial(
             metric, value if what in ("0..255", "whole numbers", "two axes", "no image") else x,
-            value), "images", "truth") for what, value in bad.items()]
-    rows += [row(f"mse: the guess is {what}", partial(metrics.mse, value, x), "images", "guess")
+            value), "images", "truth", "reconstruction") for what, value in bad.items()]
+    rows += [row(f"mse: the guess is {what}", partial(metrics.mse, value, x), "images", "guess", "reconstruction")
              for what, value in bad.items() if what not in ("NaN", "0..255", "whole numbers")]
     rows += wrong(metrics.avd, "variant", ("foo", None), guess=x, truth=x)
     rows += wrong(metrics.avd, "quantise", NOT_A_SWITCH, guess=x, truth=x)
@@ -889,12 +890,13 @@ def of_metrics(folder: Path) -> list[Row]:
     whole = truth()
     rows += wrong(metrics.score, "truth", (None, x, whole * 255, whole * NAN), ("images",),
                   guess=whole)
-    rows += wrong(metrics.score, "guess", (None, "a", whole[..., :8]), ("images",), truth=whole)
+    rows += wrong(metrics.score, "guess", (None, "a", whole[..., :8]), ("images", "reconstruction"),
+                  truth=whole)
     rows += wrong(metrics.score, "match", NOT_A_SWITCH, guess=whole, truth=whole)
     rows += wrong(metrics.matching, "truth", (None, x, truth(1, 2, 1, 16, 16)), ("images",),
                   guess=whole)
     table = metrics.score(whole, whole)
-    rows += wrong(metrics.summary, "table", (None, 3, table[["client"]]))
+    rows += wrong(metrics.summary, "table", (None, 3, table[["client"]]), ("columns",))
     rows += wrong(metrics.summary, "by", ("foo", 3), table=table)
     rows += wrong(metrics.summary, "recovered", ("foo < 1", "mse <", None, "mse"), table=table)
     return rows
