@@ -40,6 +40,8 @@ def steps(defense) -> tuple:
     if defense is None:
         return ()
     if isinstance(defense, list | tuple):
+        if any(one is None for one in defense):
+            raise ValueError("a list of defenses holds None, which is no defense: leave it out")
         return tuple(step for one in defense for step in steps(one))
     known = ", ".join(f"{name}({', '.join(given)})" for name, given in METHODS.items())
     if isinstance(defense, type):

@@ -142,6 +142,8 @@ def summary(table, by=None, recovered="mse < 1e-3"):
     for an expression that is not, or a group that is no column."""
     if not isinstance(table, pd.DataFrame):
         raise ValueError(f"table must be a DataFrame of `score`, not {type(table).__name__}")
+    if by is not None and not isinstance(by, str | list | tuple):
+        raise ValueError(f"by must be a column's name or a list of them, not {by!r}")
     keys = [by] if isinstance(by, str) else list(by or [])
     odd = [key for key in keys if key not in table or key in METRICS]
     if odd or len(set(keys)) < len(keys):
