@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from lib import models
+from lib import checks, models
 from lib.client import SharedUpdate
 
 
@@ -17,6 +17,7 @@ def dense_input(weight_gradient: Tensor, bias_gradient: Tensor) -> Tensor:
     so any row with dl/db_i != 0 gives x; the row with the largest |dl/db_i| is used. Exact for one
     image; for a batch it is a weighted mean of the inputs. Where no row has a bias gradient the
     result is NaN: nothing was learned, so nothing leaks."""
+    _check_layer(weight_gradient, bias_gradient)
     row = bias_gradient.abs().argmax(-1, keepdim=True)  # (..., 1)
     scale = bias_gradient.gather(-1, row)
     index = row[..., None].expand(*row.shape, weight_gradient.shape[-1])
@@ -29,6 +30,8 @@ def demix(weight_gradient: Tensor, bias_gradient: Tensor, labels: Tensor) -> Ten
     x_hat = (dl/dW_c) / (dl/db_c), the row of the label c (Eloul et al. 2022, "direct inversion"),
     for a dense layer behind cross-entropy; labels (..., B). What it gives exactly: `demix_weights`.
     NaN where dl/db_c is 0."""
+    _check_layer(weight_gradient, bias_gradient)
+    _check_labels(labels, bias_gradient.shape[-1])
     scale = bias_gradient.gather(-1, labels)[..., None]  # (..., B, 1)
     index = labels[..., None].expand(*labels.shape, weight_gradient.shape[-1])
     return weight_gradient.gather(-2, index) / torch.where(scale == 0, torch.nan, scale)
@@ -45,6 +48,15 @@ def demix_weights(probabilities: Tensor, labels: Tensor) -> Tensor:
     sum_{m != j} w_jm (x_m - x_j), what Eloul et al. 2022 neglect; it vanishes as p_{c_j}^m -> 0.
     Near an even softmax w_jm = -1 / (classes - B). Equal labels: all rows are the same weighted
     mean, with w_jm in proportion to 1 - p_c^m."""
+    even = isinstance(probabilities, Tensor) and probabilities.dim() >= 2 \
+        and probabilities.is_floating_point()
+    if not even or not torch.allclose(
+            probabilities.sum(-1), torch.ones_like(probabilities[..., 0]), atol=1e-3):
+        raise ValueError("probabilities must be a tensor (..., B, classes) whose rows sum to 1")
+    _check_labels(labels, probabilities.shape[-1])
+    if labels.shape != probabilities.shape[:-1]:
+        raise ValueError(f"labels {tuple(labels.shape)} do not fit probabilities "
+                         f"{tuple(probabilities.shape)}")
     own = labels[..., :, None] == labels[..., None, :]  # (..., j, m)
     index = labels[..., None, :].expand_as(own)  # p^m at c_j, as (..., m, j)
     a = probabilities.gather(-1, index).mT - own.to(probabilities)
@@ -62,6 +74,8 @@ def in_span(update: SharedUpdate) -> tuple[SharedUpdate, Tensor]:
     `models.Rounds` share one span. ValueError where the first layer with weights is not dense, on
     the whole image and with a bias, for a batch of as many images as it has outputs or more, and
     for a protocol other than one gradient of images in [0, 1]."""
+    if not isinstance(update, SharedUpdate):
+        raise ValueError(f"update must be a SharedUpdate, not {type(update).__name__}")
     B, pixels = update.batch_size, torch.Size(update.shape).numel()
     base, stacked = models.architecture(update.model)
     nets = update.model.unstack() if stacked else [copy.deepcopy(base) for _ in range(len(update))]
@@ -106,6 +120,14 @@ def gradient_equations(model: nn.Sequential, shape: tuple, batch_size: int = 1) 
     entries of the gradient are independent as functions of the images (labels known). Our own
     count: the smallest of these and the number of pixels bounds the Jacobian's rank, and nearly
     always is it (notebook 01 measures it). `shape` (C, H, W); convolutions without groups."""
+    checks.whole("batch_size", batch_size)
+    if not isinstance(model, nn.Sequential) or any(
+            isinstance(m, nn.Conv2d) and m.groups > 1 for m in model):
+        raise ValueError("model must be an nn.Sequential of convolutions without groups")
+    if not isinstance(shape, tuple | list) or len(shape) != 3:
+        raise ValueError(f"shape is (channels, height, width) of one image, not {shape!r}")
+    for size in shape:
+        checks.whole("each size in shape", size)
     bounds, below, x = [], 0, torch.zeros(1, *shape)
     with torch.no_grad():
         for layer in model:
@@ -117,3 +139,18 @@ def gradient_equations(model: nn.Sequential, shape: tuple, batch_size: int = 1) 
                 bounds.append(batch_size * x.numel() * r // c + below - c * r)
                 below += 0 if layer.bias is None else layer.bias.numel()
     return bounds
+
+
+def _check_layer(weight, bias) -> None:
+    """ValueError where two tensors are not the gradients of one dense layer."""
+    real = all(isinstance(t, Tensor) and t.is_floating_point() for t in (weight, bias))
+    if not real or weight.dim() < 2 or weight.shape[:-1] != bias.shape:
+        shapes = [tuple(getattr(t, "shape", ())) for t in (weight, bias)]
+        raise ValueError("weight_gradient and bias_gradient must be float tensors of shapes "
+                         f"(..., out, in) and (..., out), not {shapes[0]} and {shapes[1]}")
+
+
+def _check_labels(labels, classes: int) -> None:
+    whole = isinstance(labels, Tensor) and labels.dtype == torch.int64
+    if not whole or labels.numel() == 0 or labels.min() < 0 or labels.max() >= classes:
+        raise ValueError(f"labels must be an int64 tensor (..., B) in 0..{classes - 1}")

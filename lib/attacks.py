@@ -256,6 +256,7 @@ def assumptions(attack: Attack) -> dict[str, str]:
 
     Needs of its label rule stand only where labels are not granted; what each rule needs:
     `labels.NEEDS`."""
+    _checked_attack(attack)
     needs = {} if attack.labels == "joint" else {
         "labels": "granted, or read by " + attack.labels + " ("
                   + ", ".join(label_rules.RULES[attack.labels].needs) + ")"}
@@ -276,6 +277,7 @@ def as_if_eval(update: SharedUpdate) -> SharedUpdate:
     """The same update, where the attacker normalises the dummy batch with fixed statistics: those
     granted as "exact", else the model's running ones. An attacker in eval mode, whatever the client
     did; it then looks for a gradient that the client did not compute."""
+    _checked_update(update)
     return replace(update, protocol=replace(update.protocol, mode="eval"),
                    model=models.prepare(update.model, "eval"))
 
@@ -289,10 +291,11 @@ def decode(encodings: Tensor, keys: tuple[Tensor, Tensor], count: int, signs=Fal
     encoding and mixture, with signs=True (InstaHide) between their magnitudes, plus `weight` times
     the mean of 1 - |e| there (Carlini et al. 2021, as Huang et al. 2021 use it). Without signs the
     mixtures are linear and this is least squares. Images that no key names stay grey."""
-    chosen, weights = keys
-    if len(encodings) != len(chosen) or int(chosen.max()) >= count:
-        raise ValueError(f"{len(encodings)} encodings, keys of {len(chosen)}, naming images up to "
-                         f"{int(chosen.max())} of {count}")
+    checks.flag("signs", signs)
+    checks.whole("iterations", iterations)
+    checks.number("lr", lr, 0, exclude=(0,))
+    checks.number("weight", weight, 0)
+    chosen, weights = _checked_keys(encodings, keys, checks.whole("count", count))
     e = 2 * encodings - 1
     x = torch.zeros(count, *e.shape[1:], device=e.device).requires_grad_()
     if signs:  # at zero |x| has no slope: start from a little noise
@@ -306,6 +309,27 @@ def decode(encodings: Tensor, keys: tuple[Tensor, Tensor], count: int, signs=Fal
         loss.backward()
         optimizer.step()
     return ((x.detach() + 1) / 2).clamp(0, 1)
+
+
+def _checked_keys(encodings, keys, count: int) -> tuple[Tensor, Tensor]:
+    """The keys (M, k), (M, k) of M encodings; ValueError for what `decode` does not take."""
+    if not isinstance(encodings, Tensor) or encodings.dim() != 4 \
+            or not encodings.is_floating_point() or not encodings.isfinite().all() \
+            or encodings.min() < 0 or encodings.max() > 1:
+        raise ValueError("encodings must be a float tensor (M, C, H, W) in [0, 1]")
+    if not isinstance(keys, tuple | list) or len(keys) != 2 or not all(
+            isinstance(t, Tensor) and t.dim() == 2 for t in keys):
+        raise ValueError("keys must be two tensors (M, k): which images each encoding mixes, and "
+                         "with which coefficients")
+    chosen, weights = keys
+    if chosen.shape != weights.shape or len(encodings) != len(chosen):
+        raise ValueError(f"{len(encodings)} encodings, keys of shapes {tuple(chosen.shape)} and "
+                         f"{tuple(weights.shape)}: all must be of one M")
+    if chosen.dtype != torch.int64 or chosen.min() < 0 or chosen.max() >= count:
+        raise ValueError(f"keys must name images by whole numbers in 0..{count - 1}, the count")
+    if not weights.is_floating_point() or not weights.isfinite().all():
+        raise ValueError("the coefficients in keys must be finite floating point numbers")
+    return chosen, weights
 
 
 @dataclass
@@ -363,6 +387,8 @@ def starts(update: SharedUpdate, attack: Attack, restarts=1, seed=0, first=0) \
     Drawn on the CPU for each (seed, client, restart), so they depend on nothing else. `first` is
     the number of the first client, where the update is a part of a longer sweep. With a generator
     latents take the images' place."""
+    _checked_pair(update, attack)
+    checks.whole("restarts", restarts)
     pixels = not isinstance(attack, Generative) or attack.search == "x"
     shapes, drawn = (update.shape if pixels else attack.latent, (update.num_classes,)), []
     for k, r in itertools.product(range(len(update)), range(restarts)):
@@ -391,6 +417,9 @@ def reconstruct(update: SharedUpdate, attack: Attack, restarts: int = 1, seed: i
     _granted(update, attack)
     run.current()  # ieee float32
     x, z, latents = _begin(update, attack, restarts, seed, start)
+    if z is None and update.labels is None and attack.labels == "joint":
+        raise ValueError("this attack optimises labels too: start with their logits, or give the "
+                         "attack a label rule")
     problems, fixed, space = _problems(update, attack, z, latents)
     lead = (len(update), restarts)
     given = x.shape, None if z is None else z.shape[2:]
@@ -434,12 +463,7 @@ def reconstruct(update: SharedUpdate, attack: Attack, restarts: int = 1, seed: i
 
 def _checked(update, attack, restarts, seed, record, chunk) -> list[int]:
     """The iterations to record, in order; ValueError for an argument of a wrong type or range."""
-    if not isinstance(update, SharedUpdate):
-        raise ValueError("an attack needs a SharedUpdate: what client.share returns, or "
-                         f"SharedUpdate.from_gradients(...) makes; not {type(update).__name__}")
-    if not isinstance(attack, Attack):
-        raise ValueError("give an Attack, what a preset like attacks.dlg() returns, not "
-                         f"{attack!r}")
+    _checked_pair(update, attack)
     checks.whole("restarts", restarts)
     checks.whole("seed", seed, 0)
     if chunk is not None:
@@ -448,6 +472,34 @@ def _checked(update, attack, restarts, seed, record, chunk) -> list[int]:
         raise ValueError(f"record is a list of iterations, not {record!r}")
     last = attack.iterations + (attack.then.iterations if getattr(attack, "then", None) else 0)
     return sorted({checks.whole("each iteration in record", i, 0, last) for i in record})
+
+
+def _checked_update(update) -> None:
+    if not isinstance(update, SharedUpdate):
+        raise ValueError("an attack needs a SharedUpdate: what client.share returns, or "
+                         f"SharedUpdate.from_gradients(...) makes; not {type(update).__name__}")
+
+
+def _checked_attack(attack) -> None:
+    if not isinstance(attack, Attack):
+        raise ValueError("give an Attack, what a preset like attacks.dlg() returns, not "
+                         f"{attack!r}")
+
+
+def _checked_pair(update, attack) -> None:
+    _checked_update(update)
+    _checked_attack(attack)
+
+
+def _number(what: str, value, like: Tensor) -> Tensor:
+    """What an objective or a prior returned; ValueError where it is no real number."""
+    if not isinstance(value, Tensor) or value.dim() or not value.is_floating_point():
+        shape = f" {tuple(value.shape)} {value.dtype}" if isinstance(value, Tensor) else ""
+        raise ValueError(f"{what} must return one real number, a tensor of no axes, not "
+                         f"{type(value).__name__}{shape}")
+    if value.device.type != like.device.type:
+        raise ValueError(f"{what} returned a tensor on {value.device}, not on {like.device}")
+    return value
 
 
 def _granted(update: SharedUpdate, attack: Attack) -> None:
@@ -556,6 +608,9 @@ def _generator(update: SharedUpdate, attack: "Generative") -> nn.Module:
     net = models.prepare(attack.generator).to(like)
     z = torch.randn(2, *attack.latent, generator=run.generator("a look at it", 0)).to(like)
     made, again = net(z), net(z)
+    if not isinstance(made, Tensor):
+        raise ValueError("the generator must return images (B, C, H, W), not "
+                         f"{type(made).__name__}")
     if made.shape[1:] != update.shape or made.min() < 0 or made.max() > 1:
         raise ValueError(f"the generator makes {tuple(made.shape[1:])} in [{made.min():.2g}, "
                          f"{made.max():.2g}], not {tuple(update.shape)} in [0, 1]: wrap it")
@@ -654,12 +709,13 @@ def _problems(update: SharedUpdate, attack: Attack, z: Tensor | None, latents: T
         return distance(f(named("p ", state), named("b ", state), v, target), x, v, state)
 
     def distance(dummy, x, v, state):
-        loss = attack.objective(dummy, named("g ", state))
+        loss = _number("the objective", attack.objective(dummy, named("g ", state)), like)
         for weight, prior in attack.priors:
             seen = models.moments(base, named("p ", state) | named("b ", state), v) \
                 if getattr(prior, "reads_moments", False) else x if getattr(
                     prior, "reads_variables", False) else space.image(x, state)
-            loss = loss + weight * prior(seen)
+            loss = loss + weight * _number(
+                f"the prior {objectives.name_of(prior)}", prior(seen), like)
         return loss
 
     one = {n: (t[0] if stacked else t) for n, t in {**params, **buffers}.items()}

@@ -83,10 +83,9 @@ def ensemble(builder: Callable[..., nn.Module], images, seeds, **kwargs) -> Ense
         raise ValueError("seeds must be whole numbers, one for each victim, not "
                          f"{checks.shown(seeds)}")
     each = [checks.whole("each of seeds", s, 0) for s in seeds]
-    members = [builder(images, seed=s, **kwargs) for s in each]
-    if not members:
+    if not each:
         raise ValueError("an ensemble needs at least one seed")
-    return Ensemble(members)
+    return Ensemble([builder(images, seed=s, **kwargs) for s in each])
 
 
 def _alike(members) -> bool:
@@ -295,6 +294,10 @@ def unwrap(model: nn.Module) -> tuple[nn.Module, tuple[str, ...]]:
         if isinstance(m, torch.jit.ScriptModule | torch.jit.ScriptFunction):
             raise ValueError(f"{_label(name, m)} is a scripted or traced module, which cannot be "
                              "differentiated twice in batches: give the plain module")
+    for name, p in model.named_parameters():
+        if isinstance(p, nn.parameter.UninitializedParameter):
+            raise ValueError(f"parameter {name} has no shape yet (a lazy layer): run the model on "
+                             "one batch first")
     return model, tuple(notes)
 
 
@@ -349,9 +352,6 @@ def _refuse(model: nn.Module) -> None:
         raise ValueError("the model has no parameter that requires a gradient: a client would "
                          "share nothing")
     for name, p in base.named_parameters():
-        if isinstance(p, nn.parameter.UninitializedParameter):
-            raise ValueError(f"parameter {name} has no shape yet (a lazy layer): run the model on "
-                             "one batch first")
         if p.is_meta:
             raise ValueError(f"parameter {name} is on the meta device and has no values: load the "
                              "model's weights first")
@@ -468,7 +468,8 @@ def _run(model: nn.Module, x: Tensor):
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    line = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return line if len(line) <= 200 else line[:200] + " ..."
 
 
 @contextlib.contextmanager

@@ -46,9 +46,23 @@ def diagnose(update: SharedUpdate, attack=None, guess=None) -> pd.DataFrame:
     succeeds, and a warning none that it fails. What is normal for this model and protocol is told
     by simulated clients (`honest.simulate`): the scale after local steps, the mode, and which
     tensors can have a gradient at all."""
+    _check_arguments(update, attack, guess)
     case = _Case(update, attack, guess)
     rows = [row for check in CHECKS if (row := check(case)) is not None]
     return pd.DataFrame(rows, columns=["check", "verdict", "measured", "what to do"])
+
+
+def _check_arguments(update, attack, guess) -> None:
+    """ValueError for what is no update, no attack, or no reconstruction of this update."""
+    if not isinstance(update, SharedUpdate):
+        raise ValueError(f"update must be a SharedUpdate, not {type(update).__name__}")
+    if attack is not None and not (hasattr(attack, "optimizer") and hasattr(attack, "labels")):
+        raise ValueError("attack must be what a preset like attacks.dlg() returns, or None, not "
+                         f"{attack!r}")
+    wanted = (len(update), update.batch_size, *update.shape)
+    if guess is not None and not (hasattr(guess, "history") and guess.images.shape == wanted):
+        raise ValueError("guess must be a reconstruction of this update, with images "
+                         f"{wanted}, or None")
 
 
 class Row(NamedTuple):

@@ -19,8 +19,21 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
     return torch.dot(a.flatten(), b.flatten())  # one pass, no temporary: these tensors are large
 
 
+def _check(dummy: dict[str, Tensor], shared: dict[str, Tensor]) -> None:
+    """ValueError where the two are not gradients of the same tensors."""
+    if not shared:
+        raise ValueError("an objective compares gradients, and shared is empty")
+    for name, g in shared.items():
+        if name not in dummy:
+            raise ValueError(f"the dummy has no gradient of {name}, which was shared")
+        if dummy[name].shape != g.shape:
+            raise ValueError(f"the gradient of {name} has shape {tuple(dummy[name].shape)} in the "
+                             f"dummy, {tuple(g.shape)} in what was shared")
+
+
 def l2(dummy: dict[str, Tensor], shared: dict[str, Tensor]) -> Tensor:
     """D = sum over all parameters of squared differences (Zhu et al. 2019, Algorithm 1, line 6)."""
+    _check(dummy, shared)
     differences = (dummy[n] - g for n, g in shared.items())
     return sum(_dot(d, d) for d in differences)
 
@@ -29,6 +42,7 @@ def relative_l2(dummy: dict[str, Tensor], shared: dict[str, Tensor]) -> Tensor:
     """`l2` with every tensor's distance divided by its own |shared|^2: small layers count as much.
 
     Ours. Where gradients vanish towards the first layers, plain `l2` does not see those layers."""
+    _check(dummy, shared)
     differences = ((dummy[n] - g, g) for n, g in shared.items())
     return sum(_dot(d, d) / _dot(g, g).clamp_min(1e-30) for d, g in differences)
 
@@ -45,6 +59,7 @@ def _scaled(objective, factor, dummy, shared):
 
 def cosine(dummy: dict[str, Tensor], shared: dict[str, Tensor]) -> Tensor:
     """1 - <dummy, shared> / (|dummy| |shared|), one cosine over all parameters (Geiping 2020)."""
+    _check(dummy, shared)
     dot = sum(_dot(dummy[n], g) for n, g in shared.items())
     norm = sum(_dot(dummy[n], dummy[n]) for n in shared).sqrt()
     target = sum(_dot(g, g) for g in shared.values()).sqrt()
@@ -54,6 +69,7 @@ def cosine(dummy: dict[str, Tensor], shared: dict[str, Tensor]) -> Tensor:
 def layer_cosine(dummy: dict[str, Tensor], shared: dict[str, Tensor]) -> Tensor:
     """The mean of 1 - cosine over the parameter tensors, each by itself ("simlocal" in the code of
     Inverting Gradients)."""
+    _check(dummy, shared)
     return sum(cosine({n: dummy[n]}, {n: g}) for n, g in shared.items()) / len(shared)
 
 

@@ -13,8 +13,15 @@ from torch.linalg import vector_norm
 def tv(x: Tensor) -> Tensor:
     """Anisotropic total variation: mean |dx| + mean |dy| (Geiping et al. 2020, code means). An
     axis of one pixel has no differences and counts as 0: images may be one row, or one column."""
+    _check(x)
     across, down = x[..., :, 1:] - x[..., :, :-1], x[..., 1:, :] - x[..., :-1, :]
     return _mean_size(across) + _mean_size(down)
+
+
+def _check(x) -> None:
+    if not isinstance(x, Tensor) or x.dim() < 2:
+        raise ValueError(f"a prior of images takes a tensor (B, C, H, W), not {type(x).__name__} "
+                         f"of shape {tuple(getattr(x, 'shape', ()))}")
 
 
 def _mean_size(differences: Tensor) -> Tensor:
@@ -25,6 +32,7 @@ def _mean_size(differences: Tensor) -> Tensor:
 def tv_of_magnitude(x: Tensor) -> Tensor:
     """`tv` of |x|, for images whose pixels' signs were flipped (Huang et al. 2021, code: "signed
     image")."""
+    _check(x)
     return tv(x.abs())
 
 
@@ -32,6 +40,7 @@ def orthogonality(x: Tensor) -> Tensor:
     """Mean squared cosine between the images of a batch, 0 for one image (a prior of Eloul et al.
     2022, poster: "orthogonality of images in a batch"; its formula is not printed, this is ours).
     """
+    _check(x)
     flat = x.flatten(1)
     unit = flat / flat.square().sum(1, keepdim=True).clamp_min(1e-12).sqrt()
     squares = (unit @ unit.mT).square()

@@ -37,6 +37,7 @@ import numpy as np
 import pandas as pd
 from IPython import get_ipython
 from IPython.display import display
+from matplotlib.figure import Figure
 from PIL import Image, ImageChops
 from scipy import stats
 
@@ -100,6 +101,15 @@ def sweep(name, compute, quick, paper, version=1, minutes=None, gib=None, compar
     this profile.
     Raises ValueError for a config that is not JSON, or a function that has no name of its own."""
     profile, configs = _started().run.profile, {"quick": quick, "paper": paper}
+    _check_name("the sweep's name", name)
+    checks.whole("version", version)
+    for of, each in configs.items():
+        if not isinstance(each, list | tuple) or not all(isinstance(c, dict) for c in each):
+            raise ValueError(f"{name}: {of} is a list of configs, dicts of what JSON can hold")
+    for what, value in {"minutes": minutes, "gib": gib}.items():
+        for one in value.values() if isinstance(value, dict) else [value]:
+            if one is not None:
+                checks.number(f"{name}: {what}", one, 0)
     minutes, gib, comparable = (value.get(profile) if isinstance(value, dict) else value
                                 for value in (minutes, gib, comparable))
     if comparable is not True and not (isinstance(comparable, str) and comparable):
@@ -322,9 +332,10 @@ def published(paper: str) -> pd.DataFrame:
     product: the name given to save_figure or save_table. certainty: read (in the paper), quoted (in
     another text), digitised (off a plot), recalled (from memory). The floats are in `.attrs`.
     Raises ValueError naming the first entry that breaks this layout."""
+    _check_name("paper", paper)
     path = runs.ROOT / f"data/published/{paper}.json"
     if not path.is_file():
-        raise ValueError(f"no published numbers of {paper!r}: {path} is missing")
+        raise ValueError(f"no published numbers of the paper {paper!r}: {path} is missing")
     found = json.loads(path.read_text())
     for name, entry in found.setdefault("floats", {}).items():
         if not entry.get("title") or ("product" in entry) == ("reason" in entry):
@@ -354,8 +365,11 @@ def save_figure(fig, name: str, alt: str) -> None:
 
     alt: what it shows, in a sentence or two, for who cannot see it. It goes with the picture in the
     notebook, and into `figures.json`. ValueError where it is shorter than 40 characters."""
-    if len(alt) < 40:
+    _check_name("the figure's name", name)
+    if not isinstance(alt, str) or len(alt) < 40:
         raise ValueError(f"{name}: alternative text says what the figure shows, not {alt!r}")
+    if not isinstance(fig, Figure):
+        raise ValueError(f"fig must be a matplotlib Figure, not {type(fig).__name__}")
     undated = {"png": ["Software"], "pdf": ["CreationDate", "Creator", "Producer"]}
     for kind, keys in undated.items():
         drawn = io.BytesIO()
@@ -384,6 +398,9 @@ def small_png(png: bytes, tolerance: int = 16) -> bytes:
 
 def save_table(table: pd.DataFrame, name: str) -> None:
     """Write `<name>.csv` among the products. Times belong in `save_timings`."""
+    _check_name("the table's name", name)
+    if not isinstance(table, pd.DataFrame):
+        raise ValueError(f"table must be a DataFrame, not {type(table).__name__}")
     with files.atomic(_product(f"{name}.csv")) as file:
         table.to_csv(file, index=not isinstance(table.index, pd.RangeIndex), lineterminator="\n")
 
@@ -395,6 +412,9 @@ def save_timings(table: pd.DataFrame) -> None:
 
 def not_made(float_id: str, reason: str) -> None:
     """Say why this run does not make a float of the paper (a missing data set, the profile)."""
+    _check_name("float_id", float_id)
+    if not isinstance(reason, str) or not reason:
+        raise ValueError(f"reason must say why {float_id} is not made, not {reason!r}")
     path = _product("reasons.json")
     known = json.loads(path.read_text()) if path.exists() else {}
     _write_json(path, known | {float_id: reason})
@@ -478,6 +498,12 @@ def decide(good, n, level=0.5) -> tuple[bool | None, str]:
     low, high = _wilson(good, n)
     verdict = True if low > level else False if high < level else None
     return verdict, f"{good:.4g}/{n} [{low:.2f}, {high:.2f}]"
+
+
+def _check_name(what: str, name) -> None:
+    """ValueError where a name is none that a file of its own can have."""
+    if not isinstance(name, str) or not name or Path(name).name != name:
+        raise ValueError(f"{what} must be the name of a file, without folders, not {name!r}")
 
 
 def _check_share(good, n) -> None:

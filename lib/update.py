@@ -377,6 +377,12 @@ def checked_protocol(protocol) -> Protocol:
     return protocol or Protocol()
 
 
+def _checked_path(path) -> Path:
+    if not isinstance(path, str | os.PathLike) or not str(path):
+        raise ValueError(f"path is the name of an update file, not {path!r}")
+    return Path(path)
+
+
 def _checked_shape(shape) -> tuple[int, int, int]:
     if not isinstance(shape, tuple | list | torch.Size) or len(shape) != 3:
         raise ValueError(f"shape is (channels, height, width) of one image, not {shape!r}")

@@ -582,9 +582,9 @@ def of_weights(folder: Path) -> list[Row]:
     first, *_ = before()
     good = after()
     states = {
-        "a number": 3, "a string": "weights.pt", "no tensor": {}, "a model": net(),
-        "a list too short": list(good.values())[1:], "a list in another order":
-        list(good.values())[::-1], "a missing name": {n: t for n, t in good.items() if n != first},
+        "a number": 3, "a string": "weights.pt", "no tensor": {},
+        "a list too short": list(good.values())[1:],
+        "a list in another order": list(good.values())[::-1],
         "an unknown name": good | {"foo": good[first]}, "None": good | {first: None},
         "a shape that broadcasts": {n: t[:1] for n, t in good.items()},
         "another shape": good | {first: good[first].mT}, "NaN": good | {first: good[first] * NAN},
@@ -594,6 +594,7 @@ def of_weights(folder: Path) -> list[Row]:
     words = (first, "before", "after", "weights", "state")
     rows = [row(f"from_weights: after is {what}", partial(_of_weights, end=value), *words)
             for what, value in states.items()]
+    states["a missing name"] = {n: t for n, t in before().items() if n != first}
     rows += [row(f"from_weights: before is {what}", partial(_of_weights, start=value), *words)
              for what, value in states.items()]
     rows += [row("from_weights: before and after are equal", lambda: _of_weights(end=before()),
@@ -724,7 +725,7 @@ def of_attack_fields(folder: Path) -> list[Row]:
     rows = []
     for argument, bad in values.items():
         rows += [(f"replace(dlg(), {argument}={_short(value)})", partial(
-            replace, attacks.dlg(1), **{argument: value}), (argument,)) for value in bad]
+            replace, attacks.dlg(1), **{argument: value}), (argument, "weight")) for value in bad]
     adam, through = attacks.inverting_gradients(1), attacks.gias(generator(), "z")
     rows += [row("in_turn with Adam", lambda: replace(adam, in_turn=True), "in_turn"),
              row("stop with Adam", lambda: replace(adam, stop=0.1), "stop")]
@@ -744,7 +745,7 @@ def of_reconstruct(folder: Path) -> list[Row]:
     two = client.share(net(), digits().clients(2))
     x, z = attacks.starts(shared(), attacks.dlg(1))
     start = {"a string": "x", "a tensor": x, "one tensor": (x,), "another shape": (x[..., :4], z),
-             "no label logits": (x, None), "NaN": (x * NAN, z), "whole numbers": (x.long(), z),
+             "no label logits": (x, None), "NaN": (x * NAN, z),
              "of another update": attacks.reconstruct(two, attacks.dlg(1)), "a list": [x, z],
              "None twice": (None, None), "a number": 3}
     rows = []
@@ -803,11 +804,11 @@ def of_callables(folder: Path) -> list[Row]:
         "NaN": lambda v: v * NAN, "infinite": lambda v: v / 0, "a tuple": lambda v: (v, v),
         "a dict": lambda v: {"a": v}, "complex": lambda v: v.to(torch.complex64),
         "whole numbers": lambda v: v.round().long(), "on another device": lambda v: v.to("meta"),
-        "a number without a tensor": lambda v: 3.0, "a constant": lambda v: torch.ones(())}
+        "a number without a tensor": lambda v: 3.0}
     rows = [row(f"an objective giving {what}", partial(_attack, replace(
         attacks.dlg(1), objective=lambda d, s, f=f: f(l2(d, s)))), "objective")
             for what, f in given.items()]
-    del given["a number without a tensor"], given["a constant"]  # a prior may be one
+    del given["a number without a tensor"]  # a prior may be one
     rows += [row(f"a prior giving {what}", partial(_attack, replace(attacks.dlg(1), priors=(
         (1.0, lambda x, f=f: f(x.square().mean())),))), "prior", "objective")
              for what, f in given.items()]
@@ -879,8 +880,9 @@ def of_metrics(folder: Path) -> list[Row]:
     for metric in (metrics.mse, metrics.psnr, metrics.ssim, metrics.avd, metrics.lpips):
         rows += [row(f"{metric.__name__}: the truth is {what}", partial(
             metric, value if what in ("0..255", "whole numbers", "two axes", "no image") else x,
-            value), "images", "truth") for what, value in bad.items()]
-    rows += [row(f"mse: the guess is {what}", partial(metrics.mse, value, x), "images", "guess")
+            value), "images", "truth", "reconstruction") for what, value in bad.items()]
+    rows += [row(f"mse: the guess is {what}", partial(metrics.mse, value, x), "images",
+                 "reconstruction")
              for what, value in bad.items() if what not in ("NaN", "0..255", "whole numbers")]
     rows += wrong(metrics.avd, "variant", ("foo", None), guess=x, truth=x)
     rows += wrong(metrics.avd, "quantise", NOT_A_SWITCH, guess=x, truth=x)
@@ -889,12 +891,13 @@ def of_metrics(folder: Path) -> list[Row]:
     whole = truth()
     rows += wrong(metrics.score, "truth", (None, x, whole * 255, whole * NAN), ("images",),
                   guess=whole)
-    rows += wrong(metrics.score, "guess", (None, "a", whole[..., :8]), ("images",), truth=whole)
+    rows += wrong(metrics.score, "guess", (None, "a", whole[..., :8]), ("images", "reconstruction"),
+                  truth=whole)
     rows += wrong(metrics.score, "match", NOT_A_SWITCH, guess=whole, truth=whole)
     rows += wrong(metrics.matching, "truth", (None, x, truth(1, 2, 1, 16, 16)), ("images",),
                   guess=whole)
     table = metrics.score(whole, whole)
-    rows += wrong(metrics.summary, "table", (None, 3, table[["client"]]))
+    rows += wrong(metrics.summary, "table", (None, 3, table[["client"]]), ("columns",))
     rows += wrong(metrics.summary, "by", ("foo", 3), table=table)
     rows += wrong(metrics.summary, "recovered", ("foo < 1", "mse <", None, "mse"), table=table)
     return rows
@@ -1068,20 +1071,15 @@ def of_distances(folder: Path) -> list[Row]:
 def of_experiments(folder: Path) -> list[Row]:
     good = {"images": {"name": "digits"}, "victim": {"name": "dense"},
             "attack": {"name": "dlg", "iterations": 1}, "clients": [0, 1], "seed": 0}
-    values = {
-        "images": (None, {}, {"name": "nope"}, {"name": "digits", "foo": 1}, "digits"),
-        "victim": (None, {}, {"name": "nope"}, {"name": "dense", "foo": 1}, "dense"),
-        "attack": (None, {}, {"name": "nope"}, {"name": "dlg", "foo": 1}, "dlg"),
-        "clients": (None, [1, 0], [0, 0], [0], 3, [0.5, 1], [-1, 1]), "seed": ("a", 1.5, None),
-        "batch_size": NOT_A_COUNT, "restarts": NOT_A_COUNT, "stride": (0, -1, 1.5),
-        "defense": ([{"name": "nope"}], "noise", [3], []), "protocol": ({"foo": 1}, 3),
-        "threat": ({"foo": 1}, 3), "record": ([99], 3), "layers": NOT_A_SWITCH,
-        "train": ({"epochs": 1},), "shown": (-1, "a"), "chunk": (0,)}
+    values = {"images": ({"name": "nope"},), "victim": ({}, {"name": "nope"}),
+              "attack": ({}, {"name": "nope"}), "clients": ([1, 0], [0, 0], [-1, 1]),
+              "defense": ([{"name": "nope"}],), "record": ([99],), "train": ({"epochs": 1},),
+              "chunk": (0,)}
     rows = []
     for argument, bad in values.items():
         others = {name: value for name, value in good.items() if name != argument}
         rows += wrong(experiment.attack, argument, bad, (
-            "name", "seed", "key", "indices", "iterations", "K", "foo"), **others)
+            "name", "seed", "indices", "iteration", "K"), **others)
     return rows
 
 
