@@ -184,7 +184,9 @@ class LBFGS:
         d = self._two_loops(g, y, accept, slot, rows, used) if used else -g
         self.d = torch.where(active[:, None], torch.where(first[:, None], -g, d), self.d)
         start = torch.clamp(1 / g.abs().sum(1), max=1.0) * self.lr
-        self.t = torch.where(active, torch.where(first, start, self.lr), self.t)
+        # Without a pair the direction is -g, whose length says nothing where g was divided.
+        short = first | (self.count == 0) if self.relative else first
+        self.t = torch.where(active, torch.where(short, start, self.lr), self.t)
         self.g = torch.where(active[:, None], g, self.g)
         self.loss = torch.where(active, loss, self.loss)
         self.n_iter = self.n_iter + active

@@ -805,3 +805,14 @@ def test_a_callable_that_reads_numbers_is_one_clear_error(K):
     update = client.share(models.lenet(Shape()), batch(K=K))
     with pytest.raises(ValueError, match="reads a number out of a tensor"):
         attacks.reconstruct(update, replace(attacks.dlg(1), priors=((1.0, reads),)))
+
+
+@pytest.mark.parametrize("settings", [{"relative": True, "lr": 0.1}, {"scale": 700.0, "lr": 0.1},
+                                      {"relative": True, "scale": 30.0, "lr": 0.1}], ids=str)
+def test_a_divided_objective_goes_down_although_its_first_pair_is_refused(settings):
+    """In float64 it is divided by much; a step as long as its gradient would be far away."""
+    b = batch(K=2, dtype=torch.float64)
+    update = client.share(models.lenet(Shape(), activation="tanh").double(), b)
+    guess = attacks.reconstruct(update, attacks.dlg(2, **settings))
+    losses = guess.history.losses
+    assert (losses[-1] <= losses[0]).all() and guess.last.abs().max() < 100
