@@ -186,8 +186,13 @@ def run_plain(own: Plain, variables: list, objective: Callable, iterations: int)
         ends = [torch.full(SHAPE, end, dtype=torch.float64) for end in (0.0, 1.0)]
         box = [to_z(end) if own.in_z else end for end in ends] if own.box else None
         return plain.adam(variables, objective, iterations, own.lr, own.signed, own.decay, box)
-    loop = {"lbfgs": plain.lbfgs, "line_search": plain.lbfgs_line_search}[own.optimizer]
-    return loop(variables, objective, iterations, own.lr)
+    if own.optimizer == "lbfgs":
+        return plain.lbfgs(variables, objective, iterations, own.lr)
+    # Ours: a line search walks on the objective divided by its start below 1, and in float64 by
+    # the precision beyond float32.
+    size = min(1.0, float(objective().detach())) * 2.0**-29
+    losses = plain.lbfgs_line_search(variables, lambda: objective() / size, iterations, own.lr)
+    return [size * loss for loss in losses]
 
 
 # ---- the table
@@ -214,11 +219,15 @@ ROWS = [
     Row("dlg, in turn", dlg(5, in_turn=True), replace(DLG, optimizer="in_turn"), B=2),
     Row("dlg, in turn, labels known", dlg(3, in_turn=True, labels="idlg_bias"),
         replace(IDLG, optimizer="in_turn"), B=2, threat=KNOWN),
-    Row("dlg, relative", dlg(2, relative=True),
-        replace(DLG, distance=plain.relative_distance)),
-    Row("dlg, scale", dlg(1, 0.1, scale=700.0), replace(DLG, distance=factor(L2, 700.0), lr=0.1)),
-    Row("dlg, relative and scale", dlg(1, 0.1, relative=True, scale=30.0),
-        replace(DLG, distance=factor(plain.relative_distance, 30.0), lr=0.1)),
+    # In float64 these walk on a larger objective, which is the same path where torch's first step
+    # is of unit length and its first pair of positive curvature.
+    Row("dlg, relative", dlg(1, 0.1, relative=True, labels="idlg"),
+        replace(IDLG, distance=plain.relative_distance, lr=0.1), without_negative_features),
+    Row("dlg, scale", dlg(1, 0.1, scale=700.0, labels="idlg"),
+        replace(IDLG, distance=factor(L2, 700.0), lr=0.1), without_negative_features),
+    Row("dlg, relative and scale", dlg(1, 0.1, relative=True, scale=30.0, labels="idlg"),
+        replace(IDLG, distance=factor(plain.relative_distance, 30.0), lr=0.1),
+        without_negative_features),
     Row("dlg, line search", dlg(2, line_search=True, scale=1e4),
         replace(DLG, distance=factor(L2, 1e4), optimizer="line_search"), B=2),
     Row("dlg, line search, rate", dlg(1, 8.0, line_search=True, scale=1e4),

@@ -30,6 +30,7 @@ TABLE = ROOT / "tests" / "mutants.csv"
 COPIED = ("lib", "tests", "bench", "studies", "tools")
 FIELDS = ("file", "line", "before", "after", "verdict", "test")
 SEED, PROCESSES, GOAL, LIMIT_S = 2026, 2, 0.85, 600
+WHOLE = 120  # mutants of a sample that is written down
 
 # The tests of a file, those first that are quick and likely to see a change.
 TESTS = {
@@ -315,15 +316,19 @@ def say(row: dict, seconds: float) -> None:
     print(f"{row['verdict']:<10} {seconds:5.1f} s  {where:<24} {row['after'][:90]}", flush=True)
 
 
-def report(rows: list[dict]) -> int:
-    """Write the table and say the share; 1 where it is below GOAL."""
+def write(rows: list[dict]) -> None:
+    """tests/mutants.csv, of a whole sample."""
     text = io.StringIO()
     writer = csv.DictWriter(text, FIELDS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     TABLE.write_text(text.getvalue())
+
+
+def report(rows: list[dict]) -> int:
+    """Say the share and name the survivors; 1 where it is below GOAL."""
     killed = sum(row["verdict"] != "survived" for row in rows)
-    print(f"{killed} of {len(rows)} killed, {killed / len(rows):.1%}: {TABLE.relative_to(ROOT)}")
+    print(f"{killed} of {len(rows)} killed, {killed / len(rows):.1%}")
     for row in rows:
         if row["verdict"] == "survived":
             print(f"  {row['file']}:{row['line']}\n    - {row['before']}\n    + {row['after']}")
@@ -332,7 +337,7 @@ def report(rows: list[dict]) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("count", nargs="?", type=int, default=120, help="mutants in the sample")
+    parser.add_argument("count", nargs="?", type=int, default=WHOLE, help="mutants in the sample")
     parser.add_argument("--list", action="store_true", help="say what would be run, as JSON lines")
     parser.add_argument("--file", choices=TESTS, help="only those of one file")
     arguments = parser.parse_args()
@@ -354,7 +359,10 @@ def main() -> int:
     if red:
         print("tests fail before anything is changed: " + "; ".join(red), file=sys.stderr)
         return 1
-    return report(run_all(mutants, say))
+    rows = run_all(mutants, say)
+    if arguments.count >= WHOLE and not arguments.file:
+        write(rows)
+    return report(rows)
 
 
 if __name__ == "__main__":
