@@ -881,7 +881,7 @@ def of_metrics(folder: Path) -> list[Row]:
         rows += [row(f"{metric.__name__}: the truth is {what}", partial(
             metric, value if what in ("0..255", "whole numbers", "two axes", "no image") else x,
             value), "images", "truth", "reconstruction") for what, value in bad.items()]
-    rows += [row(f"mse: the guess is {what}", partial(metrics.mse, value, x), "images",
+    rows += [row(f"mse: the guess is {what}", partial(metrics.mse, value, x), "images", "guess",
                  "reconstruction")
              for what, value in bad.items() if what not in ("NaN", "0..255", "whole numbers")]
     rows += wrong(metrics.avd, "variant", ("foo", None), guess=x, truth=x)

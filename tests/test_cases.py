@@ -292,13 +292,13 @@ def test_momentum_that_is_not_said_is_told(photos, settings):
     assert objections(_honest(photos, 0, 0.05, 5, told={}, **settings), attacks.dlg(labels="idlg"))
 
 
-def _with_buffers(photos, epochs, **protocol):
-    """(a client's whole state_dict after three steps in train mode, as an update; its batch)."""
+def _with_buffers(photos, steps, **protocol):
+    """A client's whole state_dict after `steps` steps in train mode, as an update."""
     batch = photos.clients(1, batch_size=8)
     net = seeded(lambda: nn.Sequential(
         nn.Conv2d(3, 12, 5, 2, 2), nn.BatchNorm2d(12), nn.Sigmoid(), nn.Flatten(),
         nn.Linear(768, 10))).train()
-    after = trained(net, batch.images[0], batch.labels[0], epochs, lr=0.05)
+    after = trained(net, batch.images[0], batch.labels[0], steps, lr=0.05)
     return client.SharedUpdate.from_weights(
         state(net), after, net, client.Protocol(sends="weights", local_lr=0.05, **protocol),
         shape=(3, 16, 16), num_classes=10, batch_size=8, mean=photos.mean, std=photos.std)
@@ -306,13 +306,13 @@ def _with_buffers(photos, epochs, **protocol):
 
 @pytest.mark.parametrize("told, word", [
     ({"epochs": 3, "mode": "eval"}, "train"), ({"epochs": 2, "mode": "eval"}, "train"),
-    ({"epochs": 2, "mode": "train"}, "3")])
+    ({"epochs": 2, "mode": "train"}, "3 local steps")])
 def test_buffers_contradict_a_wrong_mode_or_number_of_steps(photos, told, word):
     try:
         said = objections(_with_buffers(photos, 3, **told))
     except ValueError as error:
         said = str(error)
-    assert word in said and "BatchNorm" in said
+    assert word in said
 
 
 def test_buffers_of_one_step_leak_the_batch_and_that_is_told(photos):

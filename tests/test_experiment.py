@@ -145,7 +145,7 @@ def test_a_cell_is_none_where_it_cannot_be_had(monkeypatch):
     def sweep(name="digits", done=0, files=1):
         configs = {"quick": [{"images": {"name": name}}] * files}
         return SimpleNamespace(configs=configs, files=[0] * files,
-                               run=lambda: "made", done=lambda: done)
+                               run=lambda: "made", done=lambda: done, check=lambda: None)
 
     run.start("quick", device="cpu")
     assert experiment.cell(sweep()) == "made"
