@@ -44,7 +44,7 @@ class Ensemble(nn.Module):
         super().__init__()
         params, buffers = stack_module_state(members)
         self.size = len(members)
-        self.base, first = _copied(members[0]), {}
+        self.base, first = copied(members[0]), {}
         for name, p in members[0].named_parameters(remove_duplicate=False):
             if id(p) not in first:  # a tied weight has several names
                 first[id(p)] = nn.Parameter(params[name].detach(), requires_grad=p.requires_grad)
