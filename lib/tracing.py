@@ -9,7 +9,6 @@ torch's or lib's own. What a user's callable or module reads from outside may ha
 and nothing here would notice; its graphs live as long as one attack.
 """
 
-import contextlib
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -17,9 +16,10 @@ from types import BuiltinFunctionType, FunctionType
 
 import torch
 from torch import Tensor, fx, nn
-from torch.fx.experimental import proxy_tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from lib import batching
 
 GRAPHS: dict = {}  # of what is torch's or lib's own: key -> (body graph, prologue graph)
 MAX_GRAPHS = 64  # a long session with many shapes: the oldest is forgotten
@@ -108,7 +108,7 @@ def traced(function: Callable, moving: list[Tensor], fixed: list[Tensor], key: t
     key = (key, len(moving), *((tuple(t.shape), t.dtype, t.device) for t in tensors))
     if key not in graphs:
         flat = lambda *ts: function(list(ts[: len(moving)]), list(ts[len(moving) :]))  # noqa: E731
-        with sdpa_kernel(SDPBackend.MATH), _unannotated():
+        with sdpa_kernel(SDPBackend.MATH), batching.unannotated():
             graph = _flattened(flat, tensors)
         if len(graphs) >= MAX_GRAPHS:
             graphs.pop(next(iter(graphs)))
@@ -128,20 +128,6 @@ def _flattened(flat: Callable, tensors: list[Tensor]) -> fx.GraphModule:
             "the model, objective, prior or loss reads a number out of a tensor (float(t), "
             "t.item(), an if on a tensor): one graph cannot serve all states then; write it with "
             "tensors, for instance torch.where") from error
-
-
-@contextlib.contextmanager
-def _unannotated():
-    """Trace without the fake tensor that make_fx notes down for each node: we only run the graphs,
-    and it is three quarters of the time. Not public: a torch without it traces as it did."""
-    kept = getattr(proxy_tensor, "set_meta", None)
-    try:
-        if kept is not None:
-            proxy_tensor.set_meta = lambda proxy, value: proxy
-        yield
-    finally:
-        if kept is not None:
-            proxy_tensor.set_meta = kept
 
 
 def _cleaned(graph: fx.GraphModule) -> fx.GraphModule:
