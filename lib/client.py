@@ -8,7 +8,6 @@ from torch.func import vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from lib import batching, checks, defenses, run
-from lib.data import Batch
 from lib.update import (  # noqa: F401  (the public names of what is shared)
     LOSSES,
     AssumptionError,
@@ -83,7 +82,9 @@ def share(model, batch, protocol=None, defense=None, threat=None, seed=0) -> Sha
 
 def _checked(batch, protocol, threat, seed) -> tuple[Protocol, ThreatModel]:
     """Protocol and threat model, or their defaults; ValueError for arguments of another type."""
-    if not isinstance(batch, Batch):
+    images, labels = (getattr(batch, name, None) for name in ("images", "labels"))
+    held = isinstance(images, Tensor) and isinstance(labels, Tensor)
+    if not held or images.dim() != 5 or labels.shape != images.shape[:2]:
         raise ValueError("batch is a data.Batch, images (K, B, C, H, W) and labels (K, B), as "
                          f"ImageSet.clients deals it, not {type(batch).__name__}")
     if threat is not None and not isinstance(threat, ThreatModel):

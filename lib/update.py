@@ -101,7 +101,7 @@ class SharedUpdate:
                 raise ValueError(f"{len(g)} clients share updates of {len(params[name])} victims")
             if not torch.isfinite(g).all():
                 raise ValueError(f"the update of {name} holds NaN or infinite values: nothing can "
-                                 "be matched; check the client's loss and learning rate")
+                                 "be matched; check the client's loss, learning rate and model")
         pixels = len(self) * self.batch_size * math.prod(self.shape)
         if pixels > LARGEST:
             raise ValueError(f"batch_size {self.batch_size} of {len(self)} clients are "

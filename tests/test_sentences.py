@@ -16,7 +16,7 @@ IDS = dlg.token_ids(dlg.SENTENCES)
 def share(ids, **settings):
     members = [dlg.masked_language_model(seed=k, **settings) for k in range(len(ids))]
     x = torch.stack([m.embed(i) for m, i in zip(members, ids, strict=True)])
-    sentences = SimpleNamespace(images=x, labels=ids, mean=None, std=None)
+    sentences = SimpleNamespace(images=x[..., None, None], labels=ids, mean=None, std=None)
     return members, client.share(models.Ensemble(members), sentences)
 
 

@@ -387,8 +387,8 @@ def test_decoding_solves_the_mixtures():
     found = attacks.decode(mixed, keys, 4)
     torch.testing.assert_close(found[:3], x, atol=2e-3, rtol=0)
     assert (found[3] == 0.5).all()  # no key names it
-    bright = torch.full((1, 1, 2, 2), 1.6)  # outside [0, 1]: what is found is clipped
-    assert (attacks.decode(bright, (torch.tensor([[0]]), torch.ones(1, 1)), 1) == 1).all()
+    bright = torch.ones(1, 1, 2, 2)  # half of an image that would be 1.5: what is found is clipped
+    assert (attacks.decode(bright, (torch.tensor([[0]]), 0.5 * torch.ones(1, 1)), 1) == 1).all()
     with pytest.raises(ValueError):
         attacks.decode(mixed, keys, 2)
     assert attacks.decode(mixed, keys, 3, iterations=1).shape == (3, 1, 2, 2)
