@@ -190,7 +190,8 @@ class Scale:
 
 def scale(update: SharedUpdate, layer, simulated: Simulated, slack: float) -> Scale:
     """Judge the last layer's mean gradient by simulated honest clients; exactly (but for `slack`)
-    where it is one gradient of one image. An update of the other sign has a negative factor."""
+    where it is one gradient of one image. An update of the other sign has a negative factor.
+    Nothing is said of a batch of two classes."""
     up, down = (fit(update, layer, layer.weight, layer.bias,
                     read_labels(sign * layer.bias, update.batch_size)) for sign in (1, -1))
     if update.batch_size == 1 and len(local_slices(update.protocol, 1)) == 1:
@@ -200,6 +201,8 @@ def scale(update: SharedUpdate, layer, simulated: Simulated, slack: float) -> Sc
         low, high, limit = _limits(update, layer, simulated, slack)
     turned = (up.misfit > limit) & (down.misfit <= limit) & (down.factor < 0)
     factor = torch.where(turned, down.factor, up.factor)
+    if update.batch_size > 1 and layer.W.shape[-2] < 3:
+        factor = torch.full_like(factor, torch.nan)  # dl/db is one number: labels or scale, not both
     return Scale(factor, torch.where(turned, down.misfit, up.misfit), low, high, limit)
 
 

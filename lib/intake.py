@@ -95,6 +95,8 @@ def _by_name(given, names: Names, what: str, notes: list) -> dict:
         return dict(batching.unwrap(given)[0].state_dict())
     if hasattr(given, "items"):
         return dict(given.items())
+    if isinstance(given, np.ndarray) and given.dtype == object:
+        given = list(given)  # arrays of many shapes in one, as numpy.save writes a list of them
     if isinstance(given, Tensor | np.ndarray):
         return _cut(given, names, what, notes)
     if isinstance(given, str | bytes) or not hasattr(given, "__iter__"):
@@ -129,7 +131,7 @@ def _cut(vector, names: Names, what: str, notes: list) -> dict:
                          + ("parameters" if order == [*names.trained] else "state_dict"))
             lead = vector.shape[:-1]
             parts = vector.split(sizes, -1)
-            return {n: part.reshape(*lead, *shape)
+            return {n: part.reshape((*lead, *shape))
                     for n, part, shape in zip(order, parts, shapes, strict=True)}
     wanted = sum(torch.Size(shape).numel() for shape in names.trained.values())
     raise ValueError(f"{what} is one tensor of shape {tuple(vector.shape)}, and the model trains "

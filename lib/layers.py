@@ -271,7 +271,8 @@ class Recomputed:
 
 REWRITTEN = {
     F.batch_norm: batch_norm, F.instance_norm: instance_norm,
-    F.hardsigmoid: hardsigmoid, F.rrelu: rrelu,
+    F.hardsigmoid: hardsigmoid, F.rrelu: rrelu, F.rrelu_: rrelu, torch.rrelu: rrelu,
+    torch.rrelu_: rrelu,
     torch.gru: _recurrent(_step_of(gru_cell)), torch.gru_cell: gru_cell,
     torch.lstm: _recurrent(_lstm_step), torch.lstm_cell: lstm_cell,
     torch.rnn_tanh: _recurrent(_step_of(rnn_tanh_cell)), torch.rnn_tanh_cell: rnn_tanh_cell,

@@ -262,7 +262,8 @@ class SharedUpdate:
         if not any(bool(t.any()) for t in change.values()):
             raise ValueError("before and after are equal: a state_dict is a view of the weights, "
                              "keep copies ({n: v.clone() ...}) before training")
-        moved = {n: t - own[n].to(t) for n, t in new.buffers.items()}
+        # Evidence needs both: a model that was trained in place holds the buffers of `after`.
+        moved = {n: t - own[n].to(t) for n, t in new.buffers.items() if n in old.buffers}
         message = intake.Message(change, {}, moved, (*notes, *old.notes, *new.notes))
         return cls._of_message(model, message, protocol, shape, num_classes, kwargs)
 
@@ -363,12 +364,6 @@ class SharedUpdate:
 
 FORMAT = "leaky-gradients update 2"  # written by `save`; files of version 0.1 have none
 OWN_LOSS = "a function: "
-
-
-def _checked_path(path) -> Path:
-    if not isinstance(path, str | os.PathLike):
-        raise ValueError(f"path is the name of an update file, not {path!r}")
-    return Path(path)
 
 
 def checked_protocol(protocol) -> Protocol:

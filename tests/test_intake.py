@@ -2,6 +2,7 @@
 
 import copy
 from collections import OrderedDict
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -415,3 +416,38 @@ def test_buffers_and_notes_survive_a_file(tmp_path):
     again = client.SharedUpdate.load(tmp_path / "update.pt", network())
     assert again.notes == update.notes
     assert client.buffer_evidence(again).steps == 1
+
+
+def test_a_flat_state_and_an_array_of_arrays():
+    net = network()
+    before, after, _ = trained(net)
+    plain = client.SharedUpdate.from_weights(before, after, net, replace(WEIGHTS, mode="train"),
+                                             batch_size=2, **SHAPE)
+
+    def flat(state):  # num_batches_tracked, a single number, among them
+        return torch.cat([t.flatten().float() for t in state.values()])
+
+    def objects(state):
+        out = np.empty(len(state), dtype=object)
+        out[:] = [t.numpy() for t in state.values()]
+        return out
+
+    for form in (flat, objects):
+        update = client.SharedUpdate.from_weights(
+            form(before), form(after), net, replace(WEIGHTS, mode="train"), batch_size=2, **SHAPE)
+        for name, g in plain.gradients.items():
+            assert torch.equal(update.gradients[name], g)
+        assert client.buffer_evidence(update).steps == 1
+
+
+def test_a_model_trained_in_place_is_no_evidence_against_its_client():
+    """Its buffers are those after training: against them the message's would not have moved."""
+    net = network()
+    before, after, _ = trained(net, steps=2)
+    sent = {n: before[n] for n, _ in net.named_parameters()}
+    net.load_state_dict(after)
+    protocol = replace(WEIGHTS, mode="train", epochs=2)
+    update = client.SharedUpdate.from_weights(sent, after, net, protocol, batch_size=2, **SHAPE)
+    assert client.buffer_evidence(update) is None
+    for name in sent:
+        assert torch.equal(update.gradients[name][0], after[name] - before[name])
