@@ -15,12 +15,11 @@ from lib.update import (  # noqa: F401  (the public names of what is shared)
     Protocol,
     SharedUpdate,
     ThreatModel,
-    _check_range,
-    _fits,
-    _moments,
     buffer_evidence,
     certain_logits,
     check_outputs,
+    check_range,
+    checked_moments,
     checked_protocol,
     dummy_gradients,
     gradient_weight,
@@ -28,6 +27,7 @@ from lib.update import (  # noqa: F401  (the public names of what is shared)
     local_slices,
     local_step,
     loss_function,
+    outputs_of,
     read_labels,
     soft_targets,
     still,
@@ -47,15 +47,15 @@ def share(model, batch, protocol=None, defense=None, threat=None, seed=0) -> Sha
     run.current()  # ieee float32, also for those who did not start a run
     shape = tuple(batch.images.shape[2:])
     ready, notes = batching.ready(model, protocol.mode, shape)
-    classes = _fits(ready, shape)
+    classes = outputs_of(ready, shape)
     check_outputs(protocol, classes)
     base, stacked = batching.architecture(ready)
     params, buffers = tensors(ready)
     like = next(iter(params.values()))
     if stacked and ready.size != len(batch.images):
         raise ValueError(f"{len(batch.images)} clients but an ensemble of {ready.size} victims")
-    _check_range(batch.labels, classes)
-    mean, std = _moments(batch.mean, batch.std, shape[0], protocol.normalise)
+    check_range(batch.labels, classes)
+    mean, std = checked_moments(batch.mean, batch.std, shape[0], protocol.normalise)
     steps, rngs = defenses.steps(defense), _rngs(seed, len(batch.images))
     x, target, labels = _encoded(batch.images, batch.labels, classes, steps, rngs)
     _check_granted_labels(threat, labels)

@@ -1,4 +1,4 @@
-"""Image sets: what is embedded, what `make data` packs, and what a reader brings.
+"""Image sets: what is embedded, what `make data` packs, and what a reader brings. Floor 1.
 
 `load` gives an `ImageSet`; `ImageSet.clients` deals private batches to K independent clients.
 Layouts, sources and licences: data/README.md. Nothing is downloaded here.

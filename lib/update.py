@@ -12,8 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from lib import batching, checks, intake
-from lib import defenses as _defenses
+from lib import batching, checks, defenses, files, intake
 from lib.evidence import Evidence, buffer_evidence, changed_buffers, check_evidence  # noqa: F401
 from lib.protocol import (  # noqa: F401  (public names, kept here)
     LOSSES,
@@ -35,7 +34,7 @@ from lib.protocol import (  # noqa: F401  (public names, kept here)
 )
 
 
-def _moments(mean, std, channels: int, needed: bool) -> tuple[Tensor | None, Tensor | None]:
+def checked_moments(mean, std, channels: int, needed: bool) -> tuple[Tensor | None, Tensor | None]:
     """mean and std as tensors (channels,), checked; both None where they are not given."""
     try:
         given = [1.0 * torch.as_tensor(t) for t in (mean, std) if t is not None]
@@ -107,10 +106,11 @@ class SharedUpdate:
             raise ValueError(f"batch_size {self.batch_size} of {len(self)} clients are "
                              f"{pixels:.2g} dummy pixels, more than fit in memory ({LARGEST:.2g})")
         self._check_grants()
-        if (outputs := _fits(self.model, self.shape)) != self.num_classes:
+        outputs = outputs_of(self.model, self.shape)
+        if outputs != self.num_classes:
             raise ValueError(f"the model has {outputs} outputs, not num_classes={self.num_classes}")
         check_outputs(self.protocol, self.num_classes)
-        mean, std = _moments(self.mean, self.std, self.shape[0], self.protocol.normalise)
+        mean, std = checked_moments(self.mean, self.std, self.shape[0], self.protocol.normalise)
         for name, value in (("mean", mean), ("std", std), ("labels", self._checked_labels())):
             object.__setattr__(self, name, value)
 
@@ -135,7 +135,7 @@ class SharedUpdate:
         if self.defense is not None and not self.threat.defense_known:
             raise ValueError("give defense=... together with threat=ThreatModel(defense_known="
                              "True), or neither")
-        _defenses.steps(self.defense)
+        defenses.steps(self.defense)
         if (self.keys is not None) != self.threat.mixing_keys:
             raise ValueError("give keys=... together with threat=ThreatModel(mixing_keys=True), or "
                              "neither")
@@ -165,7 +165,7 @@ class SharedUpdate:
         if shape != need:
             one = ": for one client give labels[None]" if (1, *shape) == need else ""
             raise ValueError(f"labels have shape {shape}, need (clients, images) = {need}{one}")
-        _check_range(labels, self.num_classes)
+        check_range(labels, self.num_classes)
         return labels
 
     def __repr__(self) -> str:
@@ -291,12 +291,8 @@ class SharedUpdate:
         path = _checked_path(path)
         if path.is_dir() or not path.absolute().parent.is_dir():
             raise ValueError(f"path names a file in a folder that is there, not {path}")
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            torch.save(plain, partial)
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with files.atomic(path) as file:
+            torch.save(plain, file)
 
     @classmethod
     def load(cls, path, model: nn.Module, loss=None) -> "SharedUpdate":
@@ -363,12 +359,6 @@ class SharedUpdate:
 
 FORMAT = "leaky-gradients update 2"  # written by `save`; files of version 0.1 have none
 OWN_LOSS = "a function: "
-
-
-def _checked_path(path) -> Path:
-    if not isinstance(path, str | os.PathLike):
-        raise ValueError(f"path is the name of an update file, not {path!r}")
-    return Path(path)
 
 
 def checked_protocol(protocol) -> Protocol:
@@ -518,14 +508,15 @@ def to_input(x: Tensor, normalised_in: bool, normalised_out: bool, mean: Tensor,
     return x * std + mean if normalised_in else (x - mean) / std
 
 
-def _check_range(labels: Tensor, classes: int) -> None:
+def check_range(labels: Tensor, classes: int) -> None:
+    """ValueError for labels, of any shape, that a model of so many outputs cannot have."""
     last = max(classes - 1, 1)  # one output tells two classes apart
     if int(labels.min()) < 0 or int(labels.max()) > last:
         raise ValueError(f"labels must lie in 0..{last}, the model has {classes} outputs")
 
 
-def _fits(model: nn.Module, shape: tuple) -> int:
-    """The number of classes; ValueError when images of this shape do not fit."""
+def outputs_of(model: nn.Module, shape: tuple) -> int:
+    """The outputs of a prepared model for images (C, H, W); ValueError where they do not fit."""
     base, stacked = batching.architecture(model)
     p, b = ({n: t[0] if stacked else t for n, t in d.items()} for d in tensors(model))
     try:
