@@ -8,7 +8,7 @@ from torch.func import vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from lib import batching, checks, defenses, run
-from lib.data import Batch
+from lib.data import Batch, Embeddings
 from lib.update import (  # noqa: F401  (the public names of what is shared)
     LOSSES,
     AssumptionError,
@@ -40,6 +40,7 @@ from lib.update import (  # noqa: F401  (the public names of what is shared)
 def share(model, batch, protocol=None, defense=None, threat=None, seed=0) -> SharedUpdate:
     """The update that K clients share (batch.images (K, B, C, H, W) in [0, 1], labels (K, B)).
 
+    `batch`: a `data.Batch` of images, or `data.Embeddings` (K, B, width) of tokens.
     `model`: one victim for all clients, or an `ensemble` of K. `defense`: None, a defense, or a
     list or tuple of them (see `defenses`). Errors: ValueError for images that do not fit the model,
     labels out of range, a defense that is none, or non-finite results."""
@@ -83,9 +84,10 @@ def share(model, batch, protocol=None, defense=None, threat=None, seed=0) -> Sha
 
 def _checked(batch, protocol, threat, seed) -> tuple[Protocol, ThreatModel]:
     """Protocol and threat model, or their defaults; ValueError for arguments of another type."""
-    if not isinstance(batch, Batch):
+    if not isinstance(batch, Batch | Embeddings):
         raise ValueError("batch is a data.Batch, images (K, B, C, H, W) and labels (K, B), as "
-                         f"ImageSet.clients deals it, not {type(batch).__name__}")
+                         "ImageSet.clients deals it, or data.Embeddings, not "
+                         f"{type(batch).__name__}")
     if threat is not None and not isinstance(threat, ThreatModel):
         raise ValueError(f"threat is a client.ThreatModel, not {type(threat).__name__}")
     checks.whole("seed", seed, least=0)

@@ -69,6 +69,30 @@ class Batch:
 
 
 @dataclass(frozen=True, eq=False)
+class Embeddings:
+    """What K clients feed in place of images: B embedded tokens each, as in a sentence.
+
+    images (K, B, width) float, finite, of any range; labels (K, B) whole numbers in
+    0..num_classes - 1, the tokens. There is no public mean and std, so nothing is normalised.
+    Raises ValueError where a shape, type or range does not fit."""
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    num_classes: int
+    mean = std = None
+
+    def __post_init__(self):
+        images, labels = _tensor("images", self.images), _whole_numbers("labels", self.labels)
+        classes = checks.whole("num_classes", self.num_classes)
+        _require(images.ndim == 3 and images.is_floating_point(),
+                 f"embeddings must be float (K, B, width), not {images.dtype} "
+                 f"{tuple(images.shape)}")
+        _check(images[..., None, None], labels, classes, "KBCHW")
+        _require(images.isfinite().all(), "embeddings must be finite: some are NaN or infinite")
+        _set(self, images=images.detach(), labels=labels, num_classes=classes)
+
+
+@dataclass(frozen=True, eq=False)
 class ImageSet:
     """One split of a set, whole in memory: images (N, C, H, W) uint8, labels (N,) int64.
 

@@ -70,7 +70,7 @@ class SharedUpdate:
     gradients: dict[str, Tensor]
     protocol: Protocol
     model: nn.Module  # prepared: see batching.prepare
-    shape: tuple[int, int, int]  # (C, H, W) of one image
+    shape: tuple[int, ...]  # (C, H, W) of one image, or (width,) of one embedding
     num_classes: int
     batch_size: int = 1
     threat: ThreatModel = field(default_factory=ThreatModel)
@@ -373,11 +373,13 @@ def _checked_path(path) -> Path:
     return Path(path)
 
 
-def _checked_shape(shape) -> tuple[int, int, int]:
-    if not isinstance(shape, tuple | list | torch.Size) or len(shape) != 3:
-        raise ValueError(f"shape is (channels, height, width) of one image, not {shape!r}")
-    return tuple(checks.whole(f"{what} in shape", n)
-                 for what, n in zip(("channels", "height", "width"), shape, strict=True))
+def _checked_shape(shape) -> tuple[int, ...]:
+    """(C, H, W) of an image, or (width,) of an embedded token; ValueError for anything else."""
+    if not isinstance(shape, tuple | list | torch.Size) or len(shape) not in (1, 3):
+        raise ValueError("shape is (channels, height, width) of one image, or (width,) of one "
+                         f"embedding, not {shape!r}")
+    sides = ("channels", "height", "width")[-len(shape):]
+    return tuple(checks.whole(f"{what} in shape", n) for what, n in zip(sides, shape, strict=True))
 
 
 def _check_kinds(update: SharedUpdate) -> None:

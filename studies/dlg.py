@@ -10,7 +10,6 @@ import functools
 import math
 import re
 from functools import lru_cache
-from types import SimpleNamespace
 
 import pandas as pd
 import sklearn.datasets
@@ -18,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
-from lib import analytic, attacks, client, models, run
+from lib import analytic, attacks, client, data, models, run
 from lib.experiment import ATTACKS, VICTIMS, image_set, named
 
 MASK = "[MASK]"  # word 0
@@ -123,7 +122,7 @@ def sentences(clients: list[int], attack: dict, record: list[int], seed: int, wi
     build = functools.partial(masked_language_model, width, layers, masked=masked)
     members = [build(seed=seed * 10**6 + k) for k in numbers]
     x = torch.stack([m.embed(i) for m, i in zip(members, ids, strict=True)])  # (K, tokens, width)
-    batch = SimpleNamespace(images=x, labels=ids, mean=None, std=None)
+    batch = data.Embeddings(x, ids, len(vocabulary()))
     update = client.share(models.Ensemble(members).to(run.current().device), batch, seed=seed)
     chosen = named(ATTACKS, attack)
     start = attacks.starts(update, chosen, 1, seed, clients[0])
