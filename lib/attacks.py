@@ -1,6 +1,6 @@
 """Attacks: one preset a paper, `reconstruct` to run one, `diagnose` to look before running.
 
-Floor 6. An attack is its objective, priors, label rule and optimiser; nothing else. Your own attack
+Floor 9. An attack is its objective, priors, label rule and optimiser; nothing else. Your own attack
 is `replace(attacks.dlg(), objective=my_distance, priors=((0.1, my_prior),))`: both are callables.
 """
 
@@ -821,8 +821,6 @@ def _finished(update, attack, problems, space, fixed, out, seconds, latents) -> 
         x = client.to_input(x, attack.normalise, False, update.mean, update.std)
         if fixed is not None:
             labels = fixed[:, None].expand(-1, v.shape[1], -1)
-        elif z.shape[-1] == 1:  # one output: yes or no
-            labels = (z[..., 0] > 0).long()
         else:
             labels = client.read_labels(z)
         return x, labels, z

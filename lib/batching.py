@@ -374,7 +374,7 @@ def _structure(model: nn.Module, mode: str, shape: tuple) -> tuple | None:
     first: dict = {}  # id -> position, so that shared modules and tied tensors count
     for name, m in base.named_modules(remove_duplicate=False):
         hooked = m._forward_hooks or m._forward_pre_hooks or m._backward_hooks
-        if hooked or "forward" in m.__dict__ or not _is_library(type(m)):
+        if hooked or "forward" in m.__dict__ or not of_a_library(type(m)):
             return None
         own = {key: value for key, value in m.__dict__.items() if key not in usual}
         if not all(map(_is_plain, own.values())):
@@ -388,7 +388,8 @@ def _structure(model: nn.Module, mode: str, shape: tuple) -> tuple | None:
     return tuple(parts)
 
 
-def _is_library(value) -> bool:
+def of_a_library(value) -> bool:
+    """Whether a function or class says that it comes from torch, torchvision or lib."""
     return str(getattr(value, "__module__", "")).split(".")[0] in ("torch", "torchvision", "lib")
 
 
@@ -397,7 +398,7 @@ def _is_plain(value) -> bool:
     if isinstance(value, tuple | list):
         return all(map(_is_plain, value))
     return isinstance(value, int | float | str | bool | None) or (
-        callable(value) and not isinstance(value, nn.Module | Tensor) and _is_library(value))
+        callable(value) and not isinstance(value, nn.Module | Tensor) and of_a_library(value))
 
 
 def _hashable(value):

@@ -8,18 +8,18 @@ from torch.func import vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from lib import batching, checks, defenses, run
+from lib.data import Batch, Embeddings
 from lib.update import (  # noqa: F401  (the public names of what is shared)
     LOSSES,
     AssumptionError,
     Protocol,
     SharedUpdate,
     ThreatModel,
-    _check_range,
-    _fits,
-    _moments,
     buffer_evidence,
     certain_logits,
     check_outputs,
+    check_range,
+    checked_moments,
     checked_protocol,
     dummy_gradients,
     gradient_weight,
@@ -27,6 +27,7 @@ from lib.update import (  # noqa: F401  (the public names of what is shared)
     local_slices,
     local_step,
     loss_function,
+    outputs_of,
     read_labels,
     soft_targets,
     still,
@@ -39,6 +40,7 @@ from lib.update import (  # noqa: F401  (the public names of what is shared)
 def share(model, batch, protocol=None, defense=None, threat=None, seed=0) -> SharedUpdate:
     """The update that K clients share (batch.images (K, B, C, H, W) in [0, 1], labels (K, B)).
 
+    `batch`: a `data.Batch` of images, or `data.Embeddings` (K, B, width) of tokens.
     `model`: one victim for all clients, or an `ensemble` of K. `defense`: None, a defense, or a
     list or tuple of them (see `defenses`). Errors: ValueError for images that do not fit the model,
     labels out of range, a defense that is none, or non-finite results."""
@@ -46,15 +48,15 @@ def share(model, batch, protocol=None, defense=None, threat=None, seed=0) -> Sha
     run.current()  # ieee float32, also for those who did not start a run
     shape = tuple(batch.images.shape[2:])
     ready, notes = batching.ready(model, protocol.mode, shape)
-    classes = _fits(ready, shape)
+    classes = outputs_of(ready, shape)
     check_outputs(protocol, classes)
     base, stacked = batching.architecture(ready)
     params, buffers = tensors(ready)
     like = next(iter(params.values()))
     if stacked and ready.size != len(batch.images):
         raise ValueError(f"{len(batch.images)} clients but an ensemble of {ready.size} victims")
-    _check_range(batch.labels, classes)
-    mean, std = _moments(batch.mean, batch.std, shape[0], protocol.normalise)
+    check_range(batch.labels, classes)
+    mean, std = checked_moments(batch.mean, batch.std, shape[0], protocol.normalise)
     steps, rngs = defenses.steps(defense), _rngs(seed, len(batch.images))
     x, target, labels = _encoded(batch.images, batch.labels, classes, steps, rngs)
     _check_granted_labels(threat, labels)
@@ -82,11 +84,10 @@ def share(model, batch, protocol=None, defense=None, threat=None, seed=0) -> Sha
 
 def _checked(batch, protocol, threat, seed) -> tuple[Protocol, ThreatModel]:
     """Protocol and threat model, or their defaults; ValueError for arguments of another type."""
-    images, labels = (getattr(batch, name, None) for name in ("images", "labels"))
-    held = isinstance(images, Tensor) and isinstance(labels, Tensor)
-    if not held or images.dim() != 5 or labels.shape != images.shape[:2]:
+    if not isinstance(batch, Batch | Embeddings):
         raise ValueError("batch is a data.Batch, images (K, B, C, H, W) and labels (K, B), as "
-                         f"ImageSet.clients deals it, not {type(batch).__name__}")
+                         "ImageSet.clients deals it, or data.Embeddings, not "
+                         f"{type(batch).__name__}")
     if threat is not None and not isinstance(threat, ThreatModel):
         raise ValueError(f"threat is a client.ThreatModel, not {type(threat).__name__}")
     checks.whole("seed", seed, least=0)

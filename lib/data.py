@@ -1,4 +1,4 @@
-"""Image sets: what is embedded, what `make data` packs, and what a reader brings.
+"""Image sets: what is embedded, what `make data` packs, and what a reader brings. Floor 1.
 
 `load` gives an `ImageSet`; `ImageSet.clients` deals private batches to K independent clients.
 Layouts, sources and licences: data/README.md. Nothing is downloaded here.
@@ -66,6 +66,30 @@ class Batch:
         mean, std = _public_moments(mean, std, images.shape[2])
         _set(self, images=images, labels=labels, num_classes=num_classes, indices=indices,
              mean=mean, std=std)
+
+
+@dataclass(frozen=True, eq=False)
+class Embeddings:
+    """What K clients feed in place of images: B embedded tokens each, as in a sentence.
+
+    images (K, B, width) float, finite, of any range; labels (K, B) whole numbers in
+    0..num_classes - 1, the tokens. There is no public mean and std, so nothing is normalised.
+    Raises ValueError where a shape, type or range does not fit."""
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    num_classes: int
+    mean = std = None
+
+    def __post_init__(self):
+        images, labels = _tensor("images", self.images), _whole_numbers("labels", self.labels)
+        classes = checks.whole("num_classes", self.num_classes)
+        _require(images.ndim == 3 and images.is_floating_point(),
+                 f"embeddings must be float (K, B, width), not {images.dtype} "
+                 f"{tuple(images.shape)}")
+        _check(images[..., None, None], labels, classes, "KBCHW")
+        _require(images.isfinite().all(), "embeddings must be finite: some are NaN or infinite")
+        _set(self, images=images.detach(), labels=labels, num_classes=classes)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""Look before and after attacking: a table of small checks. Above floor 7.
+"""Look before and after attacking: a table of small checks. Floor 8.
 
 Each check is a function of a `_Case` that returns a `Row`, or None where it cannot be made;
 `CHECKS` lists them in the order of the table.
@@ -318,7 +318,7 @@ def _buffers(case: _Case) -> Row | None:
         said = "undecided: they moved, and count no step"
     todo = "The client gives its batch's statistics away and should keep its buffers."
     if proof.statistics:
-        todo += " An attack takes exact ones: update.with_statistics()."
+        todo += " An attack takes them from update.with_statistics()."
     return _row("buffers in the message", proof.mode == "train", said, todo)
 
 

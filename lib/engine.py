@@ -1,4 +1,4 @@
-"""The batched attack step: K x R problems at once, traced once a shape, run many times. Floor 5.
+"""The batched attack step: K x R problems at once, traced once a shape, run many times. Floor 7.
 
 The objective of one problem is a function of its dummy variables; `vmap(grad_and_value(...))` makes
 it one of all problems, and `tracing` a flat graph of that, double backward included. On CUDA what

@@ -1,4 +1,4 @@
-"""From a config to rows: the pure functions that every stored cell is made of. Floor 7.
+"""From a config to rows: the pure functions that every stored cell is made of. Floor 11.
 
 A config is plain JSON, so that a cell can be found by it; device and data root are those of
 `run.current()`. Each function returns (table, arrays): a row an image, arrays with clients first.

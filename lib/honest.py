@@ -202,7 +202,8 @@ def scale(update: SharedUpdate, layer, simulated: Simulated, slack: float) -> Sc
     turned = (up.misfit > limit) & (down.misfit <= limit) & (down.factor < 0)
     factor = torch.where(turned, down.factor, up.factor)
     if update.batch_size > 1 and layer.W.shape[-2] < 3:
-        factor = torch.full_like(factor, torch.nan)  # dl/db is one number: labels or scale, not both
+        # dl/db is one number then: it tells the labels or the scale, not both.
+        factor = torch.full_like(factor, torch.nan)
     return Scale(factor, torch.where(turned, down.misfit, up.misfit), low, high, limit)
 
 

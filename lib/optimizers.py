@@ -1,4 +1,4 @@
-"""Batched optimisers: (K, R) independent problems of N variables each, in lockstep. Floor 4.
+"""Batched optimisers: (K, R) independent problems of N variables each, in lockstep. Floor 7.
 
 `v` is (K, R, N). `evaluate(v) -> (loss (K, R), gradient (K, R, N))`. `step` does one iteration as
 the papers count it and returns the objective at the point it started from. `finished` (K, R) marks
@@ -116,6 +116,13 @@ class LBFGS:
         size = torch.where(size > 0, size, 1.0)  # at a minimum, or NaN
         self.size = torch.where(self.size == 0, size, self.size)
 
+    def _scaled(self, loss: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
+        """The objective (P,) and its gradient (P, N), divided by the size where `relative`."""
+        loss, g = loss.flatten(), g.flatten(0, 1)
+        if not self.relative:
+            return loss, g
+        return loss / self.size, g / self.size[:, None]
+
     def step(self, evaluate, carry=True) -> Tensor:
         """One iteration. carry=False: the objective is another than at the last step, so the
         gradient that was left there makes no pair with the first one here."""
@@ -123,16 +130,13 @@ class LBFGS:
         x = self.v.reshape(-1, shape[2])
 
         def at(point):
-            loss, g = evaluate(point.view(shape))
-            loss, g = loss.flatten(), g.reshape(-1, shape[2])
-            return (loss / self.size, g / self.size[:, None]) if self.relative else (loss, g)
+            return self._scaled(*evaluate(point.view(shape)))
 
         loss, g = evaluate(self.v)
         first_loss = loss.clone()
-        loss, g = loss.flatten(), g.reshape(-1, shape[2])
         if self.relative:
-            self._measure(loss)
-            loss, g = loss / self.size, g / self.size[:, None]
+            self._measure(loss.flatten())
+        loss, g = self._scaled(loss, g)
         if not carry:
             self.g = g  # then y = 0, which `_direction` does not accept
         active = ~self.finished.flatten() & torch.isfinite(loss)

@@ -1,4 +1,4 @@
-"""Regularisers on the dummy images. Floor 3.
+"""Regularisers on the dummy images. Floor 6.
 
 A prior is any callable (x (B, C, H, W)) -> scalar, in the space the attack optimises. One with the
 attribute `reads_moments` is given `models.moments` of the dummy batch instead, one with

@@ -1,4 +1,5 @@
 """Stored cells, published numbers, products and claims: computing is kept apart from drawing.
+Floor 0.
 
 A cell is what `compute(**config)` returns, a table and a dict of arrays: one JSON file and one npz,
 found by its key, the hash of the function's name, the config and `version`. Cells of the paper

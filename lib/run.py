@@ -1,4 +1,4 @@
-"""What a notebook is run with: profile, seed, device, data, precision, progress bars."""
+"""What a notebook is run with: profile, seed, device, data, precision, progress bars. Floor 0."""
 
 import contextlib
 import functools

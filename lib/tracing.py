@@ -1,4 +1,4 @@
-"""One flat graph of tensor operations out of a function, and what tells two graphs apart. Floor 4.
+"""One flat graph of tensor operations out of a function, and what tells two graphs apart. Floor 6.
 
 `make_fx` flattens a function, double backward included, to a list of tensor operations, and only
 the list runs. What does not depend on the dummy variables (norms of the targets, transposed
@@ -20,10 +20,10 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from lib import batching
+from lib.batching import of_a_library
 
 GRAPHS: dict = {}  # of what is torch's or lib's own: key -> (body graph, prologue graph)
 MAX_GRAPHS = 64  # a long session with many shapes: the oldest is forgotten
-_LIBRARIES = ("torch", "torchvision", "lib")
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 
 
@@ -60,11 +60,6 @@ def _importable(value) -> bool:
     for part in value.__qualname__.split("."):
         found = getattr(found, part, None)
     return found is value
-
-
-def of_a_library(value) -> bool:
-    """Whether a function or class says that it comes from torch, torchvision or lib."""
-    return (getattr(value, "__module__", None) or "").split(".")[0] in _LIBRARIES
 
 
 def described_module(model: nn.Module) -> tuple[tuple, bool]:

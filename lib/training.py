@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import json
 import math
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 from torch.func import grad, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from lib import checks, defenses, run
+from lib import checks, defenses, files, run
 from lib.batching import Ensemble, call
 from lib.data import ImageSet
 
@@ -256,10 +255,8 @@ def load_weights(model: nn.Module, file: Path, device: torch.device) -> None:
 
 def save_weights(model: nn.Module, file: Path) -> None:
     """Write a model's weights so that no half of a file is ever found."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(f".{os.getpid()}")
-    torch.save(model.state_dict(), partial)
-    os.replace(partial, file)
+    with files.atomic(file) as whole:
+        torch.save(model.state_dict(), whole)
 
 
 def _of_each(model, named, x, target, criterion) -> dict[str, Tensor]:

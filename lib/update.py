@@ -12,8 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from lib import batching, checks, intake
-from lib import defenses as _defenses
+from lib import batching, checks, defenses, files, intake
 from lib.evidence import Evidence, buffer_evidence, changed_buffers, check_evidence  # noqa: F401
 from lib.protocol import (  # noqa: F401  (public names, kept here)
     LOSSES,
@@ -35,7 +34,7 @@ from lib.protocol import (  # noqa: F401  (public names, kept here)
 )
 
 
-def _moments(mean, std, channels: int, needed: bool) -> tuple[Tensor | None, Tensor | None]:
+def checked_moments(mean, std, channels: int, needed: bool) -> tuple[Tensor | None, Tensor | None]:
     """mean and std as tensors (channels,), checked; both None where they are not given."""
     try:
         given = [1.0 * torch.as_tensor(t) for t in (mean, std) if t is not None]
@@ -71,7 +70,7 @@ class SharedUpdate:
     gradients: dict[str, Tensor]
     protocol: Protocol
     model: nn.Module  # prepared: see batching.prepare
-    shape: tuple[int, int, int]  # (C, H, W) of one image
+    shape: tuple[int, ...]  # (C, H, W) of one image, or (width,) of one embedding
     num_classes: int
     batch_size: int = 1
     threat: ThreatModel = field(default_factory=ThreatModel)
@@ -107,10 +106,11 @@ class SharedUpdate:
             raise ValueError(f"batch_size {self.batch_size} of {len(self)} clients are "
                              f"{pixels:.2g} dummy pixels, more than fit in memory ({LARGEST:.2g})")
         self._check_grants()
-        if (outputs := _fits(self.model, self.shape)) != self.num_classes:
+        outputs = outputs_of(self.model, self.shape)
+        if outputs != self.num_classes:
             raise ValueError(f"the model has {outputs} outputs, not num_classes={self.num_classes}")
         check_outputs(self.protocol, self.num_classes)
-        mean, std = _moments(self.mean, self.std, self.shape[0], self.protocol.normalise)
+        mean, std = checked_moments(self.mean, self.std, self.shape[0], self.protocol.normalise)
         for name, value in (("mean", mean), ("std", std), ("labels", self._checked_labels())):
             object.__setattr__(self, name, value)
 
@@ -135,7 +135,7 @@ class SharedUpdate:
         if self.defense is not None and not self.threat.defense_known:
             raise ValueError("give defense=... together with threat=ThreatModel(defense_known="
                              "True), or neither")
-        _defenses.steps(self.defense)
+        defenses.steps(self.defense)
         if (self.keys is not None) != self.threat.mixing_keys:
             raise ValueError("give keys=... together with threat=ThreatModel(mixing_keys=True), or "
                              "neither")
@@ -165,7 +165,7 @@ class SharedUpdate:
         if shape != need:
             one = ": for one client give labels[None]" if (1, *shape) == need else ""
             raise ValueError(f"labels have shape {shape}, need (clients, images) = {need}{one}")
-        _check_range(labels, self.num_classes)
+        check_range(labels, self.num_classes)
         return labels
 
     def __repr__(self) -> str:
@@ -292,12 +292,8 @@ class SharedUpdate:
         path = _checked_path(path)
         if path.is_dir() or not path.absolute().parent.is_dir():
             raise ValueError(f"path names a file in a folder that is there, not {path}")
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            torch.save(plain, partial)
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with files.atomic(path) as file:
+            torch.save(plain, file)
 
     @classmethod
     def load(cls, path, model: nn.Module, loss=None) -> "SharedUpdate":
@@ -378,11 +374,13 @@ def _checked_path(path) -> Path:
     return Path(path)
 
 
-def _checked_shape(shape) -> tuple[int, int, int]:
-    if not isinstance(shape, tuple | list | torch.Size) or len(shape) != 3:
-        raise ValueError(f"shape is (channels, height, width) of one image, not {shape!r}")
-    return tuple(checks.whole(f"{what} in shape", n)
-                 for what, n in zip(("channels", "height", "width"), shape, strict=True))
+def _checked_shape(shape) -> tuple[int, ...]:
+    """(C, H, W) of an image, or (width,) of an embedded token; ValueError for anything else."""
+    if not isinstance(shape, tuple | list | torch.Size) or len(shape) not in (1, 3):
+        raise ValueError("shape is (channels, height, width) of one image, or (width,) of one "
+                         f"embedding, not {shape!r}")
+    sides = ("channels", "height", "width")[-len(shape):]
+    return tuple(checks.whole(f"{what} in shape", n) for what, n in zip(sides, shape, strict=True))
 
 
 def _check_kinds(update: SharedUpdate) -> None:
@@ -513,14 +511,15 @@ def to_input(x: Tensor, normalised_in: bool, normalised_out: bool, mean: Tensor,
     return x * std + mean if normalised_in else (x - mean) / std
 
 
-def _check_range(labels: Tensor, classes: int) -> None:
+def check_range(labels: Tensor, classes: int) -> None:
+    """ValueError for labels, of any shape, that a model of so many outputs cannot have."""
     last = max(classes - 1, 1)  # one output tells two classes apart
     if int(labels.min()) < 0 or int(labels.max()) > last:
         raise ValueError(f"labels must lie in 0..{last}, the model has {classes} outputs")
 
 
-def _fits(model: nn.Module, shape: tuple) -> int:
-    """The number of classes; ValueError when images of this shape do not fit."""
+def outputs_of(model: nn.Module, shape: tuple) -> int:
+    """The outputs of a prepared model for images (C, H, W); ValueError where they do not fit."""
     base, stacked = batching.architecture(model)
     p, b = ({n: t[0] if stacked else t for n, t in d.items()} for d in tensors(model))
     try:

@@ -10,7 +10,6 @@ import functools
 import math
 import re
 from functools import lru_cache
-from types import SimpleNamespace
 
 import pandas as pd
 import sklearn.datasets
@@ -18,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
-from lib import analytic, attacks, client, models, run
+from lib import analytic, attacks, client, data, models, run
 from lib.experiment import ATTACKS, VICTIMS, image_set, named
 
 MASK = "[MASK]"  # word 0
@@ -68,7 +67,7 @@ def token_ids(sentences) -> Tensor:
 
 
 class MaskedLanguageModel(nn.Module):
-    """Logits (T, words) from token embeddings (T, width), or (T, width, 1, 1): a small BERT.
+    """Logits (T, words) from token embeddings (T, width): a small BERT.
 
     `table` (words, width) holds the embeddings, and `masked` (T,) the positions that the loss looks
     at: elsewhere the logits are 0, so that the mean cross-entropy over all T tokens is, but for a
@@ -87,7 +86,6 @@ class MaskedLanguageModel(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         T = len(x)
-        x = x.flatten(1)  # lib deals in images: a token is one of width channels and one pixel
         return self.head(self.encoder((x + self.position[:T])[None])[0]) * self.masked[:T, None]
 
     def embed(self, ids: Tensor) -> Tensor:
@@ -97,7 +95,7 @@ class MaskedLanguageModel(nn.Module):
     def read(self, x: Tensor, z: Tensor) -> Tensor:
         """(T,) tokens of dummy embeddings (T, width) and label logits (T, words): the nearest entry
         of the table (Euclidean); where the sentence is masked, the largest label logit."""
-        nearest = torch.cdist(x.flatten(1), self.table).argmin(-1)
+        nearest = torch.cdist(x, self.table).argmin(-1)
         return torch.where(self.masked.bool(), z.argmax(-1), nearest)
 
 
@@ -124,7 +122,7 @@ def sentences(clients: list[int], attack: dict, record: list[int], seed: int, wi
     build = functools.partial(masked_language_model, width, layers, masked=masked)
     members = [build(seed=seed * 10**6 + k) for k in numbers]
     x = torch.stack([m.embed(i) for m, i in zip(members, ids, strict=True)])  # (K, tokens, width)
-    batch = SimpleNamespace(images=x[..., None, None], labels=ids, mean=None, std=None)
+    batch = data.Embeddings(x, ids, len(vocabulary()))
     update = client.share(models.Ensemble(members).to(run.current().device), batch, seed=seed)
     chosen = named(ATTACKS, attack)
     start = attacks.starts(update, chosen, 1, seed, clients[0])

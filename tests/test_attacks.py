@@ -135,9 +135,11 @@ def test_the_examples_of_an_auditor_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     known = {"attacks": attacks, "client": client}
     codes = re.findall(r"```python\n(.*?)```", section, re.S)
-    assert len(codes) == 2
+    assert len(codes) == 3
     for code in codes:
         exec(code, known)
+    assert known["proof"] == client.buffer_evidence(known["update"])
+    assert (known["proof"].mode, known["proof"].steps) == ("train", 3)
     update, x, y = known["update"], known["x"], known["y"]  # the second: what a client shares
     b = batch(K=1, B=3, shape=(3, 32, 32), classes=10)
     b = replace(b, images=x[None] * known["std"].view(3, 1, 1) + known["mean"].view(3, 1, 1),

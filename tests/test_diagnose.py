@@ -448,6 +448,9 @@ def test_diagnose_sees_what_the_buffers_of_a_message_give_away():
             shape=matrix.SHAPE, num_classes=10, batch_size=4)
         found = flagged(update).get("buffers in the message")
         assert found is None if words is None else words in found
+        table = attacks.diagnose(update).set_index("check")["what to do"]
+        to_be_had = client.buffer_evidence(update).statistics is not None
+        assert ("with_statistics" in table["buffers in the message"]) == to_be_had
     assert "buffers in the message" not in flagged(client.share(net, batch(
         shape=matrix.SHAPE, classes=10)))
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lib import attacks, batching, client, intake
+from lib import attacks, batching, client, files, intake
 
 SHAPE = {"shape": (3, 8, 8), "num_classes": 5}
 WEIGHTS = client.Protocol(sends="weights", local_lr=0.1)
@@ -331,6 +331,14 @@ def test_an_ensemble_has_no_one_state():
 
 # --- update files ---------------------------------------------------------------------------------
 
+def test_saving_removes_what_a_killed_writer_left(tmp_path):
+    left = tmp_path / f".update.pt.{files.HOST}.{2**22 + 1}.tmp"  # no process has that number
+    left.write_bytes(b"half")
+    net = network()
+    brought(gradients(net), net).save(tmp_path / "update.pt")
+    assert [file.name for file in tmp_path.iterdir()] == ["update.pt"]
+
+
 def saved(tmp_path, **change):
     """(path, model) of a saved update whose plain content was changed."""
     net, path = network(), tmp_path / "update.pt"
@@ -390,7 +398,7 @@ def test_saving_is_whole_or_not_at_all(tmp_path, monkeypatch):
     before = path.read_bytes()
 
     def dies(content, file):
-        file.write_bytes(b"half")
+        file.write(b"half")
         raise OSError("disk full")
 
     monkeypatch.setattr(torch, "save", dies)

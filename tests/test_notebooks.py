@@ -5,6 +5,7 @@ What cannot be judged yet (no notebook, no git) is skipped.
 
 import ast
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -135,6 +136,19 @@ def imported(file) -> set:
             found |= {alias.name.split(".")[1] for alias in node.names
                       if alias.name.startswith("lib.")}
     return found
+
+
+@pytest.mark.parametrize("file", [f for f in LIB if f.stem != "__init__"], ids=lambda p: p.stem)
+def test_a_file_says_on_which_floor_it_stands(file):
+    floor = {name: i for i, names in enumerate(FLOORS) for name in names}[file.stem]
+    assert f"Floor {floor}" in (ast.get_docstring(ast.parse(file.read_text())) or "")
+    listed = (ROOT / "lib/__init__.py").read_text()
+    assert re.search(rf"^{floor}  .*\b{file.stem}\b", listed, re.M), "list it in lib/__init__.py"
+
+
+@pytest.mark.parametrize("file", LIB, ids=lambda path: path.stem)
+def test_the_readme_of_lib_names_every_file(file):
+    assert file.stem == "__init__" or f"`{file.name}`" in (ROOT / "lib/README.md").read_text()
 
 
 @pytest.mark.parametrize("file", LIB, ids=lambda path: path.stem)

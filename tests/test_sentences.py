@@ -1,13 +1,10 @@
 """Sentences through the engine: vocabulary, the masked loss, and reading tokens back."""
 
-
-from types import SimpleNamespace
-
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from lib import attacks, client, models
+from lib import attacks, client, data, models
 from studies import dlg
 
 IDS = dlg.token_ids(dlg.SENTENCES)
@@ -16,7 +13,7 @@ IDS = dlg.token_ids(dlg.SENTENCES)
 def share(ids, **settings):
     members = [dlg.masked_language_model(seed=k, **settings) for k in range(len(ids))]
     x = torch.stack([m.embed(i) for m, i in zip(members, ids, strict=True)])
-    sentences = SimpleNamespace(images=x[..., None, None], labels=ids, mean=None, std=None)
+    sentences = data.Embeddings(x, ids, len(dlg.vocabulary()))
     return members, client.share(models.Ensemble(members), sentences)
 
 
@@ -61,6 +58,37 @@ def test_words_are_recovered_from_their_gradient():
     read = model.read(x, z) == IDS[0]
     assert read.float().mean() > 0.2, "chance is one in 700"
     assert guess.history.losses[-1, 0, 0] < 1e-2 * guess.history.losses[0, 0, 0]
+
+
+def test_the_study_of_sentences_runs():
+    rows, arrays = dlg.sentences([0, 2], {"name": "dlg", "iterations": 1}, [0, 1], 0, 8, 1)
+    assert len(rows) == 4 and arrays["read"].shape == (2, 2, dlg.TOKENS)
+
+
+def test_diagnose_looks_at_sentences_too():
+    table = attacks.diagnose(share(IDS[:1], width=8, layers=1)[1], attacks.dlg(1))
+    assert {"gradient norm", "equations"} <= set(table.check)
+
+
+def test_an_update_of_sentences_survives_a_file(tmp_path):
+    (model,), update = share(IDS[:1], width=8, layers=1)
+    update.save(tmp_path / "update.pt")
+    again = client.SharedUpdate.load(tmp_path / "update.pt", models.Ensemble([model]))
+    assert again.shape == (8,) and again.batch_size == dlg.TOKENS
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    ({"images": torch.zeros(1, 2)}, "embeddings must be float"),
+    ({"images": torch.zeros(1, 2, 3, dtype=torch.int64)}, "embeddings must be float"),
+    ({"images": torch.full((1, 2, 3), torch.nan)}, "must be finite"),
+    ({"images": torch.zeros(2, 2, 3)}, "labels must be"),
+    ({"labels": torch.tensor([[0, 4]])}, r"labels must lie in 0\.\.3"),
+    ({"num_classes": 0}, "num_classes must be a whole number")])
+def test_embeddings_that_do_not_fit_are_refused(change, words):
+    given = {"images": torch.zeros(1, 2, 3), "labels": torch.tensor([[0, 3]]), "num_classes": 4}
+    assert data.Embeddings(**given).mean is None
+    with pytest.raises(ValueError, match=words):
+        data.Embeddings(**given | change)
 
 
 def test_attention_can_be_batched_and_its_dropout_is_off():

@@ -7,7 +7,7 @@ import torch
 from tiny import Shape
 from torch import nn
 
-from lib import client, data, defenses, generators, models
+from lib import client, data, defenses, generators, models, training
 
 
 @pytest.fixture(scope="module")
@@ -216,3 +216,16 @@ def test_a_damaged_file_of_weights_is_named(digits, tmp_path):
     torch.save({"other": torch.zeros(1)}, file)
     with pytest.raises(ValueError, match="is damaged, delete it"):
         models.train(models.dense(digits), digits, 1, 8, cache=tmp_path)
+
+
+def test_weights_that_cannot_be_written_leave_nothing_behind(tmp_path, monkeypatch):
+    def full(state, file):
+        name = getattr(file, "name", file)
+        with open(name, "wb") as half:
+            half.write(b"half")
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match="no space"):
+        training.save_weights(nn.Linear(2, 2), tmp_path / "victim.pt")
+    assert not list(tmp_path.iterdir())
