@@ -202,7 +202,7 @@ def scale(update: SharedUpdate, layer, simulated: Simulated, slack: float) -> Sc
     turned = (up.misfit > limit) & (down.misfit <= limit) & (down.factor < 0)
     factor = torch.where(turned, down.factor, up.factor)
     if update.batch_size > 1 and layer.W.shape[-2] < 3:
-        factor = torch.full_like(factor, torch.nan)  # dl/db is one number: labels or scale, not both
+        factor = torch.full_like(factor, torch.nan)  # dl/db is one number: labels or a scale
     return Scale(factor, torch.where(turned, down.misfit, up.misfit), low, high, limit)
 
 
