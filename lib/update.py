@@ -6,6 +6,7 @@ difference), the public protocol and model, and what the threat model grants; no
 
 import math
 import os
+import zipfile
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
@@ -148,6 +149,9 @@ class SharedUpdate:
                 getattr(self.targets, "shape", ())) != targets):
             raise ValueError("targets are probabilities (clients, images, classes) = "
                              f"{targets}, beside granted labels")
+        if self.targets is not None and not (self.targets.is_floating_point() and bool(
+                ((self.targets >= 0) & (self.targets <= 1)).all())):
+            raise ValueError("targets are probabilities: floating point numbers in [0, 1]")
 
     def _checked_labels(self) -> Tensor | None:
         if self.labels is None:
@@ -380,7 +384,10 @@ def _checked_shape(shape) -> tuple[int, ...]:
         raise ValueError("shape is (channels, height, width) of one image, or (width,) of one "
                          f"embedding, not {shape!r}")
     sides = ("channels", "height", "width")[-len(shape):]
-    return tuple(checks.whole(f"{what} in shape", n) for what, n in zip(sides, shape, strict=True))
+    shape = tuple(checks.whole(f"{what} in shape", n) for what, n in zip(sides, shape, strict=True))
+    if math.prod(shape) > LARGEST:
+        raise ValueError(f"shape {shape} is more pixels than fit in memory ({LARGEST:.2g})")
+    return shape
 
 
 def _check_kinds(update: SharedUpdate) -> None:
@@ -394,9 +401,32 @@ def _check_kinds(update: SharedUpdate) -> None:
     checks.whole("num_classes", update.num_classes)
     _checked_shape(update.shape)
     values = update.gradients.values() if isinstance(update.gradients, dict) else (None,)
-    if not all(isinstance(g, Tensor) and g.is_floating_point() and g.dim() for g in values):
+    if not all(isinstance(g, Tensor) and g.is_floating_point() and g.dim()
+               and g.layout == torch.strided for g in values):
         raise ValueError("gradients is a dict from names to float tensors (K, ...); "
                          "SharedUpdate.from_gradients takes other forms")
+    if not isinstance(update.notes, tuple | list) or not all(
+            isinstance(note, str) for note in update.notes):
+        raise ValueError("notes is a tuple of sentences")
+    if update.buffers is not None:
+        _check_buffers(update)
+
+
+def _check_buffers(update: SharedUpdate) -> None:
+    """ValueError where `buffers` are no finite tensors (K, ...) of the model's shapes."""
+    if not isinstance(update.buffers, dict):
+        raise ValueError("buffers is a dict from names to tensors (K, ...), not "
+                         f"{type(update.buffers).__name__}")
+    own, stacked = tensors(update.model)[1], batching.architecture(update.model)[1]
+    for name, value in update.buffers.items():
+        if not isinstance(value, Tensor) or value.dim() < 1 or len(value) != len(update):
+            raise ValueError(f"buffers: {name} is no tensor ({len(update)} clients, ...)")
+        shape = own[name].shape[int(stacked):] if name in own else value.shape[1:]
+        if value.shape[1:] != shape:
+            raise ValueError(f"buffers: {name} is {tuple(value.shape[1:])} of a client, and the "
+                             f"model's {tuple(shape)}")
+        if not value.isfinite().all():
+            raise ValueError(f"buffers: {name} holds NaN or infinite values")
 
 
 def _of_clients(trained: dict[str, Tensor], params: dict, stacked: bool) -> dict[str, Tensor]:
@@ -458,6 +488,8 @@ def _read_file(path, device) -> dict:
     except Exception as error:  # a damaged or foreign file fails in a dozen ways
         raise ValueError(f"{path} is damaged, or no update file of SharedUpdate.save: "
                          f"{type(error).__name__}") from error
+    if damaged := _damaged_part(path):
+        raise ValueError(f"{path} is damaged: the checksum of {damaged} is another")
     needed = {"gradients", "protocol", "threat", "state", "shape", "num_classes", "batch_size"}
     if not isinstance(saved, dict):
         raise ValueError(f"{path} is no update file of SharedUpdate.save: it holds "
@@ -466,6 +498,9 @@ def _read_file(path, device) -> dict:
         raise ValueError(f"{path} is incomplete, or no update file of SharedUpdate.save: it lacks "
                          + ", ".join(lacking))
     version = saved.pop("format", None)
+    if version == FORMAT and isinstance(saved["protocol"], dict) and (
+            lacking := [f.name for f in fields(Protocol) if f.name not in saved["protocol"]]):
+        raise ValueError(f"{path} is incomplete: its protocol lacks {', '.join(lacking)}")
     if version not in (None, FORMAT):
         raise ValueError(f"{path} is of another version, {version!r}: this reads {FORMAT!r}")
     known = {f.name for f in fields(SharedUpdate)} | {"state"}
@@ -477,6 +512,18 @@ def _read_file(path, device) -> dict:
     return saved
 
 
+def _damaged_part(path: Path) -> str | None:
+    """A part of a file of torch.save, a zip, that is not as it was written: torch reads it all the
+    same, and takes a flipped bit for another number."""
+    if not zipfile.is_zipfile(path):  # of a torch before 1.6
+        return None
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip()
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError) as error:
+        return f"the archive ({error})"
+
+
 def _check_state(plain: nn.Module, state: dict) -> None:
     """ValueError where a file's weights have other shapes than the module's of the same name."""
     base, _ = batching.architecture(plain)
@@ -486,6 +533,12 @@ def _check_state(plain: nn.Module, state: dict) -> None:
         shape = tuple(value.shape) if isinstance(value, Tensor) else "no tensor"
         if own != shape:
             raise ValueError(f"the update's {name} {shape} does not fit this model: {own}")
+        kinds = value.is_floating_point(), named[name].is_floating_point()
+        if kinds[0] != kinds[1] or value.layout != torch.strided:
+            raise ValueError(f"the update's {name} is of {value.dtype}, {value.layout}, and the "
+                             f"model's of {named[name].dtype}")
+        if name.endswith("running_var") and bool((value < 0).any()):
+            raise ValueError(f"the update's {name} holds a negative variance")
 
 
 def _fill(ready: nn.Module, state: dict, path) -> None:

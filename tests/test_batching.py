@@ -166,6 +166,7 @@ class Functional(nn.Module):
 
     def forward(self, x):
         x = F.hardsigmoid(x) * F.hardswish(x) + F.rrelu(x, training=self.training and False)
+        x = torch.rrelu(x) + torch.rrelu_(x + 0)
         return F.dropout(x, 0.5, self.training)
 
 

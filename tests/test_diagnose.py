@@ -447,6 +447,9 @@ def test_diagnose_sees_what_the_buffers_of_a_message_give_away():
             net.state_dict(), own.state_dict(), net, matrix.protocol_of(steps, mode),
             shape=matrix.SHAPE, num_classes=10, batch_size=4)
         found = flagged(update).get("buffers in the message")
+        table = attacks.diagnose(update).set_index("check")["what to do"]
+        assert ("with_statistics" in table["buffers in the message"]) == (
+            (mode, steps) == ("train", 1))
         assert found is None if words is None else words in found
         table = attacks.diagnose(update).set_index("check")["what to do"]
         to_be_had = client.buffer_evidence(update).statistics is not None
@@ -475,3 +478,17 @@ def test_the_batch_size_is_told_by_negative_entries_and_by_the_rank():
     bare = client.share(no_bias, b)
     assert "batch size" not in flagged(bare)
     assert "row sums" in flagged(replace(bare, batch_size=2))["batch size"]
+
+
+@pytest.mark.parametrize("mode", ["eval", "train"])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_scale_of_a_batch_of_two_classes_cannot_be_told(seed, mode):
+    """Its bias gradient is one number: the labels of a mean, or other labels of another scale."""
+    torch.manual_seed(seed)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.BatchNorm2d(4), nn.Sigmoid(), nn.Flatten(),
+                        nn.Linear(64, 2))
+    b = data.Batch(torch.rand(1, 6, 3, 8, 8), torch.tensor([[0, 1, 1, 0, 1, 0]]), 2)
+    update = client.share(net, b, client.Protocol(mode=mode))
+    assert "scale of the loss" not in flagged(update)
+    summed = times(1000.0, update)
+    assert "scale of the loss" in flagged(summed)

@@ -359,7 +359,7 @@ def saved(tmp_path, **change):
     ({"gradients": None}, "lacks gradients"), ({"protocol": None}, "lacks protocol"),
     ({"format": "leaky-gradients update 9"}, "another version"),
     ({"later_field": 1}, "another version"), ({"protocol": {"epoch": 1}}, "damaged"),
-    ({"protocol": {"loss": "hinge"}}, "unknown loss"),
+    ({"protocol": vars(client.Protocol()) | {"loss": "hinge"}}, "unknown loss"),
     ({"batch_size": 10**9}, "memory"), ({"shape": (3,)}, "shape"), ({"shape": "x"}, "shape"),
     ({"gradients": {"0.weight": 3}}, "gradients"), ({"num_classes": "5"}, "num_classes")])
 def test_damaged_update_files(tmp_path, change, message):
@@ -459,3 +459,66 @@ def test_a_model_trained_in_place_is_no_evidence_against_its_client():
     assert client.buffer_evidence(update) is None
     for name in sent:
         assert torch.equal(update.gradients[name][0], after[name] - before[name])
+
+
+@pytest.fixture
+def stored(tmp_path):
+    """(path of an update file in train mode with buffers, its network)."""
+    net = network()
+    before, after, _ = trained(net)
+    update = client.SharedUpdate.from_weights(before, after, net, replace(WEIGHTS, mode="train"),
+                                              batch_size=2, **SHAPE)
+    update.save(tmp_path / "update.pt")
+    return tmp_path / "update.pt", net
+
+
+def test_a_flipped_bit_in_a_file_is_no_other_number(stored):
+    path, net = stored
+    client.SharedUpdate.load(path, net)
+    whole = path.read_bytes()
+    weight = net[4].weight.detach().numpy().tobytes()
+    at = whole.index(weight) + 100
+    for bit in (0, 3):  # both leave a finite number
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1 << bit]) + whole[at + 1:])
+        with pytest.raises(ValueError, match="is damaged: the checksum of"):
+            client.SharedUpdate.load(path, net)
+    path.write_bytes(whole)
+    client.SharedUpdate.load(path, net)
+
+
+@pytest.mark.parametrize("keys, value, words", [
+    (["buffers"], [1], "buffers is a dict"),
+    (["buffers", "1.running_mean"], torch.ones(7), "no tensor"),
+    (["buffers", "1.running_mean"], torch.ones(1, 7), "the model's"),
+    (["buffers", "1.running_var"], torch.full((1, 6), torch.nan), "NaN or infinite"),
+    (["notes"], (1, 2), "notes is a tuple of sentences"),
+    (["shape"], (3, 10**6, 10**6), "more pixels than fit"),
+    (["gradients", "0.bias"], torch.ones(1, 6).to_sparse(), "float tensors"),
+    (["state", "params", "0.bias"], torch.ones(6).to_sparse(), "sparse"),
+    (["state", "params", "0.bias"], torch.ones(6).long(), "int64"),
+    (["state", "buffers", "1.running_var"], -torch.ones(6), "negative variance"),
+    (["protocol", "loss"], None, "protocol lacks loss"),  # None: taken out
+])
+def test_a_file_with_one_wrong_entry_is_one_error(stored, keys, value, words):
+    path, net = stored
+    saved = torch.load(path, weights_only=True)
+    place = saved
+    for key in keys[:-1]:
+        place = place[key]
+    if value is None:
+        del place[keys[-1]]
+    else:
+        place[keys[-1]] = value
+    torch.save(saved, path)
+    with pytest.raises(ValueError, match=words):
+        client.SharedUpdate.load(path, net)
+
+
+@pytest.mark.parametrize("targets", [9 * torch.ones(1, 2, 5), torch.full((1, 2, 5), torch.nan),
+                                     torch.ones(1, 2, 5).long()])
+def test_targets_are_probabilities(targets):
+    net = network()
+    with pytest.raises(ValueError, match="targets are probabilities"):
+        client.SharedUpdate.from_gradients(
+            net, gradients(net), batch_size=2, labels=torch.tensor([[0, 1]]), targets=targets,
+            threat=client.ThreatModel(labels="known"), **SHAPE)
