@@ -353,7 +353,10 @@ def _equations(case: _Case) -> Row:
 
 
 def _behind_convolutions(update: SharedUpdate) -> list[int]:
-    """`analytic.gradient_equations` of the chain of convolutions that the model begins with."""
+    """`analytic.gradient_equations` of the chain of convolutions that the model begins with; none
+    for what is no image."""
+    if len(update.shape) != 3:
+        return []
     base, stacked = models.architecture(update.model)
     net = copy.deepcopy(base).cpu().float()
     for t in (*net.parameters(), *net.buffers()) if stacked else ():
