@@ -112,6 +112,16 @@ class _Case:
         return {type(m).__name__ for m in self.update.model.modules()}
 
     @cached_property
+    def norms(self) -> set[str]:
+        """In which modes the model's BatchNorms normalise; a subclass of torch's, which stays as it
+        is, in the protocol's."""
+        known = {"AffineBatchNorm": "eval", "BatchStatistics": "train"}
+        modes = {known[name] for name in self.modules & set(known)}
+        kept = [m for m in self.update.model.modules()
+                if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+        return modes | ({self.update.protocol.mode} if kept else set())
+
+    @cached_property
     def layer(self) -> label_rules.LastLayer | None:
         with contextlib.suppress(ValueError):  # the model does not end in a dense layer
             return label_rules.last_layer(self.update)
@@ -264,9 +274,8 @@ def _heard(case: _Case, name: str) -> Tensor:
 
 
 def _batch_norm(case: _Case) -> Row:
-    own = "BatchStatistics" in case.modules
-    said = "stored statistics, as the protocol says" if "AffineBatchNorm" in case.modules \
-        else "none"
+    own = "train" in case.norms
+    said = "stored statistics, as the protocol says" if "eval" in case.norms else "none"
     if own:
         said = "train mode: the private batch's own statistics"
     return _row("BatchNorm", own, said, "The private batch's statistics are unknown and mix its "
@@ -275,7 +284,7 @@ def _batch_norm(case: _Case) -> Row:
 
 def _mode(case: _Case) -> Row | None:
     """Eval or train, by the part of the convolutions' gradients along their weights."""
-    update, modes = case.update, {"AffineBatchNorm", "BatchStatistics"} & case.modules
+    update, modes = case.update, case.norms
     if len(modes) != 1 or not case.simulated.along:
         return None
     params = client.tensors(update.model)[0]
@@ -286,7 +295,7 @@ def _mode(case: _Case) -> Row | None:
     if not bool(told.any()):
         return None
     limit = _ORTHOGONAL if case.steps == 1 else _ORTHOGONAL_STEPS
-    if modes == {"AffineBatchNorm"}:
+    if modes == {"eval"}:
         least = torch.where(usual.isfinite(), usual, torch.inf).amin(-1)
         bad = told & (along < limit) & (along < 0.1 * least)
         said, mode = "weights and gradient of a convolution are orthogonal", "train"

@@ -492,3 +492,21 @@ def test_the_scale_of_a_batch_of_two_classes_cannot_be_told(seed, mode):
     assert "scale of the loss" not in flagged(update)
     summed = times(1000.0, update)
     assert "scale of the loss" in flagged(summed)
+
+
+class _Activated(nn.BatchNorm2d):
+    """A BatchNorm with a forward pass of its own, as in timm: it stays as it is."""
+
+    def forward(self, x):
+        return super().forward(x).sigmoid()
+
+
+@pytest.mark.parametrize("mode", ["eval", "train"])
+def test_a_batch_norm_of_ones_own_is_one(mode):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(1, 6, 3), _Activated(6), nn.Flatten(), nn.Linear(216, 4))
+    table = attacks.diagnose(client.share(net, batch(K=2, B=3), client.Protocol(mode=mode)))
+    row = table[table.check == "BatchNorm"].iloc[0]
+    assert row.verdict == ("warning" if mode == "train" else "ok")
+    assert row.measured.startswith("train mode" if mode == "train" else "stored statistics")
+    assert (table[table.check == "mode"].verdict == "ok").all()
