@@ -106,6 +106,9 @@ def _by_name(given, names: Names, what: str, notes: list) -> dict:
     if values and all(isinstance(v, tuple) and len(v) == 2 and isinstance(v[0], str)
                       for v in values):
         return dict(values)  # as named_parameters() gives them
+    if values and all(hasattr(v, "items") for v in values):
+        raise ValueError(f"{what} is a list of {len(values)} dicts: of several clients give one "
+                         "dict of stacked tensors, {n: torch.stack([m[n] for m in messages])}")
     orders = {"parameters()": [*names.trained], "state_dict()": names.state,
               "all parameters, frozen ones too,": [n for n in names.state
                                                    if n not in names.buffers]}

@@ -252,6 +252,7 @@ BAD = {
     "a string": (lambda g: "gradients", "a dict of tensors by name"),
     "an empty dict": (lambda g: {}, "none of the parameters"),
     "an empty list": (lambda g: [], "a list of 0 tensors"),
+    "a dict a client": (lambda g: [g, g], "dict of stacked tensors"),
     "a short list": (lambda g: [*g.values()][1:], "a list of 5 tensors"),
     "a short vector": (lambda g: torch.zeros(7), "numbers in 6 tensors"),
     "another order": (lambda g: [*g.values()][::-1], "order of model.parameters"),
