@@ -129,3 +129,9 @@ def test_an_objective_sees_what_is_shared_and_no_more(name):
     alone = objective({"a": a["a"]}, {"a": b["a"]})
     torch.testing.assert_close(objective(a, {"a": b["a"]}), alone)
     torch.testing.assert_close(objectives.masked(objective)(a, {"a": b["a"]}), alone)
+
+
+def test_a_factor_below_one_and_an_image_without_channels_are_taken():
+    dummy, shared = {"w": torch.tensor([3.0])}, {"w": torch.tensor([1.0])}
+    assert objectives.scaled(objectives.l2, 0.5)(dummy, shared).item() == 2
+    assert priors.tv(torch.tensor([[0.0, 1.0], [2.0, 3.0]])).item() == 3
