@@ -816,3 +816,19 @@ def test_a_divided_objective_goes_down_although_its_first_pair_is_refused(settin
     guess = attacks.reconstruct(update, attacks.dlg(2, **settings))
     losses = guess.history.losses
     assert (losses[-1] <= losses[0]).all() and guess.last.abs().max() < 100
+
+
+@pytest.mark.parametrize("line_search", [False, True])
+def test_a_finished_problem_stays_while_another_goes_on(line_search):
+    def valley(v):  # Rosenbrock's, far from done after one step
+        a, b = v.unbind(-1)
+        slope = torch.stack((2 * (a - 1) - 400 * a * (b - a**2), 200 * (b - a**2)), -1)
+        return (1 - a) ** 2 + 100 * (b - a**2) ** 2, slope
+
+    start = torch.tensor([[[-1.2, 1.0]], [[-0.5, 2.0]]], dtype=torch.float64)
+    optimizer = optimizers.LBFGS(start.clone(), lr=1e-3, line_search=line_search)
+    optimizer.step(valley)
+    before = optimizer.v.clone()
+    optimizer.finished[0] = True
+    optimizer.step(valley)
+    assert torch.equal(optimizer.v[0], before[0]) and not torch.equal(optimizer.v[1], before[1])

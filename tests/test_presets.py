@@ -5,7 +5,7 @@ another), recalled (from memory), ours (not printed anywhere, or our own choice)
 """
 
 import inspect
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -317,3 +317,14 @@ def test_what_is_no_attack_is_refused():
             call()
     one = attacks.reconstruct(client.share(models.lenet(Shape()), batch(K=1)), attacks.dlg(1))
     assert one.images.shape == (1, 1, 1, 8, 8)  # one iteration is allowed
+
+
+def test_stages_of_a_search_through_a_generator():
+    """An inner layer is the one behind the first; only a search of latents is gone on from."""
+    net = torch.nn.Sequential(torch.nn.Linear(2, 64), torch.nn.Unflatten(1, (1, 8, 8)))
+    both = attacks.gias(net, "z/w", latent=(2,))
+    layer = {f.name: f.default for f in fields(attacks.Generative)}["layer"]
+    assert layer == 1 and attacks.gias(net, "z/h", latent=(2,)).then.layer == 1
+    for wrong in ({"search": "w"}, {"then": replace(both.then, search="z")}, {"then": both}):
+        with pytest.raises(ValueError, match="a search of latents is gone on from"):
+            replace(both, **wrong)
