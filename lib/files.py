@@ -3,21 +3,24 @@
 Floor 0, and without torch, so that tools which only look at files start fast.
 """
 
+import json
 import os
 import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import psutil
 
+ROOT = Path(__file__).resolve().parents[1]
 DAY = 86_400  # seconds: no file is written for so long
 HOST = socket.gethostname().replace(".", "-") or "unknown"
 
 
 @contextmanager
-def atomic(path):
+def atomic(path: Path | str) -> Iterator[BinaryIO]:
     """Yield a binary file that becomes `path` at the end; where writing fails nothing is left.
 
     What killed writers left in the same folder is removed first, and never a live writer's."""
@@ -36,7 +39,7 @@ def atomic(path):
         temporary.unlink(missing_ok=True)
 
 
-def leftovers(folder) -> Iterator[Path]:
+def leftovers(folder: Path | str) -> Iterator[Path]:
     """The temporary files in `folder` whose writer is no more: it ended on this machine, or on
     another one and the file is older than a day."""
     for file in Path(folder).glob(".*.*.tmp"):
@@ -61,3 +64,16 @@ def _is_written(host: str, pid: int, written: float) -> bool:
         return False
     except psutil.Error:  # it is there, and may not be looked at
         return True
+
+
+def json_lines(document: dict) -> bytes:
+    """A document as strict JSON, a line a key: small, and a change shows in a diff."""
+    lines = [f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}"
+             for key, value in document.items()]
+    return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
+
+
+def write_json(path: Path | str, document: dict) -> None:
+    """Write a document by `json_lines`, whole or not at all."""
+    with atomic(path) as file:
+        file.write(json_lines(document))

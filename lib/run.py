@@ -15,9 +15,9 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from lib import checks
+from lib import checks, files
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = files.ROOT
 PROFILES = ("quick", "paper")
 LARGEST_SEED = 2**32 - 1  # that numpy takes; a client's is 10**6 times this and more, in torch
 _current = None
@@ -68,18 +68,6 @@ def fresh() -> bool:
     if asked not in ("", "0", "1"):
         raise ValueError(f"FRESH={asked}: it is 1 (compute again) or 0 (read what is stored)")
     return asked == "1"
-
-
-def stored_as(name: str):
-    """Decorate a compute function with the name that its stored cells bear (lib.results), so that
-    it can move to another file, or be called otherwise, and still finds them."""
-    if not isinstance(name, str) or not name:
-        raise ValueError(f"a function is stored as a name, not as {name!r}")
-
-    def mark(function):
-        function.stored_as = name
-        return function
-    return mark
 
 
 def _device(device) -> torch.device:

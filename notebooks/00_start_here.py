@@ -30,12 +30,14 @@ from IPython.display import Markdown, display
 from PIL import Image
 from torch import nn
 
-from lib import attacks, client, data, experiment, metrics, models, plots, results
+from lib import attacks, client, data, metrics, models
+
 from lib import run as runs
-from studies.start_here import compared
+from studies import case, plots, report, store
+from studies.start_here.compute import compared
 
 run = runs.start(profile, seed=seed, device=device, data_root=data_root)
-results.start("00_start_here", run)
+report.start("00_start_here", run)
 plots.style()
 plots.plt.rcParams["image.interpolation"] = "nearest"
 pd.options.display.max_colwidth = None
@@ -58,7 +60,7 @@ guess
 best = int(guess.loss[0].argmin())  # of the two starts: chosen by the objective, never by the truth
 frames = torch.stack([*(guess.history.images[i][0, best, 0].cpu() for i in LOOKED_AT), batch.images[0, 0]])
 columns = ["start", *(f"{i} iterations" for i in LOOKED_AT[1:]), "private"]
-results.save_figure(plots.sheet(frames[None], column_labels=columns), "sixty_seconds", "Image sheet, one row: the dummy image of one attack, from coloured noise at the start through growing numbers of iterations, and the private picture, a crop around a cat's eye, last. Noise turns into the picture.")
+report.save_figure(plots.sheet(frames[None], column_labels=columns), "sixty_seconds", "Image sheet, one row: the dummy image of one attack, from coloured noise at the start through growing numbers of iterations, and the private picture, a crop around a cat's eye, last. Noise turns into the picture.")
 score = metrics.score(guess.images.cpu(), batch.images).iloc[0]
 display(Markdown(f"*LeNet with random weights, the better of two starts. Mean squared error {score.mse:.0e}, PSNR {score.psnr:.0f} dB; {guess.seconds:.0f} s on {runs.device_name(run.device)}.*"))
 
@@ -116,7 +118,7 @@ arrow(5.4, 4.05, 6.95, 4.05)
 arrow(6.95, 2.4, 2.6, 2.4, "network and weights (public)")
 ax.text(3.5, 0.72, "threat model: what the attacker is given besides\n(labels? BatchNorm statistics? similar images?\nthe defense? several rounds?)", ha="center", va="center", fontsize=6.5, bbox=look)
 ax.set_aspect("equal")
-results.save_figure(fig, "threat_model", "Diagram. A client on the left holds a private picture and sends a shared update, possibly through a defense, to a server on the right, which is the attacker and has sent the network and its weights. The attacker compares the gradient of a dummy image with the shared update, moves the dummy image and repeats; it ends as the reconstruction. Below: the threat model says what else the attacker is given.")
+report.save_figure(fig, "threat_model", "Diagram. A client on the left holds a private picture and sends a shared update, possibly through a defense, to a server on the right, which is the attacker and has sent the network and its weights. The attacker compares the gradient of a dummy image with the shared update, moves the dummy image and repeats; it ends as the reconstruction. Below: the threat model says what else the attacker is given.")
 
 # %% [markdown]
 # ## What the attacker is given stands on a card
@@ -327,7 +329,7 @@ def fits(name, victim, B):
 
 
 PANELS = {(victim, B): [n for n in attackers("quick", victim, B) if fits(n, victim, B)] for victim in ("dense", "lenet") for B in (1, 4)}
-duels = {(victim, B, n): results.sweep(f"{victim}_{B}_{n.lower().replace(' ', '_').replace('.', '')}", compared, quick=[case("quick", victim, B, n)] if B == 1 else [], paper=[case("paper", victim, B, n)],
+duels = {(victim, B, n): store.Sweep(f"{victim}_{B}_{n.lower().replace(' ', '_').replace('.', '')}", compared, quick=[case("quick", victim, B, n)] if B == 1 else [], paper=[case("paper", victim, B, n)],
                                        minutes={"quick": 0.1, "paper": 6}, gib=2, comparable="ours: no paper compares these attacks")
          for (victim, B), names in PANELS.items() for n in names}
 
@@ -345,12 +347,12 @@ def told(how):
         return own[how["name"]]
     if how["name"] == "gias":
         return "cosine", "a generator, TV", how["labels"]
-    preset = experiment.named(experiment.ATTACKS, how)
+    preset = case.named(case.ATTACKS, how)
     return preset.objective.__name__.replace("l2", "L2"), ", ".join(p.__name__ for _, p in preset.priors) or "none", preset.labels
 
 
 def available(sweep):
-    return experiment.cell(sweep)
+    return sweep.here()
 
 
 def decibels(table):
@@ -404,7 +406,7 @@ if run.quick:
     for ax, (victim, B) in zip(axes, here, strict=True):
         image = heat_map(ax, here[victim, B], f"{NAMED[victim]}, one image a client")
     fig.colorbar(image, ax=axes, label="median PSNR, dB", shrink=0.8)
-    results.save_figure(fig, "attacks_and_defenses_digits", "Two heat maps of the median PSNR with the number in each cell, rows are attacks, columns defenses. Best median by defense on LeNet, in dB: " + best(panel(here["lenet", 1])) + ".")
+    report.save_figure(fig, "attacks_and_defenses_digits", "Two heat maps of the median PSNR with the number in each cell, rows are attacks, columns defenses. Best median by defense on LeNet, in dB: " + best(panel(here["lenet", 1])) + ".")
     first = here["lenet", 1]["DLG"]
     display(Markdown(f"*This run: digits of 8 x 8 pixels, n = {first.table.client.nunique()} clients, each with a network of its own; {first.device}. Above 60 dB as 60; an attack that ends without numbers counts as 0; –: median no better than that of mid-grey, which is what an attacker has who does nothing; (k): only k of the images are better than it, since L-BFGS returns an image or loses it.*"))
 
@@ -417,7 +419,7 @@ if kept:
     for ax, (victim, B) in zip(axes.flat, kept, strict=False):
         image = heat_map(ax, kept[victim, B], f"{NAMED[victim]}, {'one image' if B == 1 else f'{B} images'} a client")
     fig.colorbar(image, ax=axes, label="median PSNR, dB", shrink=0.6)
-    results.save_figure(fig, "attacks_and_defenses", f"Heat maps of the median PSNR on CIFAR-10 with the number in each cell, rows are attacks, columns defenses; panels: {', '.join(f'{NAMED[v]}, B = {B}' for v, B in kept)}. Best median by defense, in dB, {NAMED[victim]}, B = {B}: {best(panel(kept[victim, B]))}.")
+    report.save_figure(fig, "attacks_and_defenses", f"Heat maps of the median PSNR on CIFAR-10 with the number in each cell, rows are attacks, columns defenses; panels: {', '.join(f'{NAMED[v]}, B = {B}' for v, B in kept)}. Best median by defense, in dB, {NAMED[victim]}, B = {B}: {best(panel(kept[victim, B]))}.")
     first = next(iter(next(iter(kept.values())).values()))
     missing = [f"{NAMED[v]}, {B} image{'s' if B > 1 else ''} a client" for v, B in PANELS if (v, B) not in kept]
     missing += [f"{n} on {NAMED[v]}, B = {B}" for (v, B) in kept for n in PANELS[v, B] if stored[v, B, n] is None]
@@ -433,7 +435,7 @@ shown = kept.get(("lenet", 1)) or here["lenet", 1]
 rows = [np.concatenate([c.arrays["guesses"][:, 0], c.arrays["truth"][:1, 0]]) / 255 for n, c in shown.items() if n != "mid-grey"]
 names = [n.replace(" ", "\n", 1) for n in shown if n != "mid-grey"]
 columns = [*(n.replace(" ", "\n", 1) for n in DEFENSES if n != "equal labels"), "private"]
-results.save_figure(plots.sheet(np.stack(rows), names, columns), "attacks_and_defenses_pictures", f"Image sheet of one client throughout: one row an attack ({', '.join(n for n in shown if n != 'mid-grey')}), one column a defense, the private image last. Best median PSNR of all clients by defense: {best(panel(shown))}.")
+report.save_figure(plots.sheet(np.stack(rows), names, columns), "attacks_and_defenses_pictures", f"Image sheet of one client throughout: one row an attack ({', '.join(n for n in shown if n != 'mid-grey')}), one column a defense, the private image last. Best median PSNR of all clients by defense: {best(panel(shown))}.")
 display(Markdown(f"*{'Paper profile, stored: CIFAR-10' if ('lenet', 1) in kept else 'This run: digits'}; the first client, not a chosen one. MixUp and InstaHide: at best the mixture of four.*"))
 
 # %% [markdown]
@@ -452,13 +454,13 @@ def row(k, name, cell):
 
 source = kept or here
 table = pd.DataFrame([row(k, n, c) for k, cells in source.items() for n, c in cells.items()])
-results.save_table(table, "attacks")
-results.save_timings(pd.DataFrame([{"victim": k[0], "B": k[1], "attack": n, "seconds an image": c.table.seconds.mean()} for k, cells in source.items() for n, c in cells.items()]))
+report.save_table(table, "attacks")
+report.save_timings(pd.DataFrame([{"victim": k[0], "B": k[1], "attack": n, "seconds an image": c.table.seconds.mean()} for k, cells in source.items() for n, c in cells.items()]))
 display(Markdown(f"*{'Paper profile, stored: CIFAR-10' if kept else 'This run: digits'}. PSNR in dB (above 60 as 60), SSIM, AVD: mean ± standard deviation; recovered: MSE below 0.001.*"))
 table.style.hide(axis="index").set_properties(**{"text-align": "left", "white-space": "normal"})
 
 # %%
-pd.concat([panel(cells).round(1).assign(victim=NAMED[k[0]], B=k[1]) for k, cells in source.items()]).rename_axis("attack").reset_index().pipe(lambda t: results.save_table(t, "attacks_and_defenses"))
+pd.concat([panel(cells).round(1).assign(victim=NAMED[k[0]], B=k[1]) for k, cells in source.items()]).rename_axis("attack").reset_index().pipe(lambda t: report.save_table(t, "attacks_and_defenses"))
 seconds = pd.DataFrame({f"{NAMED[k[0]]}, B = {k[1]}": {n: c.table.seconds.mean() for n, c in cells.items()} for k, cells in source.items()})
 seconds.round(3).astype(object).fillna("–").rename_axis("seconds an image")
 

@@ -56,12 +56,14 @@ from IPython.display import Markdown, display
 from scipy import stats
 from torch.nn.functional import log_softmax, softmax
 
-from lib import analytic, attacks, client, data, experiment, metrics, models, plots, results
+from lib import analytic, attacks, client, data, metrics, models
+
 from lib import run as runs
-from studies import dlg
+from studies import case, plots, report, store, verdicts
+from studies.dlg import compute as dlg
 
 run = runs.start(profile, seed=seed, device=device, data_root=data_root)
-results.start("01_dlg", run, paper="dlg")
+report.start("01_dlg", run, paper="dlg")
 plots.style()
 pd.options.display.max_colwidth = None
 
@@ -110,8 +112,8 @@ def declare(name, quick, paper, parts, **more):
     parts = [config(paper, "paper", list(p), **more) for p in parts]
     quick = [] if quick is None else [config(quick, "quick", [0, 16], **more)]
     minutes = {"quick": 0.3, "paper": 9 * len(parts)}  # colour, one CPU core; grey is faster
-    return results.sweep(
-        name, experiment.attack, quick, parts, minutes=minutes, gib=1.5, comparable=WHY
+    return store.Sweep(
+        name, case.attack, quick, parts, minutes=minutes, gib=1.5, comparable=WHY
     )
 
 
@@ -122,9 +124,9 @@ leak = {
 
 EIGHT = {"batch_size": 8, "shown": 2}  # eight images take longer than one
 LONGER = {p: {"name": "dlg", "iterations": n} for p, n in (("quick", 60), ("paper", 500))}
-batches = results.sweep(
+batches = store.Sweep(
     "fig4",
-    experiment.attack,
+    case.attack,
     quick=[config({"name": "digits"}, "quick", [0, 4], **EIGHT, attack=LONGER["quick"])],
     paper=[config(SETS["CIFAR"][1], "paper", [0, 4], **EIGHT, attack=LONGER["paper"])],
     minutes={"quick": 0.3, "paper": 15},
@@ -212,7 +214,7 @@ g = client.share(models.dense(photos, seed=seed), pair).gradients
 W, b = g["1.weight"][0], g["1.bias"][0]
 mixtures = [(W[i] / b[i]).view(photos.shape) for i in (*pair.labels[0].tolist(), 5)]
 names = ["image 1", "image 2", "row of class 1", "row of class 2", "row of another"]
-results.save_figure(plots.sheet(torch.stack([*pair.images[0], *mixtures])[None], [""], names, width=0.8), "closely_division", "Image sheet, one row: the two private photographs of a batch, then what the division gives from three rows of the dense layer's gradient: the row of each of the two labels and that of another class. The rows of the two labels give nearly their own photographs, another row a blend of both.")
+report.save_figure(plots.sheet(torch.stack([*pair.images[0], *mixtures])[None], [""], names, width=0.8), "closely_division", "Image sheet, one row: the two private photographs of a batch, then what the division gives from three rows of the dense layer's gradient: the row of each of the two labels and that of another class. The rows of the two labels give nearly their own photographs, another row a blend of both.")
 
 # %% [markdown]
 # ## From dense layers to any network: match the gradient
@@ -276,7 +278,7 @@ belief = {i: softmax(logits[i][0, 0, 0], -1) for i in frames}
 notes = [[f"{photos.classes[int(p.argmax())]}, {float(p.max()):.0%}" for p in belief.values()]]
 strip = torch.stack([guess.history.images[i][0, 0, 0] for i in frames])
 columns = ["start", *(f"{i} iterations" for i in frames[1:])]
-results.save_figure(plots.sheet(strip[None], [photos.classes[int(batch.labels)]], columns, notes), "closely_one_attack", "Image sheet, one row: one attack on a photograph of an astronaut at 16 by 16 pixels, from the noise of the start over 2, 4, 6 and 10 iterations to 30. The portrait emerges from coloured noise until it is clear; under each picture stands the label the attacker believes in, which settles before the picture does.")
+report.save_figure(plots.sheet(strip[None], [photos.classes[int(batch.labels)]], columns, notes), "closely_one_attack", "Image sheet, one row: one attack on a photograph of an astronaut at 16 by 16 pixels, from the noise of the start over 2, 4, 6 and 10 iterations to 30. The portrait emerges from coloured noise until it is clear; under each picture stands the label the attacker believes in, which settles before the picture does.")
 
 # %% [markdown]
 # What is a start worth? Four clients of the digits, eight starts each, all 32 attacks in one call.
@@ -341,7 +343,7 @@ rows = [(name, strip) for name, strip in rows if strip is not None][: len(pictur
 # %%
 columns = ["start", *(f"{i} iterations" for i in FILM[run.profile][1:]), "truth"]
 fig = plots.sheet(torch.stack([strip for _, strip in rows]), [name for name, _ in rows], columns)
-results.save_figure(fig, "fig3_leakage", "Image sheet, one row an attack, columns from the noise of the start through growing numbers of iterations to the private image. In the recovered rows noise turns into a sharp copy, of grey images within a few iterations, of coloured ones later; the row marked failed turns into black and white blocks and stays so.")
+report.save_figure(fig, "fig3_leakage", "Image sheet, one row an attack, columns from the noise of the start through growing numbers of iterations to the private image. In the recovered rows noise turns into a sharp copy, of grey images within a few iterations, of coloured ones later; the row marked failed turns into black and white blocks and stays so.")
 caption("Pixels outside [0, 1] are clipped for display.", *(leak[name] for name in pictures))
 
 # %% [markdown]
@@ -369,7 +371,7 @@ below = [f"{'=' if m < RECOVERED else '≈'} dummy {i + 1}\nMSE {m:.0e}" for i, 
 fig = plots.sheet(
     sheet, ["start", *(f"{i} it." for i in at[1:]), "truth"], [f"dummy {i + 1}" for i in range(8)], [[], [], [], below]
 )
-results.save_figure(fig, "fig4_batch", "Image sheet, one column a place in a batch of eight: the dummy images at the start, after 20 iterations and at the end, and below them the private images. A note under each private image names the dummy matched to it, its error, and by = or ≈ whether it was recovered; the two orders generally differ.")
+report.save_figure(fig, "fig4_batch", "Image sheet, one column a place in a batch of eight: the dummy images at the start, after 20 iterations and at the end, and below them the private images. A note under each private image names the dummy matched to it, its error, and by = or ≈ whether it was recovered; the two orders generally differ.")
 by_batch = eight.table.groupby("client")
 lost = eight.table[eight.table.mse >= RECOVERED]
 caption(
@@ -409,7 +411,7 @@ for ax in (left, right):
     ax.set_xscale("symlog", linthresh=1)
     ax.set(yscale="log", xlabel="iteration", xlim=(0, steps[-1]))
     ax.legend()
-results.save_figure(fig, "fig5_layers", "Two line plots over iterations, both axes logarithmic. Left: median squared gradient difference of recovered clients, one line for each of four layers; all fall together. Right: objective D and error of the image, one line each for every client; where recovered (solid) D starts to fall first and the error follows; failed clients are dotted.")
+report.save_figure(fig, "fig5_layers", "Two line plots over iterations, both axes logarithmic. Left: median squared gradient difference of recovered clients, one line for each of four layers; all fall together. Right: objective D and error of the image, one line each for every client; where recovered (solid) D starts to fall first and the error follows; failed clients are dotted.")
 middle = np.median(objective[came_back], 0), np.median(errors[came_back], 0)
 caption(
     f"Curves above 10,000 leave the frame. At first D falls while the image does not move: at iteration {steps[2]} the median "
@@ -424,7 +426,7 @@ caption(
 # of the images as they would be stored, clipped to [0, 1]. (Melis et al. are left out, as above.)
 
 # %%
-numbers = results.published("dlg").query("float == 'fig6'").set_index("column")
+numbers = report.published("dlg").query("float == 'fig6'").set_index("column")
 clipped = {n: (10 ** (-c.table.psnr / 10)).fillna(1) for n, c in cells.items()}  # NaN: as bad as can be
 fig, ax = plots.axes(height=0.5)
 for i, name in enumerate(sets):
@@ -441,7 +443,7 @@ ax.axhspan(1, 1e5, color="0.93", lw=0)
 paper_set = [f"{called[n]}\n(published: {n})" if run.quick else n for n in sets]
 ax.set(yscale="log", ylabel="MSE of the image", ylim=(3e-11, 1e5), xticks=range(len(sets)), xticklabels=paper_set)
 fig.legend(loc="outside upper center", ncol=2)
-results.save_figure(fig, "fig6_mse", "Dot plot, y: error of the image, logarithmic, one group of dots a set, with the number recovered above and the median with quartiles and the mean beside it. The dots fall into two groups, recovered ones far below the dashed line at 0.001 and failed ones far above, and the mean lies between them, where hardly any dot is.")
+report.save_figure(fig, "fig6_mse", "Dot plot, y: error of the image, logarithmic, one group of dots a set, with the number recovered above and the median with quartiles and the mean beside it. The dots fall into two groups, recovered ones far below the dashed line at 0.001 and failed ones far above, and the mean lies between them, where hardly any dot is.")
 caption("Grey: worse than any image in [0, 1]; values above 1,000 are drawn at 1,000.", *(leak[n] for n in sets))
 
 # %%
@@ -463,15 +465,15 @@ def line(r):
 stored = {name: row(cell) for name in SETS if (cell := leak[name].stored())}
 now = {name: row(cells[name]) for name in sets}
 long = {("paper profile, stored", n): r for n, r in stored.items()} | {(f"this run, {run.profile}", called[n]): r for n, r in now.items()}
-results.save_table(pd.DataFrame(long).T.rename_axis(["run", "set"]).reset_index(), "fig6_table")
+report.save_table(pd.DataFrame(long).T.rename_axis(["run", "set"]).reset_index(), "fig6_table")
 pd.DataFrame({
-    "published mean MSE": {n: results.show(numbers.loc[n]) if n in numbers.index else "–" for n in SETS},
+    "published mean MSE": {n: report.show(numbers.loc[n]) if n in numbers.index else "–" for n in SETS},
     "paper profile, stored": {n: line(stored[n]) if n in stored else "not computed" for n in SETS},
     f"this run, {run.profile}": {n: f"{called[n]}: {line(now[n])}" if n in now else "not in this run" for n in SETS},
 }).style.set_properties(**{"white-space": "normal", "text-align": "left"})
 
 # %%
-results.save_timings(pd.DataFrame([
+report.save_timings(pd.DataFrame([
     {"cell": n, "n": c.n, "seconds": round(c.seconds, 1), "device": c.device, "torch": c.torch}
     for n, c in (*cells.items(), ("batch of 8", eight))
 ]))
@@ -502,9 +504,9 @@ def by_batch_size(name, victim, paper, quick=(), images=SETS["CIFAR"][1], cap=15
         record = list(range(0, cap + 1, every))
         return config(images, of, [0, 4], victim=victim, attack=how, batch_size=B, record=record, shown=shown)
 
-    return results.sweep(
+    return store.Sweep(
         f"table1_{name}",
-        experiment.attack,
+        case.attack,
         quick=[at("quick", {"name": "digits"}, B, 20, 2) for B in quick],
         paper=[at("paper", images, B, cap, 10) for B in paper],
         minutes={"quick": 0.1, "paper": 2 * sum(paper)},
@@ -533,7 +535,7 @@ table1 = {
 # %%
 def have(sweep):
     """This run's cell where it has one and can; else the stored one of the paper profile, or None."""
-    return experiment.cell(sweep) or sweep.stored()
+    return sweep.here() or sweep.stored()
 
 
 def on_paper(sweep):
@@ -562,13 +564,13 @@ def table1_rows(get, label):
     return {k: {B: words(w, c.config[0]["attack"]["iterations"]) for B, w in restored(c).items()} for k, c in found.items()}
 
 
-recalled = results.published("dlg").query("float == 'table1'")
-long = {("published", "ResNet-20", "one at a time"): {int(r["column"]): results.show(r) for _, r in recalled.iterrows()}}
+recalled = report.published("dlg").query("float == 'table1'")
+long = {("published", "ResNet-20", "one at a time"): {int(r["column"]): report.show(r) for _, r in recalled.iterrows()}}
 long |= table1_rows(on_paper, "paper profile, stored")
 if run.quick:
     long |= table1_rows(lambda s: s.run() if s.configs["quick"] else None, "this run, digits")
 by_size = pd.DataFrame(long).T.rename_axis(["run", "network", "images move"])[[1, 2, 4, 8]].fillna("not run")
-results.save_table(by_size.rename(columns="B = {}".format).reset_index(), "table1_batches")
+report.save_table(by_size.rename(columns="B = {}".format).reset_index(), "table1_batches")
 by_size.rename(columns="B = {}".format).style.set_properties(**{"white-space": "normal", "text-align": "left"})
 
 # %% [markdown]
@@ -592,7 +594,7 @@ for (name, (build, how)), style in zip(nets.items(), ("C0o-", "C1s-", "C3^-"), s
     ax.plot(np.linspace(0, 1, len(weights)), np.clip(weights, 1e-12, None), style, ms=4, lw=1, label=name)
 ax.set(yscale="log", xlabel="depth: 0 is the first convolution, 1 the last layer", ylabel="norm of the weight's gradient")
 ax.legend()
-results.save_figure(fig, "table1_gradient_norms", "Line plot, x: depth from the first convolution to the last layer, y: norm of the weight's gradient, logarithmic. For LeNet with sigmoids and ResNet-20 with tanh the norm stays within a few powers of ten; for ResNet-20 with sigmoids it falls steadily towards the first convolution, where it is smaller by many powers of ten.")
+report.save_figure(fig, "table1_gradient_norms", "Line plot, x: depth from the first convolution to the last layer, y: norm of the weight's gradient, logarithmic. For LeNet with sigmoids and ResNet-20 with tanh the norm stays within a few powers of ten; for ResNet-20 with sigmoids it falls steadily towards the first convolution, where it is smaller by many powers of ten.")
 display(Markdown(f"*One photograph, width 8. At the first convolution the norm is {norms['ResNet-20, sigmoid, no strides'][0]:.0e} in the sigmoid "
                  f"ResNet and {norms['ResNet-20, tanh, strides'][0]:.0e} in the one with tanh.*"))
 
@@ -617,7 +619,7 @@ if deep_cell is not None:
     x, truth = (torch.tensor(deep_cell.arrays[key], dtype=torch.float32) / 255 for key in ("states", "truth"))
     pictures = torch.stack([*x[:, -1, 0], *truth[:, 0]]).unflatten(0, (2, -1))
     below = [[f"MSE {m:.2g}" for m in deep_cell.table.mse[: len(x)]], []]
-    results.save_figure(plots.sheet(pictures, ["relative D", "truth"], notes=below, width=0.6), "table1_relative", "Image sheet, two rows: above, what the relative objective finds on ResNet-20 with sigmoids, with the error under each picture; below, the private images, one column a client. The upper pictures are noisy and blurred, but colours and coarse shapes are those of the private images.")
+    report.save_figure(plots.sheet(pictures, ["relative D", "truth"], notes=below, width=0.6), "table1_relative", "Image sheet, two rows: above, what the relative objective finds on ResNet-20 with sigmoids, with the error under each picture; below, the private images, one column a client. The upper pictures are noisy and blurred, but colours and coarse shapes are those of the private images.")
     display(Markdown(f"*ResNet-20, sigmoid, no strides, 32 pixels, one image; the first {len(x)} of {deep_cell.n} clients, stored paper profile. Median MSE at iteration "
                      + ", ".join(f"{i}: {m:.2g}" for i, m in zip(steps, best, strict=True)) + ".*"))
 
@@ -631,7 +633,7 @@ per_pixel = {
     f"LeNet, {c} channels": {f"B = {B}": min(analytic.gradient_equations(models.lenet(big, channels=c), big.shape, B)) / (B * 3072) for B in (1, 2, 4, 8)}
     for c in (12, 24)
 }
-results.save_table(pd.DataFrame(per_pixel).T.rename_axis("network").reset_index(), "table1_equations")
+report.save_table(pd.DataFrame(per_pixel).T.rename_axis("network").reset_index(), "table1_equations")
 pd.DataFrame(per_pixel).T.style.format("{:.2f}")
 
 # %% [markdown]
@@ -672,9 +674,9 @@ def searching(n):
     return {"name": "dlg", "iterations": n, "line_search": True}
 
 
-defended = results.sweep(
+defended = store.Sweep(
     "fig7",
-    experiment.attack,
+    case.attack,
     quick=[config({"name": "digits"}, "quick", [0, 8], attack=searching(10), record=[10],
                   defense=[DEFENSES[name] for name in LIVE])],
     paper=[config(CIFAR10, "paper", [0, 8], attack=searching(100), record=[100],
@@ -689,9 +691,9 @@ def training(images, defense, seeds, epochs, lr):
     return {"images": images, "victim": LENET, "seeds": seeds, "defense": defense, "epochs": epochs, "lr": lr}
 
 
-trained = results.sweep(
+trained = store.Sweep(
     "table3",
-    experiment.accuracy,
+    case.accuracy,
     quick=[training({"name": "digits"}, [DEFENSES[name] for name in LIVE], [seed], 6, 0.1)],
     paper=[training(CIFAR10, list(panel.values()), [seed + i for i in range(3)], 3, 0.01) for panel in PANELS.values()],
     minutes={"quick": 0.1, "paper": 45},
@@ -732,9 +734,9 @@ for ax, (panel, members), title in zip(grid.flat, PANELS.items(), ("Gaussian noi
     ax.legend(ncol=3, loc="lower left", columnspacing=1, handlelength=1.8)
 fig.supxlabel("iteration", fontsize=8)
 fig.supylabel("objective D, median of the clients", fontsize=8)
-results.save_figure(fig, "fig7_defenses", "Four line plots, x: iteration, y: median objective D, logarithmic; one panel each for Gaussian noise, Laplacian noise, fewer bits and pruning, one line a strength and one for no defense. Without defense D keeps falling; the stronger the defense, the earlier and higher it levels off.")
+report.save_figure(fig, "fig7_defenses", "Four line plots, x: iteration, y: median objective D, logarithmic; one panel each for Gaussian noise, Laplacian noise, fewer bits and pruning, one line a strength and one for no defense. Without defense D keeps falling; the stronger the defense, the earlier and higher it levels off.")
 source = "paper" if stored_cell else run.profile
-verdicts = "; ".join(f"{r['row'].split()[-1]}: {r['column']}" for _, r in results.published("dlg").query("float == 'fig7'").iterrows())
+verdicts = "; ".join(f"{r['row'].split()[-1]}: {r['column']}" for _, r in report.published("dlg").query("float == 'fig7'").iterrows())
 display(Markdown(
     f"*{source.capitalize()} profile: {described(defended.configs[source])}, with line search, under each defense. The paper's own labels in its panel (a): {verdicts} [read].*"
 ))
@@ -759,7 +761,7 @@ picked, notes = picked + [picked[0]] * empty, notes + [""] * empty
 fig = plots.sheet(torch.stack(picked).unflatten(0, (-1, width)), notes=[notes[i : i + width] for i in range(0, len(notes), width)])
 for ax in fig.axes[len(picked) - empty :]:
     ax.set_visible(False)
-results.save_figure(fig, "fig7_images", "Image sheet: the same private image as recovered under each defense, with its edge distance AVD under it, and the truth last. Weak noise, fewer bits and light pruning leave it plain to see; towards more noise and heavier pruning it becomes grainy and then nothing but noise.")
+report.save_figure(fig, "fig7_images", "Image sheet: the same private image as recovered under each defense, with its edge distance AVD under it, and the truth last. Weak noise, fewer bits and light pruning leave it plain to see; towards more noise and heavier pruning it becomes grainy and then nothing but noise.")
 
 # %% [markdown]
 # The first client, at the last iterate. AVD, the absolute variational distance (Eloul et al. 2022), compares the edges of two images: 0 where equal, larger the more
@@ -789,15 +791,15 @@ def told(r):
     return f"{learned}; AVD {r['median AVD']:.2g}, PSNR {r['median PSNR']:.0f} dB, {r.recovered} of {r.n} recovered: {'defends' if r.defends else 'does not'}"
 
 
-printed = results.published("dlg").query("float == 'table3'").set_index(["row", "column"])
+printed = report.published("dlg").query("float == 'table3'").set_index(["row", "column"])
 tables = {"paper profile, stored": (stored_cell and large, on_paper(trained))}
 if run.quick:
     tables["this run, digits"] = live, have(trained)
 made = {label: by_defense(*both) for label, both in tables.items() if all(both)}
 if made:
-    results.save_table(pd.concat(made, names=["run", "defense"]).reset_index(), "table3_defenses")
+    report.save_table(pd.concat(made, names=["run", "defense"]).reset_index(), "table3_defenses")
 else:
-    results.not_made("table3", "no victims trained under defenses are stored, and CIFAR-10 is not here")
+    report.not_made("table3", "no victims trained under defenses are stored, and CIFAR-10 is not here")
 
 
 def publication(name):
@@ -853,7 +855,7 @@ def reading(search, scale, clients, width=64, layers=2):
 
 SEARCHES = {"plain L-BFGS": (False, 1.0), "D times 1000": (False, 1e3), "D times 1000, line search": (True, 1e3), "line search": (True, 1.0)}
 text_cells = {
-    name: results.sweep(
+    name: store.Sweep(
         f"table2_{i}",
         dlg.sentences,
         quick=[reading(*how, [0, 1], width=32, layers=1)] if name == "D times 1000, line search" else [],
@@ -880,12 +882,12 @@ def reads(cell):
     return {f"{i} iterations": f"{100 * g.mean():.0f}{sd(g)} %; {(g == 1).sum()} of {len(g)} exact" for i, g in t}
 
 
-by_then = results.published("dlg").query("float == 'table2'").value
+by_then = report.published("dlg").query("float == 'table2'").value
 accuracy = {("published", "BERT"): {f"{by_then.max():g} iterations": f"{len(by_then)} of {len(by_then)} exact"}}
 accuracy |= {("paper profile, stored", name): reads(c) for name, s in text_cells.items() if (c := on_paper(s))}
 accuracy |= {("this run", READER): reads(spoken)} if run.quick else {}
 accuracy = pd.DataFrame(accuracy).T.rename_axis(["run", "L-BFGS"])[[f"{i} iterations" for i in (10, 20, 30)]].fillna("–")
-results.save_table(accuracy.reset_index(), "table2_text")
+report.save_table(accuracy.reset_index(), "table2_text")
 accuracy.style.set_properties(**{"white-space": "normal", "text-align": "left"})
 
 # %% [markdown]
@@ -903,9 +905,9 @@ def scaled(images, of, clients, activation, scale, attack):
 
 
 def ablation(name, attack, paper_attack):
-    return results.sweep(
+    return store.Sweep(
         name,
-        experiment.attack,
+        case.attack,
         quick=[scaled({"name": "digits"}, "quick", [0, 4], "gelu", s, attack) for s in (0.1, 0.5)] if attack else [],
         paper=[scaled(SETS["CIFAR"][1] | {"size": 16}, "paper", [0, 8], a, s, paper_attack) for a in ACTIVATIONS for s in SCALES],
         minutes={"quick": 0.1, "paper": 16},
@@ -918,9 +920,9 @@ by_scale = {
     "line search": ablation("activation_search", searching(20), searching(40)),
 }
 search = {
-    name: results.sweep(
+    name: store.Sweep(
         f"search_{p['name']}",
-        experiment.attack,
+        case.attack,
         quick=[config(q, "quick", [0, 16], attack=searching(30), record=[])] if name == "MNIST" else [],
         paper=[config(p, "paper", [0, 16], attack=searching(200), record=[])],
         minutes={"quick": 0.1, "paper": 6},
@@ -931,15 +933,15 @@ search = {
 
 COUNTED = {(k, c): LENET | {"kernel": k, "channels": c, "activation": "tanh", "scale": 0.1} for k in (3, 5) for c in (3, 4, 6, 8, 10, 12, 16)}
 PHOTOS = {"name": "photos", "size": 16}
-matched = results.sweep(
+matched = store.Sweep(
     "information_attack",
-    experiment.attack,
+    case.attack,
     quick=[config(PHOTOS, "quick", [0, 1], victim=COUNTED[3, c], attack=searching(30), record=[30]) for c in (8, 16)],
     paper=[config(PHOTOS, "paper", [0, 8], victim=v, attack=searching(100), record=[], shown=0) for v in COUNTED.values()],
     minutes={"quick": 0.1, "paper": 10},
     gib=1,
 )
-counted = results.sweep(
+counted = store.Sweep(
     "information_rank",
     dlg.information,
     quick=[{"images": PHOTOS, "victim": COUNTED[3, c], "clients": [0, 1], "seed": seed} for c in (8, 16)],
@@ -955,7 +957,7 @@ def small_batch(kernel, channels, B):
     return {"images": {"name": "digits"}, "victim": victim, "clients": [0, 2], "seed": seed, "batch_size": B}
 
 
-counted_batches = results.sweep(
+counted_batches = store.Sweep(
     "information_batches",
     dlg.information,
     quick=[small_batch(5, 2, B) for B in ALL],
@@ -981,7 +983,7 @@ if maps:
     for ax, (name, wide) in zip(grid[0], maps.items(), strict=True):
         sns.heatmap(8 * wide, annot=True, fmt=".0f", vmin=0, vmax=8, cmap="cividis", cbar=False, ax=ax)
         ax.set(title=f"recovered of 8, {name}", xlabel="s: weights and biases from U(-s, s)")
-    results.save_figure(fig, "beyond_activation", "Heat maps, one a kind of search: rows are the activations sigmoid, tanh, GELU and ReLU, columns the scale s of the random weights from 0.1 to 1; each cell holds the number of images recovered of eight. Smooth activations recover images at small scales, ReLU recovers none at any, and nothing is recovered at 1.")
+    report.save_figure(fig, "beyond_activation", "Heat maps, one a kind of search: rows are the activations sigmoid, tanh, GELU and ReLU, columns the scale s of the random weights from 0.1 to 1; each cell holds the number of images recovered of eight. Smooth activations recover images at small scales, ReLU recovers none at any, and nothing is recovered at 1.")
     display(Markdown(f"*Images recovered of 8 (MSE below 0.001). Stored paper profile: {described(by_scale['line search'].configs['paper'])}.*"))
 
 # %% [markdown]
@@ -1008,7 +1010,7 @@ def pair(name):
 
 
 pairs = {f"{'digits, this run' if run.quick and n == 'MNIST' else n + ', stored'}": p for n in search if (p := pair(n))}
-results.save_table(pd.DataFrame(pairs).T.rename_axis("set").reset_index(), "beyond_line_search")
+report.save_table(pd.DataFrame(pairs).T.rename_axis("set").reset_index(), "beyond_line_search")
 display(pd.Series(now, name="recovered", dtype=object).to_frame()) if now else None
 pd.DataFrame(pairs).T
 
@@ -1032,7 +1034,7 @@ grid = pd.DataFrame([
     {"network": f"kernel {c['victim']['kernel']}, {c['victim']['channels']} channels", "B": c["batch_size"], "text": f"{r.counted} / {r['rank']} of {r.pixels}"}
     for i, c in enumerate(small.config) for _, r in small.table[small.table.part == i].iloc[:1].iterrows()
 ]).pivot(index="network", columns="B", values="text")
-results.save_table(grid.reset_index(), "beyond_rank")
+report.save_table(grid.reset_index(), "beyond_rank")
 grid.style.set_caption("counted / rank of the Jacobian, of so many pixels")
 
 # %% [markdown]
@@ -1050,7 +1052,7 @@ for i, victim in enumerate(c["victim"] for c in tries.config):
     rows.append({"kernel": victim["kernel"], "channels": victim["channels"], "features": r.features, "equations": equations_of(victim), "rank": r["rank"],
                  "pixels": r.pixels, "median D": a.best_loss.median(), "median MSE": a.mse.median(), "recovered": f"{(a.mse < RECOVERED).sum()} of {len(a)}"})
 equations = pd.DataFrame(rows)
-results.save_table(equations, "beyond_information_table")
+report.save_table(equations, "beyond_information_table")
 equations.style.format({"median D": "{:.0e}", "median MSE": "{:.0e}"}).hide(axis="index")
 
 # %%
@@ -1065,7 +1067,7 @@ for kernel, style in ((3, "o"), (5, "s")):
 ax.axvline(1, color="0.5", lw=0.8, ls="--")
 ax.set(yscale="log", xlabel="independent equations, at most, for each pixel", ylabel="at the end of the attack", ylim=(1e-11, 1e3))
 fig.legend(loc="outside upper center", ncol=2)
-results.save_figure(fig, "beyond_information", "Scatter plot, x: independent equations for each pixel, y: result at the end of the attack, logarithmic; for every attack the objective D and the error of the image. Left of a dashed line at 1, D is tiny and the error stays large; right of it the error falls to the level of D, but for a few searches where both are large.")
+report.save_figure(fig, "beyond_information", "Scatter plot, x: independent equations for each pixel, y: result at the end of the attack, logarithmic; for every attack the objective D and the error of the image. Left of a dashed line at 1, D is tiny and the error stays large; right of it the error falls to the level of D, but for a few searches where both are large.")
 display(Markdown(f"*{len(lots.config)} networks, {lots.n // len(lots.config)} photographs each, {lots.config[0]['attack']['iterations']} iterations; every attack has two marks, its error and its D.*"))
 
 # %% [markdown]
@@ -1077,7 +1079,7 @@ display(Markdown(f"*{len(lots.config)} networks, {lots.n // len(lots.config)} ph
 if "states" in two_live.arrays:
     pair_of = np.concatenate((two_live.arrays["states"][:2, -1, 0], two_live.arrays["truth"][:1, 0]))[None] / 255
     notes = [[f"{c['victim']['channels']} channels\nD = {d:.0e}\nMSE {m:.0e}" for c, d, m in zip(two_live.config, two_live.table.best_loss, two_live.table.mse, strict=True)] + ["truth"]]
-    results.save_figure(plots.sheet(pair_of, notes=notes, width=0.6), "beyond_information_images", "Image sheet, one row: the picture recovered from the gradient of a network of 8 channels, from one of 16 channels, and the private photograph. The first is coloured noise with a trace of the subject, the second a faithful copy; the notes below show that the objective is small for both.")
+    report.save_figure(plots.sheet(pair_of, notes=notes, width=0.6), "beyond_information_images", "Image sheet, one row: the picture recovered from the gradient of a network of 8 channels, from one of 16 channels, and the private photograph. The first is coloured noise with a trace of the subject, the second a faithful copy; the notes below show that the objective is small for both.")
 
 # %% [markdown]
 # ## What the code does that the paper does not say
@@ -1104,12 +1106,12 @@ if "states" in two_live.arrays:
 
 # %%
 def on_every_set(level):
-    votes = {n: results.decide((c.table.mse < RECOVERED).sum(), c.n, level) for n, c in cells.items()}
+    votes = {n: verdicts.decide((c.table.mse < RECOVERED).sum(), c.n, level) for n, c in cells.items()}
     verdict = False if any(v is False for v, _ in votes.values()) else True if all(v for v, _ in votes.values()) else None
     return verdict, "; ".join(f"{called[n]} {m}" for n, (_, m) in votes.items())
 
 
-everything, ledger = pd.concat(c.table for c in cells.values()), results.Ledger()
+everything, ledger = pd.concat(c.table for c in cells.values()), report.Ledger()
 good, right = everything.mse < RECOVERED, everything.label == everything.true_label
 verdict, measured = on_every_set(0.05)
 ledger.add("can_leak", "an image can be recovered from its gradient alone, on every set (Fig. 3 [read])", verdict,
@@ -1117,7 +1119,7 @@ ledger.add("can_leak", "an image can be recovered from its gradient alone, on ev
 verdict, measured = on_every_set(0.5)
 ledger.add("majority_leaks", "our question: does a single start usually suffice, on every set?", verdict,
            "the same share is above 0.5 on every set", measured, len(everything), stable=False)
-verdict, measured = results.decide((right & good).sum(), good.sum(), 0.8)
+verdict, measured = verdicts.decide((right & good).sum(), good.sum(), 0.8)
 ledger.add("label_too", "the label is recovered with the image (Algorithm 1 optimises it too [read])", verdict,
            "of recovered images, share with the right label above 0.8", measured, int(good.sum()))
 
@@ -1133,17 +1135,17 @@ ledger.add("simple_first", "a grey digit needs fewer iterations than a coloured 
            f"medians {np.median(when['MNIST']):g} and {np.median(when['CIFAR']):g}, p = {less:.1g}", sum(map(len, when.values())))
 
 whole = by_batch.mse.max() < RECOVERED
-verdict, measured = results.decide(whole.sum(), len(whole))
+verdict, measured = verdicts.decide(whole.sum(), len(whole))
 ledger.add("batch_of_8", "a batch of eight is recovered, all eight of it (Fig. 4 [read])", verdict,
            "share of batches with all eight below 0.001 is above 0.5", measured, len(whole), stable=False)
 came = eight.table[eight.table.mse < RECOVERED]
-verdict, measured = results.decide((came["guess"] != came["image"]).sum(), len(came))
+verdict, measured = verdicts.decide((came["guess"] != came["image"]).sum(), len(came))
 ledger.add("order_lost", "recovered images of a batch stand in another order (Fig. 4 [read])", verdict,
            "share of recovered images at another place than the true one is above 0.5 (chance: 7/8)", measured, len(came))
 
 fell = np.nan_to_num(objective[:, -1] / objective[:, 0], nan=1) < 1e-6
-verdict, measured = results.decide((came_back & fell).sum(), fell.sum(), 0.5)
-other, less_measured = results.decide((~came_back & ~fell).sum(), (~fell).sum(), 0.5)
+verdict, measured = verdicts.decide((came_back & fell).sum(), fell.sum(), 0.5)
+other, less_measured = verdicts.decide((~came_back & ~fell).sum(), (~fell).sum(), 0.5)
 ledger.add("together", "as the gradients' distance falls, so does the image's error (Fig. 5 [recalled])",
            None if None in (verdict, other) else verdict and other,
            "where D fell by 1e6 most images came back, and where it did not most did not: both shares above 0.5",
@@ -1162,7 +1164,7 @@ on_store = all(sweep.stored() for sweep in (defended, trained, matched, *table1.
 
 
 def vote(id, text, rule, good, n, level=0.5, note=""):
-    verdict, measured = results.decide(good, n, level)
+    verdict, measured = verdicts.decide(good, n, level)
     ledger.add(id, text, verdict, rule, measured + note, int(n), stable=on_store)
 
 
@@ -1186,7 +1188,7 @@ for p in (20, 30, 50, 70):
 # %%
 victims = on_paper(trained) or have(trained)
 learned = {name: rows.accuracy for name, rows in victims.table.assign(name=named(victims)).groupby("name")}
-verdict, measured = results.decide_greater(learned["none"], learned["Gaussian 1e-02"])
+verdict, measured = verdicts.decide_greater(learned["none"], learned["Gaussian 1e-02"])
 ledger.add("noise_costs", "noise that defends (variance 1e-2) costs accuracy (Table 3 [recalled])", verdict if learned["none"].mean() > 0.2 else None,
            "accuracy without a defense against with it, Welch p < 0.05; None where the first is near chance", measured, len(victims.table), stable=on_store)
 wide = by_defense(large, victims)
@@ -1194,7 +1196,7 @@ safe = wide[wide.defends & (wide.victims >= 3)].accuracy
 prunings, others = (safe[safe.index.str.startswith("pruned") == kind] for kind in (True, False))
 verdict, measured = None, f"defend: {', '.join(safe.index) or 'none with three victims'}"
 if len(prunings) and len(others):
-    verdict, text_of = results.decide_greater(learned[prunings.idxmax()], learned[others.idxmax()])
+    verdict, text_of = verdicts.decide_greater(learned[prunings.idxmax()], learned[others.idxmax()])
     measured += f"; {prunings.idxmax()} against {others.idxmax()}: {text_of}"
 elif len(safe):
     verdict = bool(len(prunings))

@@ -49,12 +49,14 @@ from IPython.display import Markdown, display
 from scipy import stats
 from torch.nn.functional import log_softmax, softmax
 
-from lib import attacks, client, data, experiment, labels, models, plots, results
+from lib import attacks, client, data, labels, models
+
 from lib import run as runs
-from studies.idlg import label_counts
+from studies import case, plots, report, store, verdicts
+from studies.idlg.compute import label_counts
 
 run = runs.start(profile, seed=seed, device=device, data_root=data_root)
-results.start("02_idlg", run, paper="idlg")
+report.start("02_idlg", run, paper="idlg")
 plots.style()
 pd.options.display.max_colwidth = None
 
@@ -79,7 +81,7 @@ PARTS = {  # clients of each stored part
     "LFW": {"quick": [[0, 16]], "paper": [[20 * i, 20 * i + 20] for i in range(5)]},
 }
 STRIDE = {"cifar100": 4, "lfw": 12}  # these list their images class by class: take every so many
-ATTACKS = {  # the row of a table: (arguments of attacks.idlg, of experiment.attack)
+ATTACKS = {  # the row of a table: (arguments of attacks.idlg, of case.attack)
     "DLG": ({"labels": "joint"}, {}),
     "iDLG": ({}, {}),
     "iDLG, own start": ({}, {"start": seed + 1}),
@@ -110,8 +112,8 @@ def unstopped(parts):
 
 
 sweeps = {
-    (which, attack): results.sweep(
-        f"{which}_{attack}".lower().replace(", ", "_").replace(" ", "_"), experiment.attack,
+    (which, attack): store.Sweep(
+        f"{which}_{attack}".lower().replace(", ", "_").replace(" ", "_"), case.attack,
         quick=configs("quick", which, attack) if which == "MNIST" or "own" not in attack else [], paper=configs("paper", which, attack),
         minutes={"quick": 0.2, "paper": 12 if which == "MNIST" else 28}, gib=1.5,
         comparable={"quick": "other, smaller images; fewer iterations", "paper": WHY[which]},
@@ -120,8 +122,8 @@ sweeps = {
     for attack in ATTACKS
 }
 free = {
-    attack: results.sweep(
-        f"mnist_{attack}_free".lower(), experiment.attack,
+    attack: store.Sweep(
+        f"mnist_{attack}_free".lower(), case.attack,
         quick=unstopped(configs("quick", "MNIST", attack)), paper=unstopped(configs("paper", "MNIST", attack, [[0, 100]])),
         minutes={"quick": 0.2, "paper": 4}, gib=1.5, comparable="no stopping rule: ours",
     )
@@ -202,7 +204,7 @@ pd.Series({rule: photos.classes[c] for rule, c in found.items()} | {"truth": pho
 dlg, idlg = (attacks.reconstruct(update, attacks.idlg(iterations=12, labels=rule), seed=seed) for rule in ("joint", "idlg"))  # "joint": as DLG does
 pictures = torch.stack([guess.last[0, 0, 0] for guess in (dlg, idlg)] + [batch.images[0, 0]])
 below = [*(f"{photos.classes[int(g.last_labels)]}\nMSE {float((g.last[0, 0] - batch.images[0]).square().mean()):.0e}" for g in (dlg, idlg)), photos.classes[int(batch.labels)]]
-results.save_figure(plots.sheet(pictures[None], [""], ["DLG", "iDLG", "truth"], [below], width=0.5), "closely_both", "Image sheet, one row: what DLG and iDLG find from the same gradient and the same start after a few iterations, each with its label and mean squared error below, and the private photograph.")
+report.save_figure(plots.sheet(pictures[None], [""], ["DLG", "iDLG", "truth"], [below], width=0.5), "closely_both", "Image sheet, one row: what DLG and iDLG find from the same gradient and the same start after a few iterations, each with its label and mean squared error below, and the private photograph.")
 
 # %% [markdown]
 # A rule is refused where what it needs is not so. The attacker can tell most of it from the model, the protocol and what it is granted:
@@ -240,7 +242,7 @@ for ax, (title, indices) in zip(axes, cases.items(), strict=True):
     ax.plot([], [], "s", color="C0", label="not in the batch")
 axes[0].set_ylabel(r"$\partial\ell/\partial b_i$")
 fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncol=2)
-results.save_figure(fig, "closely_sign", "Three bar charts for batches of one, four and eight images, x: class, y: gradient of the last layer's bias. Classes in the batch are marked with their number of images. For one image only its own class is negative; for four all present classes are; for eight some present classes are positive, so the sign misses them.")
+report.save_figure(fig, "closely_sign", "Three bar charts for batches of one, four and eight images, x: class, y: gradient of the last layer's bias. Classes in the batch are marked with their number of images. For one image only its own class is negative; for four all present classes are; for eight some present classes are positive, so the sign misses them.")
 display(Markdown("*Among eight images, classes are there whose entry is positive.*"))
 
 # %% [markdown]
@@ -288,7 +290,7 @@ def share_right(victim, protocol, defense):
 
 
 broken = pd.DataFrame({name: share_right(*how) for name, how in CONDITIONS.items()}).T
-results.save_table(broken.rename_axis("assumption broken").reset_index(), "assumptions")
+report.save_table(broken.rename_axis("assumption broken").reset_index(), "assumptions")
 broken
 
 # %% [markdown]
@@ -329,8 +331,8 @@ def faces(of, attack):
 
 
 process = {
-    attack: results.sweep(
-        f"fig2_{attack}".lower(), experiment.attack, quick=faces("quick", attack), paper=faces("paper", attack),
+    attack: store.Sweep(
+        f"fig2_{attack}".lower(), case.attack, quick=faces("quick", attack), paper=faces("paper", attack),
         minutes={"quick": 0.1, "paper": 2}, gib=1, comparable="scikit-image's grey faces instead of LFW in colour",
     )
     for attack in ("DLG", "iDLG")
@@ -346,7 +348,7 @@ rows = [(f"{attack}\nlabel {c.table.label[k]}\ntrue {c.table.true_label[k]}", c.
 sheet = np.stack([np.concatenate((a["states"][k, :, 0], a["truth"][k])) for _, a, k in rows]) / 255
 notes = [[f"MSE {a['mse'][k][0]:.1f}", *(f"{m:.0e}" for m in a["mse"][k][1:]), ""] for _, a, k in rows]
 columns = ["start", *(f"{i} it." for i in STRIP[run.profile][1:]), "truth"]
-results.save_figure(plots.sheet(sheet, [name for name, *_ in rows], columns, notes), "fig2_process", "Image sheet of grey faces, rows in pairs, DLG above iDLG from the same start; columns go from noise through growing numbers of iterations to the private image, with the error under each. In the first pair both reach the face; in the second DLG, at a wrong label, ends in black and white blocks while iDLG reaches the face.")
+report.save_figure(plots.sheet(sheet, [name for name, *_ in rows], columns, notes), "fig2_process", "Image sheet of grey faces, rows in pairs, DLG above iDLG from the same start; columns go from noise through growing numbers of iterations to the private image, with the error under each. In the first pair both reach the face; in the second DLG, at a wrong label, ends in black and white blocks while iDLG reaches the face.")
 caption(f"At the left the label that the attack ends with, and the true one; pixels are clipped for display, errors are not. Of these {len(wrong)} clients DLG recovers {good['DLG'].sum()}, iDLG {good['iDLG'].sum()}.", process["DLG"])
 
 # %% [markdown]
@@ -355,10 +357,10 @@ caption(f"At the left the label that the attack ends with, and the true one; pix
 # DLG's label is the largest of its optimised logits at the end; iDLG's is read off before the first step. Brackets: 95 % Wilson interval.
 
 # %%
-cell = experiment.cell  # this run's, or None
+cell = store.Sweep.here  # this run's, or None
 now = {key: c for key, sweep in sweeps.items() if (c := cell(sweep)) is not None}
 stored = {key: c for key, sweep in sweeps.items() if (c := sweep.stored()) is not None}
-numbers = results.published("idlg")
+numbers = report.published("idlg")
 
 
 def share_of(good):
@@ -377,7 +379,7 @@ def label_right(c):
 
 
 def published(of, row, column):
-    value, *mark = results.show(numbers[(numbers.float == of) & (numbers.row == row) & (numbers.column == column)].iloc[0]).split(" (")
+    value, *mark = report.show(numbers[(numbers.float == of) & (numbers.row == row) & (numbers.column == column)].iloc[0]).split(" (")
     return f"{value} %" + "".join(f" ({m}" for m in mark)
 
 
@@ -386,7 +388,7 @@ table1 = [
     for name, cells in (("paper profile, stored", stored), (f"this run, {run.profile}", now))
     for (which, attack), c in cells.items()
 ]
-results.save_table(pd.DataFrame(table1), "table1_labels")
+report.save_table(pd.DataFrame(table1), "table1_labels")
 pd.DataFrame({
     (which, attack): {
         "published": published("table1", attack, which),
@@ -434,7 +436,7 @@ for line, name in (("C0o-", "DLG"), ("C1s-", "iDLG"), ("C1--", "iDLG, own start"
     if run.quick or "this run" not in name:
         axes[0].plot([], [], line, ms=3.5, lw=1, label=name)
 fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncol=5, fontsize=6.5, columnspacing=1, handlelength=1.8)
-results.save_figure(fig, "fig1_fidelity", "Three line plots, one a data set, x: threshold of the image's error, stricter to the right, y: per cent of attacks below it, for DLG and iDLG, with 95 % bands and the published points dotted. Where the threshold is lax iDLG lies above DLG in every panel; as it gets strict both fall and come together or cross.")
+report.save_figure(fig, "fig1_fidelity", "Three line plots, one a data set, x: threshold of the image's error, stricter to the right, y: per cent of attacks below it, for DLG and iDLG, with 95 % bands and the published points dotted. Where the threshold is lax iDLG lies above DLG in every panel; as it gets strict both fall and come together or cross.")
 display(Markdown(
     "*Solid: the paper profile, stored, with its 95 % Wilson interval. An attack that diverged is below no threshold. The dotted curves end at 1e-4, as the published figure does. "
     f"Own start: {', '.join(f'{which} n = {c.n}' for (which, attack), c in stored.items() if 'own' in attack)}, the first clients of each set, so compare it with DLG in the table of the next section.*"
@@ -452,7 +454,7 @@ fidelity = [
     for name, cells in (("paper profile, stored", stored), (f"this run, {run.profile}", now))
     for (which, attack), c in cells.items() for t in AT
 ]
-results.save_table(pd.DataFrame(fidelity), "fig1_table")
+report.save_table(pd.DataFrame(fidelity), "fig1_table")
 pd.DataFrame({
     (which, attack, f"{t:g}"): {
         "published": published("fig1", f"{which}, {attack}", f"{t:g}"),
@@ -495,7 +497,7 @@ def gaps(cells, free_cells=None):
 by_run = {"paper profile, stored": gaps(stored, [s.stored() for s in free.values()]),
           f"this run, {run.profile}": gaps(now, [cell(s) for s in free.values()])}
 survives = pd.DataFrame({(name, *key): row for name, rows in by_run.items() for key, row in rows.items()}).T.rename_axis(["run", "set", "how"])
-results.save_table(survives.reset_index(), "gap")
+report.save_table(survives.reset_index(), "gap")
 survives.style.format({"n": "{:.0f}", "DLG": "{:.1f} %", "iDLG": "{:.1f} %", "gap": "{:+.1f}", "p": "{:.1g}", "only iDLG": "{:.0f}", "only DLG": "{:.0f}"})
 
 # %% [markdown]
@@ -515,7 +517,7 @@ for which in both:
     for name, of in (("right", right), ("wrong", ~right)):
         crossed[which, name] = {"clients": of.sum(), "recovered by DLG": (a & of).sum(), "by iDLG": (b & of).sum(), "by both": (a & b & of).sum()}
 crossed = pd.DataFrame(crossed).T.rename_axis(["set", "DLG's label"])
-results.save_table(crossed.reset_index(), "why_dlg_loses")
+report.save_table(crossed.reset_index(), "why_dlg_loses")
 display(Markdown(f"*{where.capitalize()}.*"))
 crossed
 
@@ -561,7 +563,7 @@ def plain_dlg(images, clients, iterations, seed, stride):
     return pd.DataFrame(rows), {}
 
 
-plain = results.sweep(
+plain = store.Sweep(
     "plain_dlg", plain_dlg,
     quick=[{"images": SETS["MNIST"]["quick"], "clients": [0, 6], "iterations": 15, "seed": seed, "stride": 1}],
     paper=[{"images": SETS["CIFAR-100"]["paper"], "clients": [0, 12], "iterations": 100, "seed": seed, "stride": 4}],
@@ -631,7 +633,7 @@ def counting(victim, images, train, unique, clients):
 
 
 counts = {
-    (title, unique): results.sweep(
+    (title, unique): store.Sweep(
         f"counts_{i}_{'unique' if unique else 'random'}", label_counts,
         quick=[counting(victim, sets[0], quick, unique, 12)], paper=[counting(victim, sets[1], paper, unique, 100)],
         minutes={"quick": 0.05, "paper": 1}, gib=1.5, comparable="ours",
@@ -657,7 +659,7 @@ for ax in axes[:, 0]:
     ax.set_ylabel("read right, %")
 fig.supxlabel("images in the batch", fontsize=8)
 fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncol=5)
-results.save_figure(fig, "label_rules", "Twelve small line plots, one a victim with random or unique labels, x: images in the batch from 1 to 64, y: per cent of labels read right, one line a rule. On untrained victims the analytic rule stays nearly exact; on the well trained one it and Wainakh's fall with the batch, below the dashed line of labels dealt out evenly.")
+report.save_figure(fig, "label_rules", "Twelve small line plots, one a victim with random or unique labels, x: images in the batch from 1 to 64, y: per cent of labels read right, one line a rule. On untrained victims the analytic rule stays nearly exact; on the well trained one it and Wainakh's fall with the batch, below the dashed line of labels dealt out evenly.")
 def single(table):
     """How often iDLG's own rule is right, for one image."""
     return table[table.rule == "idlg"].accuracy.mean()
@@ -680,7 +682,7 @@ def counts_table(get, name):
 
 
 long = pd.concat([counts_table(lambda s: s.stored(), "paper profile, stored"), counts_table(cell, f"this run, {run.profile}")]).reset_index(drop=True)
-results.save_table(long, "label_rules_table")
+report.save_table(long, "label_rules_table")
 shown = long[(long.labels == "random") & long.B.isin((16, 64)) & (long.rule != "yin") & (long.run == long.run.iloc[0])]
 shown = shown.assign(text=[f"{100 * a:.0f} ± {100 * s:.0f} ({e:.0%})" for a, s, e in zip(shown.accuracy, shown.sd, shown.exact, strict=True)])
 display(Markdown(f"*{shown.run.iloc[0].capitalize()}.*"))
@@ -718,8 +720,8 @@ def batch_of_four(of, rule, threat):
 
 
 fours = {
-    name: results.sweep(
-        f"four_{name.split()[0]}", experiment.attack, quick=batch_of_four("quick", *how), paper=batch_of_four("paper", *how),
+    name: store.Sweep(
+        f"four_{name.split()[0]}", case.attack, quick=batch_of_four("quick", *how), paper=batch_of_four("paper", *how),
         minutes={"quick": 0.1, "paper": 4}, gib=1, comparable="ours",
     )
     for name, how in HOW.items()
@@ -740,7 +742,7 @@ def in_table(row):
 
 batched = {(run_name, name): batch_row(c) for run_name, get in (("paper profile, stored", lambda s: s.stored()), (f"this run, {run.profile}", cell))
            for name, sweep in fours.items() if (c := get(sweep)) is not None}
-results.save_table(pd.DataFrame([{"run": r, "labels": name} | {k: v for k, v in row.items() if k != "images recovered"} | row["images recovered"]
+report.save_table(pd.DataFrame([{"run": r, "labels": name} | {k: v for k, v in row.items() if k != "images recovered"} | row["images recovered"]
                                  for (r, name), row in batched.items()]), "batch_of_four")
 settled = {name: batched.get(("paper profile, stored", name)) or batched.get((f"this run, {run.profile}", name)) for name in HOW}
 if all(settled.values()):
@@ -771,7 +773,7 @@ pd.DataFrame({key: in_table(row) for key, row in batched.items()}).T
 # Decided from the stored paper profile where it is there, else from this run.
 
 # %%
-ledger = results.Ledger()
+ledger = report.Ledger()
 steady = bool(stored)
 
 
@@ -854,18 +856,18 @@ for i, title in enumerate(VICTIMS):
     for B in (16, 64):
         a, b = of_rule(title, "analytic", B), of_rule(title, "even", B)
         if a is not None:
-            verdict, measured = results.decide_greater(a.accuracy, b.accuracy)
+            verdict, measured = verdicts.decide_greater(a.accuracy, b.accuracy)
             ledger.add(f"count_{i}_{B}", f"ours: {B} labels are counted better than by dealing evenly: {title}", verdict, "analytic against even, Welch p < 0.05", measured, len(a), stable=steady)
     exact = of_rule(title, "analytic", 64)
     if exact is not None and not VICTIMS[title][2]:
-        verdict, measured = results.decide(exact.exact.sum(), len(exact))
+        verdict, measured = verdicts.decide(exact.exact.sum(), len(exact))
         ledger.add(f"exact_{i}", f"ours: of most batches all 64 labels are counted right: {title}", verdict, "share of batches with no mistake is above 0.5", measured, len(exact), stable=steady)
 alone = {title: of_rule(title, "idlg", 1) for title in VICTIMS}
 if all(t is not None for t in alone.values()):
     ledger.add("single_trained", "ours: iDLG's rule reads a single label on every victim, trained or not", bool(all(t.accuracy.all() for t in alone.values())), "every label right",
                "; ".join(f"{title} {t.accuracy.mean():.0%}" for title, t in alone.items()), sum(map(len, alone.values())), stable=steady)
 ledger.save()
-results.save_timings(pd.DataFrame([
+report.save_timings(pd.DataFrame([
     {"cell": " ".join(map(str, key)).replace("\n", " "), "n": c.n, "seconds": round(c.seconds, 1), "device": c.device, "torch": c.torch}
     for group in (now, counted) for key, c in group.items()
 ]))

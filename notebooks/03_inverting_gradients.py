@@ -52,12 +52,14 @@ import torch
 from IPython.display import Markdown, display
 from scipy import stats
 
-from lib import analytic, attacks, client, data, experiment, metrics, models, objectives, plots, results
+from lib import analytic, attacks, client, data, metrics, models, objectives
+
 from lib import run as runs
-from studies.inverting_gradients import training_path
+from studies import case, plots, report, store
+from studies.inverting_gradients.compute import training_path
 
 run = runs.start(profile, seed=seed, device=device, data_root=data_root)
-results.start("03_inverting_gradients", run, paper="geiping2020")
+report.start("03_inverting_gradients", run, paper="geiping2020")
 plots.style()
 plots.plt.rcParams["image.interpolation"] = "nearest"  # crisp pixels; smoothed noise makes large files
 pd.options.display.max_colwidth = None
@@ -102,8 +104,8 @@ def convnet(width):
     return {"name": "convnet", "width": width, "seed": seed}
 
 
-def sweep(name, quick, paper, why, minutes, compute=experiment.attack):
-    made = results.sweep(name, compute, quick=quick, paper=paper, minutes={"quick": 0.2, "paper": minutes}, gib=2,
+def sweep(name, quick, paper, why, minutes, compute=case.attack):
+    made = store.Sweep(name, compute, quick=quick, paper=paper, minutes={"quick": 0.2, "paper": minutes}, gib=2,
                          comparable={"quick": "other, smaller images and networks; fewer iterations", "paper": why})
     made.gpu = minutes >= 30  # minutes of a GPU: days of a CPU
     return made
@@ -260,7 +262,7 @@ def caption(text, *of):
 
 def cell(sweep):
     """This run's cell, or None; a network of the paper's own width is attacked on a GPU only."""
-    return experiment.cell(sweep, gpu=sweep.gpu)
+    return sweep.here()
 
 
 def paper(sweep):
@@ -305,10 +307,10 @@ def draw_mean_colour(ax, c):
 def told(float_id, row, column, of=None):
     """A published number as text, with its mark."""
     found = published[(published.float == float_id) & (published.row == row) & (published.column == column)]
-    return results.show(found.iloc[0]) if len(found) else "–"
+    return report.show(found.iloc[0]) if len(found) else "–"
 
 
-published = results.published("geiping2020")
+published = report.published("geiping2020")
 mean_colour, own_colour = (c.table.set_index("client").psnr if (c := best_of(s)) is not None else pd.Series(dtype=float) for s in (grey, grey_own))
 lenet = table1["LeNet", "untrained", "cosine"]
 
@@ -391,7 +393,7 @@ for i, (name, c) in enumerate(walks.items()):
 for ax in axes[1]:
     ax.set_xlabel("epoch")
 fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncol=2)
-results.save_figure(fig, "along_training", "Four line plots over the epochs of training, for LeNet and a narrow ResNet-18, median with a band over images: the gradient's length, its cosine with other images' gradients, and the squared and the cosine distance to a noisy copy. At the end the ResNet's bands of length and squared distance span far more than its band of cosine distance.")
+report.save_figure(fig, "along_training", "Four line plots over the epochs of training, for LeNet and a narrow ResNet-18, median with a band over images: the gradient's length, its cosine with other images' gradients, and the squared and the cosine distance to a noisy copy. At the end the ResNet's bands of length and squared distance span far more than its band of cosine distance.")
 
 
 def spread(c, column):
@@ -422,7 +424,7 @@ if strip is not None:
     images = np.concatenate([strip.arrays["states"][shown][:, :, 0], strip.arrays["truth"][shown]], 1) / 255
     notes = [[f"{-10 * np.log10(e):.1f} dB" for e in row] + [""] for row in errors]
     fig = plots.sheet(images, ["", "", ""], [f"{i:,}" for i in STRIP] + ["truth"], notes)
-    results.save_figure(fig, "closely_strip", "Image sheet, three rows, one a photograph, columns from noise at iteration 0 to iteration 4,800 and the private image, with the PSNR under each. The outline is there early, under noise that hardly changes for most of the attack and fades in the last columns; how clear the end is differs between photographs.")
+    report.save_figure(fig, "closely_strip", "Image sheet, three rows, one a photograph, columns from noise at iteration 0 to iteration 4,800 and the private image, with the PSNR under each. The outline is there early, under noise that hardly changes for most of the attack and fades in the last columns; how clear the end is differs between photographs.")
     caption("PSNR in dB under each picture; columns are iterations. The outline is there early, under noise; the noise leaves when the steps shrink (after 1,799, 2,999 and 4,203 iterations).", lenet)
 
 # %% [markdown]
@@ -463,10 +465,10 @@ errors31 = {"dense network, 224 x 224 pixels, float32": (found - one.images[0, 0
             "LeNet: features before the dense layer, float32": (features - truly).abs().max()}
 maps = features[0].view(12, 8, 8)
 fig = plots.sheet(np.stack([one.images[0, 0], found])[None], [""], ["image, 224 x 224", "divided out of the gradient"], width=0.62)
-results.save_figure(fig, "prop31_recovery", "Image sheet, one row: a photograph of an astronaut at 224 by 224 pixels, and beside it the picture obtained by dividing the first dense layer's weight gradient by its bias gradient. The two look the same.")
+report.save_figure(fig, "prop31_recovery", "Image sheet, one row: a photograph of an astronaut at 224 by 224 pixels, and beside it the picture obtained by dividing the first dense layer's weight gradient by its bias gradient. The two look the same.")
 closer = plots.sheet(np.stack([np.stack([torch.nn.functional.interpolate(batch.images[0], 8, mode="area")[0].mean(0, keepdim=True).numpy()]
                                      + [((m - m.min()) / (m.max() - m.min()))[None].numpy() for m in maps[:7]])]), ["LeNet"], ["image, 8 x 8"] + [f"feature {i}" for i in range(1, 8)])
-results.save_figure(closer, "prop31_features", "Image sheet, one row: a photograph reduced to 8 by 8 grey pixels, and seven of LeNet's feature maps of the same size, divided out of the gradient. Some maps hint at where the subject is, with light and dark areas that follow its outline; none is the image.")
+report.save_figure(closer, "prop31_features", "Image sheet, one row: a photograph reduced to 8 by 8 grey pixels, and seven of LeNet's feature maps of the same size, divided out of the gradient. Some maps hint at where the subject is, with light and dark areas that follow its outline; none is the image.")
 pd.Series({k: float(v) for k, v in errors31.items()}, name="largest error").to_frame().style.format("{:.1e}")
 
 # %% [markdown]
@@ -489,7 +491,7 @@ for (network, state, row), s in table1.items():
         "published": told("table1", NAMES[row][0], f"{network}, {state}"), "paper's network, stored": in_words(paper(s)),
         "narrow relative, stored": of_run(paper(narrow)) if narrow else "", f"this run, {run.profile}": of_run(cell(narrow or s))}
 table = pd.DataFrame(rows).T
-results.save_table(table.rename_axis(["victim", "attack"]).reset_index(), "table1_comparison")
+report.save_table(table.rename_axis(["victim", "attack"]).reset_index(), "table1_comparison")
 accuracies = {victim(c): c.table.victim_accuracy.iloc[0] for s in table1.values() if (c := best_of(s)) is not None and "victim_accuracy" in c.table}
 knows_nothing = f" The mean colour of the set, which needs no gradient, has {in_words(c)} dB." if (c := best_of(grey)) is not None else ""
 display(Markdown("*Mean ± standard deviation over images; several networks where stored (below). Trained victims classify " + ", ".join(f"{a:.0%} ({name})" for name, a in accuracies.items())
@@ -519,7 +521,7 @@ def components(psnr):
 several = {(state, row): spreads(best_of(s), best_of(more_networks[row]) if state == "untrained" else None) for (network, state, row), s in table1.items() if network == "LeNet" and best_of(s) is not None}
 several = {f"LeNet, {state}, {NAMES[row][1]}": psnr for (state, row), psnr in several.items()}
 rows = {name: components(psnr) for name, psnr in several.items() if psnr.shape[1] > 1}
-results.save_table(pd.DataFrame(rows).T.rename_axis("cell").reset_index(), "table1_networks")
+report.save_table(pd.DataFrame(rows).T.rename_axis("cell").reset_index(), "table1_networks")
 pd.DataFrame(rows).T if rows else display(Markdown("*Stored runs only: this run has one network.*"))
 
 # %% [markdown]
@@ -531,7 +533,7 @@ if by_tv:
     n = min(len(c.table) for c in by_tv.values())
     base = best_of(table1["LeNet", "untrained", "cosine"]).table.query("part == 0")
     by_tv = pd.Series({tv: c.table.psnr[:n].mean() for tv, c in by_tv.items()} | {1e-2: base.psnr[:n].mean()}, name=f"PSNR, mean of {n} images").sort_index()
-    results.save_table(by_tv.round(2).rename_axis("weight of TV").reset_index(), "tv_weight")
+    report.save_table(by_tv.round(2).rename_axis("weight of TV").reset_index(), "tv_weight")
 display(by_tv.to_frame().T.style.format("{:.2f}") if len(by_tv) else Markdown("*Not computed.*"))
 
 # %% [markdown]
@@ -544,7 +546,7 @@ count = min(len(c.arrays["states"]) for c in pictures.values())
 images = [first.arrays["truth"][:count, 0]] + [c.arrays["states"][:count, -1, 0] for c in pictures.values()]
 notes = [[]] + [[f"{v:.1f}" for v in c.table.psnr[:count]] for c in pictures.values()]
 fig = plots.sheet(np.stack(images)[:, :6] / 255, ["truth"] + [f"{'L-BFGS' if row == 'Euclid' else 'cosine'}\n{state}" for state, row in pictures], notes=[n[:6] for n in notes], width=0.7 if count >= 6 else 0.55)
-results.save_figure(fig, "fig2_pictures", "Image sheet, one column an image; the rows are the truth, then Euclidean L-BFGS and the cosine attack on an untrained LeNet, then both on a trained one, with the PSNR under each. L-BFGS ends either close to the image or in noise; the cosine attack keeps colours and shapes of most images, blurred or grainy.")
+report.save_figure(fig, "fig2_pictures", "Image sheet, one column an image; the rows are the truth, then Euclidean L-BFGS and the cosine attack on an untrained LeNet, then both on a trained one, with the PSNR under each. L-BFGS ends either close to the image or in noise; the cosine attack keeps colours and shapes of most images, blurred or grainy.")
 display(Markdown(f"*LeNet; first images of {first.config[0]['images']['name']}; PSNR in dB. " + ", ".join(f"{'L-BFGS' if row == 'Euclid' else 'cosine'}, {state}: {c.config[0]['attack']['iterations']:,} iterations" for (state, row), c in pictures.items()) + ".*"))
 
 # %% [markdown]
@@ -569,7 +571,7 @@ def agreement(victim, steps, tau):
 narrow = models.convnet(photos, 8, seed=seed)
 angles = pd.DataFrame({f"τ = {tau:g}": {f"{name}, {steps} steps": agreement(victim, steps, tau) if steps < 100 or tau == 1e-4 else np.nan
                                         for name, victim in (("LeNet", model), ("ConvNet8", narrow)) for steps in (5, 20, 100)} for tau in (1e-4, 1e-2, 1e-1)})
-results.save_table(angles.round(4).rename_axis("victim, local steps").reset_index(), "local_steps_angle")
+report.save_table(angles.round(4).rename_axis("victim, local steps").reset_index(), "local_steps_angle")
 angles.style.format("{:.3f}", na_rep="–")
 
 # %% [markdown]
@@ -580,7 +582,7 @@ angles.style.format("{:.3f}", na_rep="–")
 rows = {column: {"published (ConvNet)": told("table2", "Proposed", column), "ConvNet64, stored": in_words(paper(table2["ConvNet", column])),
                  "ConvNet8, stored": in_words(paper(table2["narrow", column])), "LeNet, stored": in_words(paper(table2["LeNet", column])), f"this run, {run.profile}": of_run(cell(table2["LeNet", column]))} for column in COLUMNS}
 table = pd.DataFrame(rows).T
-results.save_table(table.rename_axis("setting").reset_index(), "table2_fedavg")
+report.save_table(table.rename_axis("setting").reset_index(), "table2_fedavg")
 caption("Mean ± standard deviation over images; images of one client are not independent.", *(s for (kind, _), s in table2.items() if kind == "LeNet"))
 table
 
@@ -597,14 +599,14 @@ for ax, (title, panel) in zip(axes, panels.items(), strict=True):
     ax.set(xlabel=title, xlim=(-0.5, max(2.5, len(panel) - 0.4)), xticks=range(len(panel)), xticklabels=panel)
     draw_mean_colour(ax, next(iter(panel.values()), None))
 axes[0].set_ylabel("PSNR (dB)")
-results.save_figure(fig, "fig5_local_steps", "Two dot plots of PSNR, one dot an image, with the median as a bar: left against the number of local steps for LeNet, right against the local learning rate for a narrow ConvNet. A dotted line, where drawn, is what the set's mean colour reaches; no group on the right rises clearly above it.")
+report.save_figure(fig, "fig5_local_steps", "Two dot plots of PSNR, one dot an image, with the median as a bar: left against the number of local steps for LeNet, right against the local learning rate for a narrow ConvNet. A dotted line, where drawn, is what the set's mean colour reaches; no group on the right rises clearly above it.")
 rows = {}
 for steps, tau in ((1, 1e-4), (4, 1e-4), (20, 1e-4), (100, 1e-4), (5, 1e-4), (5, 1e-2), (5, 1e-1)):
     of = {network: fig5.get((network, steps, tau)) for network in ("ConvNet64", "ConvNet8", "LeNet")}
     rows[f"{steps} step{'s' if steps > 1 else ''}, τ = {tau:g}"] = {
         "published (ConvNet, one image)": told("fig5", *(("left: tau=1e-4", f"{steps} steps") if tau == 1e-4 else ("right: 5 steps", f"tau={tau:.0e}".replace("e-0", "e-"))))
     } | {f"stored: {network}": in_words(paper(s)) if s else "" for network, s in of.items()}
-results.save_table(pd.DataFrame(rows).T.rename_axis("setting").reset_index(), "fig5_local_steps")
+report.save_table(pd.DataFrame(rows).T.rename_axis("setting").reset_index(), "fig5_local_steps")
 display(Markdown(f"*Figure: {'stored' if fig5['LeNet', 1, 1e-4].stored() else 'this run'}; every image a dot, the median as a bar (with quartiles from eight images on).*"))
 pd.DataFrame(rows).T
 
@@ -620,11 +622,11 @@ for i, (name, c) in enumerate(four.items()):
     plots.dots(ax, i, c.table.psnr, color="C0" if "18" in name else "C1")
 ax.set(xlim=(-0.5, max(2.5, len(four) - 0.4)), xticks=range(len(four)), xticklabels=[name.replace(", ", "\n") for name in four], ylabel="PSNR (dB)")
 draw_mean_colour(ax, next(iter(four.values()), None))
-results.save_figure(fig, "fig4_width_depth", "Dot plot of PSNR, one dot an image, with the median as a bar: one group a network, narrow ResNet-18s of growing width, then deeper ResNets of width 8. The dotted line, where drawn, is what the set's mean colour reaches; most groups lie around or below it, and wider networks come out higher.")
+report.save_figure(fig, "fig4_width_depth", "Dot plot of PSNR, one dot an image, with the median as a bar: one group a network, narrow ResNet-18s of growing width, then deeper ResNets of width 8. The dotted line, where drawn, is what the set's mean colour reaches; most groups lie around or below it, and wider networks come out higher.")
 rows = {name + ("" if scale == "paper" else " (300 iterations)"): {
     "published, first 10 images": told("fig4", "first 10 images", name.replace(",", "").replace("34 width 64", "34").replace("50 width 64", "50")),
     "stored": in_words(paper(s)), f"this run, {run.profile}": of_run(cell(s))} for (scale, name), s in fig4.items()}
-results.save_table(pd.DataFrame(rows).T.rename_axis("network").reset_index(), "fig4_width_depth")
+report.save_table(pd.DataFrame(rows).T.rename_axis("network").reset_index(), "fig4_width_depth")
 caption("The paper's five networks at its 4,800 iterations need a GPU. The others have 300, and a network of its own for each image.", *fig4.values())
 pd.DataFrame(rows).T
 
@@ -639,10 +641,10 @@ c = best_of(fig6["ten classes, LeNet"])
 order = np.argsort(-c.table.query("client == 0").psnr.to_numpy())
 guessed = c.arrays["states"][0, -1][order]
 fig = plots.sheet(np.stack([c.arrays["truth"][0][order], guessed]) / 255, ["truth", "recovered"], notes=[[], [f"{v:.1f}" for v in c.table.psnr.to_numpy()[order]]])
-results.save_figure(fig, "fig6_large_batch", "Image sheet, two rows: the private images of one batch whose labels all differ, and below them what was recovered, sorted by PSNR from left to right. Below are blurred patches of colour; at the left some follow the image's main areas, at the right hardly anything can be made out.")
+report.save_figure(fig, "fig6_large_batch", "Image sheet, two rows: the private images of one batch whose labels all differ, and below them what was recovered, sorted by PSNR from left to right. Below are blurred patches of colour; at the left some follow the image's main areas, at the right hardly anything can be made out.")
 rows = {name: {"published": "about 10.7 (inferred from −0.77 in normalised space)" if "ResNet32" in name else "–", "stored": in_words(paper(s)), "best image": f"{c6.table.psnr.max():.1f}" if (c6 := best_of(s)) is not None else "–",
                f"this run, {run.profile}": of_run(cell(s))} for name, s in fig6.items()}
-results.save_table(pd.DataFrame(rows).T.rename_axis("batch").reset_index(), "fig6_large_batch")
+report.save_table(pd.DataFrame(rows).T.rename_axis("batch").reset_index(), "fig6_large_batch")
 display(Markdown(f"*{victim(c)}: one batch of {len(order)} images of {c.config[0]['images']['name']}, all labels different, {c.config[0]['attack']['iterations']:,} iterations; sorted by PSNR (dB).*"))
 pd.DataFrame(rows).T
 
@@ -656,7 +658,7 @@ pd.DataFrame(rows).T
 STORED = {"paper": "ResNet-18, stored", "narrow": "ResNet-18, width 8, stored", "LeNet": "LeNet, stored"}
 rows = {row: {"published": told("table3", row, "PSNR")} | {title: in_words(paper(table3[kind, row])) if (kind, row) in table3 else "–" for kind, title in STORED.items()}
         | {f"this run, {run.profile}": of_run(cell(table3["narrow", row])) if ("narrow", row) in table3 else "–"} for row in ABLATION}
-results.save_table(pd.DataFrame(rows).T.rename_axis("attack").reset_index(), "table3_ablation")
+report.save_table(pd.DataFrame(rows).T.rename_axis("attack").reset_index(), "table3_ablation")
 caption("All victims are trained.", table3["narrow", "basic"])
 pd.DataFrame(rows).T
 
@@ -668,10 +670,10 @@ pd.DataFrame(rows).T
 # %%
 pair = {kind: c for kind, s in active.items() if (c := best_of(s)) is not None}
 rows = {kind: {"accuracy of the victim": f"{c.table.victim_accuracy.iloc[0]:.0%}", "PSNR": in_words(c), "images above 15 dB": f"{(c.table.psnr > 15).sum()} of {len(c.table)}"} for kind, c in pair.items()}
-results.save_table(pd.DataFrame(rows).T.rename_axis("server").reset_index(), "dishonest_server")
+report.save_table(pd.DataFrame(rows).T.rename_axis("server").reset_index(), "dishonest_server")
 images = [pair["honest"].arrays["truth"][:6, 0]] + [c.arrays["states"][:6, -1, 0] for c in pair.values()]
 fig = plots.sheet(np.stack(images) / 255, ["truth", "honest", "active"], notes=[[]] + [[f"{v:.1f}" for v in c.table.psnr[:6]] for c in pair.values()], width=0.6)
-results.save_figure(fig, "dishonest_server", "Image sheet, one column an image: the truth, what an honest server recovers from a trained network, and what an active server recovers after permuting the classes, with the PSNR under each. No picture is clear, but the active server's show more colours and outlines where the honest server's are mostly noise.")
+report.save_figure(fig, "dishonest_server", "Image sheet, one column an image: the truth, what an honest server recovers from a trained network, and what an active server recovers after permuting the classes, with the PSNR under each. No picture is clear, but the active server's show more colours and outlines where the honest server's are mostly noise.")
 display(Markdown(f"*{'Stored' if active['honest'].stored() else 'This run'}: {victim(pair['honest'])}, trained on these very images; the same weights but for the permutation. Accuracy is on test images and before it.*"))
 pd.DataFrame(rows).T
 
@@ -687,10 +689,10 @@ seen = {name: c for name, s in fig1.items() if (c := best_of(s)) is not None}
 if seen:
     images = [next(iter(seen.values())).arrays["truth"][:, 0]] + [c.arrays["states"][:, -1, 0] for c in seen.values()]
     fig = plots.sheet(np.stack(images) / 255, ["truth", *(name.replace(", ", "\n") for name in seen)], notes=[[]] + [[f"{v:.1f}" for v in c.table.psnr] for c in seen.values()], width=0.5)
-    results.save_figure(fig, "fig1_imagenet", "Image sheet, one column a photograph: above, the private photograph at the size of ImageNet's images or half of it; below, one row a network, what was recovered, with the PSNR under each. From the untrained ResNet-18 there are only blurred patches of colour in which nothing can be recognised.")
+    report.save_figure(fig, "fig1_imagenet", "Image sheet, one column a photograph: above, the private photograph at the size of ImageNet's images or half of it; below, one row a network, what was recovered, with the PSNR under each. From the untrained ResNet-18 there are only blurred patches of colour in which nothing can be recognised.")
 else:
-    results.not_made("fig1", "needs a GPU or a stored result")
-    results.not_made("fig3", "needs a GPU or a stored result")
+    report.not_made("fig1", "needs a GPU or a stored result")
+    report.not_made("fig3", "needs a GPU or a stored result")
 pd.DataFrame({name: {"stored, PSNR": in_words(seen.get(name)), "differs from the paper in": seen[name].comparable if name in seen else SLOW} for name in fig1}).T
 
 # %% [markdown]
@@ -715,7 +717,7 @@ for values, name, style in ((oracle, "best by the truth (unknown)", "--"), (chos
     axes[1].plot(range(1, len(values) + 1), values.mean(1), "o" + style, ms=3, label=name)
 axes[1].set(xlabel="restarts", ylabel="mean PSNR (dB)", xticks=range(1, len(chosen) + 1), ylim=(chosen.mean() - 1.5, oracle.mean(1).max() + 1.5))
 axes[1].legend()
-results.save_figure(fig, "loss_and_picture", "Left, scatter plot, x: gradient distance at the end, y: PSNR, one dot a restart, joined by a line for each image: the lower the distance, the better the picture, within and between images. Right, line plot of mean PSNR against restarts: choosing by the distance does almost as well as choosing by the truth.")
+report.save_figure(fig, "loss_and_picture", "Left, scatter plot, x: gradient distance at the end, y: PSNR, one dot a restart, joined by a line for each image: the lower the distance, the better the picture, within and between images. Right, line plot of mean PSNR against restarts: choosing by the distance does almost as well as choosing by the truth.")
 display(Markdown(f"*{'Stored' if restarts.stored() else 'This run'}, LeNet, untrained: {len(within)} images, {len(chosen)} restarts. Over images: Spearman {across.statistic:.2f} (p = {across.pvalue:.1g}). "
                  f"Over the restarts of one image: mean {np.nanmean(within):.2f}, from {np.nanmin(within):.2f} to {np.nanmax(within):.2f}. PSNR differs between restarts of one image by {np.ptp(grid['psnr'], axis=1).min():.1f} to {np.ptp(grid['psnr'], axis=1).max():.1f} dB.*"))
 
@@ -734,8 +736,8 @@ for i, c in enumerate(group.values()):
     plots.dots(ax, i, c.table.psnr, color="C0")
 ax.set(xlim=(-0.5, max(2.5, len(group) - 0.4)), xticks=range(len(group)), xticklabels=group, xlabel="clients in the mean, one image each", ylabel="PSNR (dB)")
 draw_mean_colour(ax, group[1])
-results.save_figure(fig, "aggregated", "Dot plot of PSNR, one dot an image, against the number of clients in the mean, 1, 2, 4 or 8, with the median as a bar. An image alone is recovered best and one among eight worse; the dotted line, where drawn, is what the set's mean colour reaches without any gradient.")
-results.save_table(pd.DataFrame([{"clients": B, "images": len(c.table), "PSNR": in_words(c), "median": round(c.table.psnr.median(), 2), "best of each mean": round(c.table.groupby("client").psnr.max().mean(), 2)}
+report.save_figure(fig, "aggregated", "Dot plot of PSNR, one dot an image, against the number of clients in the mean, 1, 2, 4 or 8, with the median as a bar. An image alone is recovered best and one among eight worse; the dotted line, where drawn, is what the set's mean colour reaches without any gradient.")
+report.save_table(pd.DataFrame([{"clients": B, "images": len(c.table), "PSNR": in_words(c), "median": round(c.table.psnr.median(), 2), "best of each mean": round(c.table.groupby("client").psnr.max().mean(), 2)}
                                  for B, c in group.items()]), "aggregated")
 display(Markdown(f"*{'Stored' if batches[1].stored() else 'This run'}, LeNet, untrained, labels known. " + "; ".join(f"{B}: {in_words(c)}" for B, c in group.items()) + ".*"))
 
@@ -750,7 +752,7 @@ for what, s in {"one gradient": lenet, "one gradient ": table1["ResNet20-1", "un
         its = c.config[0]["attack"]["iterations"]
         each = c.seconds / len(c.table) / its
         costs.append({"victim": victim(c), "shared": what.strip(), "iterations": its, "ms an iteration and image": round(1000 * each, 2), "minutes for 4,800 iterations": round(80 * each, 1), "device": c.device})
-results.save_timings(pd.DataFrame(costs))
+report.save_timings(pd.DataFrame(costs))
 pd.DataFrame(costs)
 
 # %% [markdown]
@@ -778,7 +780,7 @@ audit.style.set_properties(**{"white-space": "normal", "text-align": "left"})
 audited = attacks.reconstruct(mine, attacks.inverting_gradients(iterations=400, tv=1e-3), restarts=2, seed=seed)
 after = attacks.diagnose(mine, attacks.inverting_gradients(), audited)
 fig = plots.sheet(np.stack([batch.images[0, 0], audited.last[0, int(audited.loss.argmin()), 0]])[None], [""], ["the client's image", "recovered"], width=0.5)
-results.save_figure(fig, "closely_audit", "Image sheet, one row: the client's image, and the image recovered from the update that plain PyTorch computed. The subject can be recognised in what is recovered.")
+report.save_figure(fig, "closely_audit", "Image sheet, one row: the client's image, and the image recovered from the update that plain PyTorch computed. The subject can be recognised in what is recovered.")
 after[after.verdict != "ok"].style.set_properties(**{"white-space": "normal", "text-align": "left"})
 
 # %% [markdown]
@@ -805,7 +807,7 @@ after[after.verdict != "ok"].style.set_properties(**{"white-space": "normal", "t
 # Decided from the stored paper profile where it is there, else from this run. Comparisons are of the same images.
 
 # %%
-ledger = results.Ledger()
+ledger = report.Ledger()
 
 
 def effort(c):

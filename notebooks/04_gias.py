@@ -44,12 +44,14 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown, display
 
-from lib import attacks, client, data, experiment, metrics, models, plots, results
+from lib import attacks, client, data, metrics, models
+
 from lib import run as runs
-from studies.gias import SIGNED, from_gradients, grey, prior, searched, worth
+from studies import plots, report, store, verdicts
+from studies.gias.compute import SIGNED, from_gradients, grey, prior, searched, worth
 
 run = runs.start(profile, seed=seed, device=device, data_root=data_root)
-results.start("04_gias", run, paper="gias2021")
+report.start("04_gias", run, paper="gias2021")
 plots.style()
 plots.plt.rcParams["image.interpolation"] = "nearest"
 
@@ -97,8 +99,8 @@ def quick(setting="4, nothing pruned", spaces=PAIR, **more):
 
 
 def sweep(name, quick, paper, minutes, why="LeNet instead of ResNet-18; a small generator", compute=searched, gpu=False):
-    made = results.sweep(name, compute, quick=quick, paper=paper, minutes={"quick": 0.3, "paper": minutes}, gib=2, comparable={"quick": "digits of 8x8; a small generator and network", "paper": why})
-    made.gpu = gpu
+    made = store.Sweep(name, compute, quick=quick, paper=paper, minutes={"quick": 0.3, "paper": minutes}, gib=2, comparable={"quick": "digits of 8x8; a small generator and network", "paper": why})
+    made.gpu = bool(gpu)
     return made
 
 
@@ -149,7 +151,7 @@ full = {name: sweep(f"full_{i}", [], [case(EVERY, **FULL | more)], 60, "a small 
 def cell_of(s):
     """What this run shows of a sweep: a digits cell is this run's own, any other the stored one; in the paper profile what is missing is computed. None where there is neither."""
     own = s.configs["quick"] or not run.quick
-    return (experiment.cell(s, gpu=s.gpu) if own else None) or s.stored()
+    return (s.here() if own else None) or s.stored()
 
 
 MISSING = "not computed yet: `make plan NB=04_gias PROFILE=paper`"
@@ -217,10 +219,10 @@ pd.DataFrame({
 made = {name: c for name, s in worths.items() if (c := cell_of(s)) is not None}
 for name, c in made.items():
     if "samples" in c.arrays:
-        results.save_figure(plots.sheet(np.stack([c.arrays["samples"][:8], c.arrays["nearest"][:8]]) / 255, ["samples", "nearest\nseen"], width=0.9), f"generator_{name}", f"Image sheet in two rows: above, eight samples of the generator of {name}; below each, the training image nearest to it. A sample resembles its neighbour in rough shape and shading but is no copy of it; compare the two to see whether the generator repeats what it saw.")
+        report.save_figure(plots.sheet(np.stack([c.arrays["samples"][:8], c.arrays["nearest"][:8]]) / 255, ["samples", "nearest\nseen"], width=0.9), f"generator_{name}", f"Image sheet in two rows: above, eight samples of the generator of {name}; below each, the training image nearest to it. A sample resembles its neighbour in rough shape and shading but is no copy of it; compare the two to see whether the generator repeats what it saw.")
         caption(f"Generator of {name}: samples, and under each the training image nearest to it. If they were equal, the prior would be a memory.", c)
 quality = pd.DataFrame({name: c.table.drop(columns="part", errors="ignore").iloc[0] for name, c in made.items()})
-results.save_table(quality.reset_index(names="measure"), "generator")
+report.save_table(quality.reset_index(names="measure"), "generator")
 print(f"digits: trained and measured in {made['digits'].seconds:.0f} s" if made["digits"].seconds > 5 else "digits: the weights were there from an earlier run")
 quality.round(3)
 
@@ -243,7 +245,7 @@ update = client.share(victim, batch, client.Protocol(normalise=True), threat=gra
 gias = attacks.gias(net, "z/w", iterations=(100, 150), tv=1e-4)
 guess = attacks.reconstruct(update, gias, seed=seed, record=(0, 30, 100, 130, 250))
 strip = np.stack([*(t[0, 0] for t in guess.history.images.values()), batch.images[0]], 1)
-results.save_figure(plots.sheet(strip, column_labels=["z: 0", "30", "100", "w: 30", "150", "private"], width=0.6), "closely_one_batch", "Image sheet, one row a digit of the batch of four, six columns: the guess after 0, 30 and 100 iterations of the search over latents, after 30 and 150 more over the generator's parameters, and the private image. The first search ends at plausible but often different digits, the second bends them into the private ones.")
+report.save_figure(plots.sheet(strip, column_labels=["z: 0", "30", "100", "w: 30", "150", "private"], width=0.6), "closely_one_batch", "Image sheet, one row a digit of the batch of four, six columns: the guess after 0, 30 and 100 iterations of the search over latents, after 30 and 150 more over the generator's parameters, and the private image. The first search ends at plausible but often different digits, the second bends them into the private ones.")
 print(pd.Series(update.card()).to_string())
 
 # %% [markdown]
@@ -256,8 +258,8 @@ print(pd.Series(update.card()).to_string())
 # %%
 c = cell_of(digits_spaces)
 table = by_space(c)
-results.save_table(table.drop(columns="seconds an image"), "spaces_digits")
-results.save_timings(table[["search space", "seconds an image"]])
+report.save_table(table.drop(columns="seconds an image"), "spaces_digits")
+report.save_timings(table[["search space", "seconds an image"]])
 caption(f"All but the signed pixels have GIAS's weight of the total variation, and GI-x half their iterations, so this is no test of the signs. PSNR in dB, mean over images with its standard deviation; best of a batch: its mean over batches; distance: the objective without its priors, mean. {lpips_missing or 'LPIPS computed'}.", c)
 table.round(3)
 
@@ -271,7 +273,7 @@ tuning = pd.concat([c.table.assign(tv=tv) for tv, s in tuned.items() if (c := ce
 if len(tuning):
     by_weight = tuning.pivot_table(index="space", columns="tv", values="psnr", sort=False)
     best = by_weight.idxmax(axis=1)
-    results.save_table(by_weight.reset_index(), "weights")
+    report.save_table(by_weight.reset_index(), "weights")
     display(Markdown(f"*Mean PSNR in dB by weight, n = {len(tuning) // by_weight.size} images of four clients; half as many iterations as below. Used below: {', '.join(f'{name_of(s)} {w:g}' for s, w in TV.items())}; the best here are {'the same' if best.to_dict().items() <= TV.items() else ', '.join(f'{name_of(s)} {w:g}' for s, w in best.items())}.*"))
 else:
     by_weight = Markdown(MISSING)
@@ -280,13 +282,13 @@ by_weight.rename(index=name_of).round(2) if len(tuning) else by_weight
 # %%
 having = {s: c for s, sw in tuned_digits.items() if (c := cell_of(sw)) is not None}
 digits_by_weight = pd.DataFrame([{"digits": "batches of " + s, "search space": name_of(space), **{f"{tv:g}": c.table[(c.table.part == i) & (c.table.space == space)].psnr.mean() for i, tv in enumerate(TVS_DIGITS)}, "used": f"{TV_DIGITS[s][space]:g}", "n": int((c.table.part.eq(0) & c.table.space.eq(space)).sum())} for s, c in having.items() for space in PAIR])
-results.save_table(digits_by_weight, "weights_digits")
+report.save_table(digits_by_weight, "weights_digits")
 display(Markdown("*The same on digits, PSNR by weight. For pixels: the fewer equations, the more a smooth picture is worth.*"))
 digits_by_weight.round(2)
 
 # %%
 steps = pd.DataFrame([{"learning rate of the pixels": lr, "PSNR": c.table.psnr.mean(), "std": c.table.psnr.std(), "n": len(c.table)} for lr, s in rates.items() if (c := cell_of(s)) is not None])
-results.save_table(steps, "rates")
+report.save_table(steps, "rates")
 display(Markdown("*GI-z/x on the same clients, by learning rate: pixels go on from what the latents found, by plain Adam. Used below: 0.1.*"))
 steps.round(2)
 
@@ -300,7 +302,7 @@ control = cell_of(untrained)
 if control is not None:
     table = pd.concat([table, by_space(control).assign(**{"search space": lambda t: t["search space"] + ", untrained generator"})])
 table = pd.concat([table, grey_row(8)])
-results.save_table(table.drop(columns="seconds an image"), "spaces")
+report.save_table(table.drop(columns="seconds an image"), "spaces")
 caption("As above. Untrained generator: the same network as drawn, before it saw an image; a control.", c)
 table.round(3)
 
@@ -309,7 +311,7 @@ order = [SIGNED, "x", "z", "z/x", "z/h", "w", "z/w"]
 sheet = np.stack([c.arrays["truth"]] + [c.arrays[f"guesses {s}"] for s in order], 1)
 score = {s: t.psnr.to_numpy() for s, t in c.table.groupby("space")}
 fig = plots.sheet(sheet / 255, column_labels=["private", "signed x", *(f"GI-{s}" for s in order[1:])], notes=[["", *(f"{score[s][i]:.1f}" for s in order)] for i in range(len(sheet))], width=0.9)
-results.save_figure(fig, "fig1_pictures", "Image sheet, one row a CIFAR-10 image of the first client's batch: the private image, then what seven search spaces recover, PSNR in dB below. Searches among pixels end blurred, GI-z shows another picture altogether, and GI-w and GIAS (GI-z/w) mostly come closest.")
+report.save_figure(fig, "fig1_pictures", "Image sheet, one row a CIFAR-10 image of the first client's batch: the private image, then what seven search spaces recover, PSNR in dB below. Searches among pixels end blurred, GI-z shows another picture altogether, and GI-w and GIAS (GI-z/w) mostly come closest.")
 means = {s: clients_mean(c, s) for s in ("z/w", SIGNED)}
 caption(f"The first client's batch; under each picture its PSNR in dB. GIAS's lead over signed pixels is {means['z/w'][0] - means[SIGNED][0]:.1f} dB here and {(means['z/w'] - means[SIGNED]).mean():.1f} dB in the mean of all clients.", c)
 
@@ -321,7 +323,7 @@ for i, s in enumerate(["x", SIGNED, "z/x", "z/h", "w", "z/w"]):
         ax.plot(at, np.median(c.arrays[f"{what} {s}"], 0), color=f"C{i}", ls=["-", "--", "-.", ":", "-", "--"][i], marker="    os"[i], ms=3, markevery=3, lw=1.2, label="signed x" if s == SIGNED else f"GI-{s}")
 axes[0].set(yscale="log", ylabel="objective", xlabel="iterations"), axes[1].set(ylabel="PSNR, dB", xlabel="iterations")
 fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncol=6)
-results.save_figure(fig, "spaces_along", "Two line plots against iterations, one line a search space: the objective on a log scale, and the PSNR. Lines of spaces that begin with z share a flat first part and then separate; GI-w and GIAS (GI-z/w) end with the lowest objective and the highest PSNR, the signed pixels take longest.")
+report.save_figure(fig, "spaces_along", "Two line plots against iterations, one line a search space: the objective on a log scale, and the PSNR. Lines of spaces that begin with z share a flat first part and then separate; GI-w and GIAS (GI-z/w) end with the lowest objective and the highest PSNR, the signed pixels take longest.")
 caption("Median over the clients; the objective with its total variation, whose weights differ between spaces. Spaces that begin with z share their first part, which is GI-z.", c)
 
 # %% [markdown]
@@ -339,7 +341,7 @@ for which, s in full.items():
     c = cell_of(s)
     rows.append(pd.DataFrame({"search space": ["all seven"], "statistics": ["ResNet-18: " + which]}) if c is None else by_space(c).assign(statistics="ResNet-18: " + which))
 with_statistics = pd.concat(rows).reindex(columns=["statistics", "search space", "PSNR", "std", "best of a batch", "SSIM", "AVD", "n"])
-results.save_table(with_statistics, "statistics")
+report.save_table(with_statistics, "statistics")
 display(Markdown(f"*{len(having)} of 2 settings of the LeNet are there; ResNet-18 (width 64, {how_many(PUBLISHED)} iterations, four starts): {NEEDS_GPU}. The weight 0.0005 is a tenth of the official example's; of the four tried in notebook 05 it was the best for one image. Neither attack is worth more than a mid-grey picture here.*"))
 with_statistics.round(2).astype(object).fillna("not computed")
 
@@ -372,14 +374,14 @@ for ax in grid[:, 0]:
     ax.set_ylabel("PSNR, dB")
 if drawn:
     fig.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncol=2)
-results.save_figure(fig, "difficulty", "Line plots, one panel a difficulty, such as batch size, share pruned or noise; y: PSNR in dB with its standard error; one line for signed pixels, one for GIAS. GIAS leads most for a single image; its lead shrinks as batches grow and as more is pruned.")
+report.save_figure(fig, "difficulty", "Line plots, one panel a difficulty, such as batch size, share pruned or noise; y: PSNR in dB with its standard error; one line for signed pixels, one for GIAS. GIAS leads most for a single image; its lead shrinks as batches grow and as more is pruned.")
 hard = pd.concat([t.groupby(["at", "space"]).apply(lambda t: pd.Series({"PSNR": t.psnr.mean(), "std": t.psnr.std(), "best of a batch": t.groupby("client").psnr.max().mean(), "SSIM": t.ssim.mean(), "AVD": t.avd.mean(), "clients": t.client.nunique(), "n": len(t)}), include_groups=False).reset_index().assign(what=what) for what, t in drawn.items()] or [pd.DataFrame(columns=["what", "at", "space", "PSNR", "clients"])])
-results.save_table(hard[["what", *hard.columns.drop("what")]], "difficulty")
+report.save_table(hard[["what", *hard.columns.drop("what")]], "difficulty")
 left = "; ".join(f"{what} {', '.join(v)}" for what, v in missing.items() if v)
 display(Markdown(f"*{'Paper profile, stored' if run.quick else 'Paper profile'}: CIFAR-10, untrained LeNets. Mean over clients with its standard error (no bar below three clients); 16 images a point, 32 at a batch of 32. Batches of 16 and 32 repeat labels, ten classes being all. {'Not computed: ' + left + '.' if left else ''}*"))
 
 # %%
-numbers = results.published("gias2021")
+numbers = report.published("gias2021")
 quoted = numbers.pivot(index="row", columns="column", values="value")[[f"B={b}" for b in BATCHES]]
 ours = hard[(hard.what == "batch size")].pivot(index="space", columns="at", values="PSNR").rename(index=lambda s: name_of(s) + ", ours").rename(columns=lambda b: f"B={b:.0f}")
 display(Markdown("*PSNR by batch size in a third party's plotting script [quoted], whose data set is not stated; not the paper's numbers. There GIAS passes Inverting Gradients from two images on. Below them ours.*"))
@@ -395,13 +397,13 @@ both = {who: cell_of(s) for who, s in strange.items()}
 c = both["others"]
 order = [SIGNED, "z", "z/w"]
 fig = plots.sheet(np.stack([c.arrays["truth"], *(c.arrays[f"guesses {s}"] for s in order)]) / 255, ["private", "pixels", "GI-z", "GIAS"], notes=[[]] + [[f"{v:.1f}" for v in c.table[c.table.space == s].psnr[:6]] for s in order], width=0.7)
-results.save_figure(fig, "strange_pictures", "Image sheet, one column a face of 8x8 pixels, four rows: private, then recovered by pixels, by GI-z and by GIAS, the last two with a generator of digits; PSNR in dB below. Pixels return the face, GI-z a sharp digit in its place, GIAS something between the two.")
+report.save_figure(fig, "strange_pictures", "Image sheet, one column a face of 8x8 pixels, four rows: private, then recovered by pixels, by GI-z and by GIAS, the last two with a generator of digits; PSNR in dB below. Pixels return the face, GI-z a sharp digit in its place, GIAS something between the two.")
 display(Markdown("*Faces of 8x8, attacked with a generator of digits; under each picture its PSNR in dB. GI-z shows a sharp picture of something else.*"))
 
 # %%
 told = pd.DataFrame([{"generator of": "digits", "private images": c.config[0]["images"]["name"], "search space": name_of(s), "PSNR": t.psnr.mean(), "std": t.psnr.std(), "SSIM": t.ssim.mean(), "AVD": t.avd.mean(), "distance, median": t.distance.median(), "n": len(t)} for who, c in both.items() for s, t in c.table.groupby("space", sort=False)])
 told = pd.concat([told, pd.DataFrame([{"generator of": of, "private images": on, "search space": name_of(s), "PSNR": t.psnr.mean(), "std": t.psnr.std(), "SSIM": t.ssim.mean(), "AVD": t.avd.mean(), "distance, median": t.distance.median(), "n": len(t)} for (of, on), sw in {**crossed, ("untrained", "lfw"): untrained_faces}.items() if (c := cell_of(sw)) is not None for s, t in c.table.groupby("space", sort=False)])])
-results.save_table(told, "strange")
+report.save_table(told, "strange")
 distance = {who: np.log10(c.table[c.table.space == "z/w"].distance.to_numpy()) for who, c in both.items()}
 higher_than = (distance["others"][:, None] > distance["its own"][None]).mean()
 display(Markdown(f"*Digits' generator: the distance of GIAS is larger on faces in {higher_than:.0%} of the pairs (50 %: it does not tell). So an attacker who knows what distance to expect is warned. CIFAR-10 and LFW: stored cells of the paper profile, four clients of four; a generator's own kind and the other's. Distances of different spaces have different weights of the total variation beside them.*"))
@@ -415,7 +417,7 @@ told.style.format(precision=3).format("{:.2g}", subset="distance, median")
 # %%
 c = cell_of(giml) or cell_of(giml_digits)
 x = c.config[0]
-results.save_figure(plots.sheet(c.arrays["samples"] / 255, [f"{i}" for i in [0, *x["looked_at"]]], width=0.7), "giml_samples", "Image sheet, one row a number of rounds, from none to the last, one column a fixed latent: samples of the generator that is learned from gradients. The grey noise at the top turns into bright strokes on black, few of them legible digits.")
+report.save_figure(plots.sheet(c.arrays["samples"] / 255, [f"{i}" for i in [0, *x["looked_at"]]], width=0.7), "giml_samples", "Image sheet, one row a number of rounds, from none to the last, one column a fixed latent: samples of the generator that is learned from gradients. The grey noise at the top turns into bright strokes on black, few of them legible digits.")
 display(Markdown(f"*Samples of the same eight latents, after so many rounds of {x['rounds']}, each of {x['clients']} clients and {' + '.join(map(str, x['iterations']))} iterations (official code: 200 rounds of 1,000 + 500 [read]). Digits, LeNet of 6 channels, {c.device}.*"))
 
 # %%
@@ -425,7 +427,7 @@ def learned(c):
 
 cells = [c for c in (cell_of(giml_digits), cell_of(giml)) if c is not None]
 table = pd.concat(map(learned, cells))
-results.save_table(table, "giml")
+report.save_table(table, "giml")
 display(Markdown("*Against test images; the rounds' gradients are whole, of single images, with labels known, which is more than most attackers get. 8 rounds: this run; 200: stored cell of the paper profile. One network for all rounds and tests, but for \"other networks\".*"))
 table.style.format(precision=2).format("{:.2g}", subset="distance, median").hide()
 
@@ -445,7 +447,7 @@ table.style.format(precision=2).format("{:.2g}", subset="distance, median").hide
 # ## Claims ledger
 
 # %%
-ledger = results.Ledger()
+ledger = report.Ledger()
 RULE = "paired t-test of the clients' mean PSNRs, p < 0.05; None otherwise, and below three clients"
 
 
@@ -454,7 +456,7 @@ def claim(id, text, c, above, below, other=None):
     if c is None or (other or c) is None:
         return ledger.add(id, text, None, RULE, "not computed", 0, stable=False)
     a, b = clients_mean(c, above), clients_mean(other or c, below)
-    verdict, measured = results.decide_greater(a, b, paired=True)
+    verdict, measured = verdicts.decide_greater(a, b, paired=True)
     verdict = verdict if len(a) > 2 else None
     ledger.add(id, text, verdict, RULE, measured, len(a), stable=c.config[0]["images"] != DIGITS)
 
@@ -488,12 +490,12 @@ for c in cells:
         by = {key: part.groupby("client").psnr.mean().to_numpy() for key, part in c.table[c.table.test == test].groupby(["prior", "space"])}
         for below, what in ((("untrained", "z/w"), "the untrained generator that it started from"), (("none", SIGNED), "signed pixels")):
             a, b = by["learned from gradients", "z/w"], by[below]
-            verdict, measured = results.decide_greater(a, b, paired=True)
+            verdict, measured = verdicts.decide_greater(a, b, paired=True)
             ledger.add(f"giml_{c.config[0]['rounds']}_{number}_{'pixels' if below[0] == 'none' else 'start'}", f"ours: this prior learned from the gradients of {c.config[0]['rounds']} rounds recovers more than {what} (batches of {test})", verdict, RULE, measured, len(a), stable=c is not cells[0])
 gap = {who: clients_mean(c, SIGNED) - clients_mean(c, "z/w") for who, c in both.items()}
-verdict, measured = results.decide_greater(gap["others"], gap["its own"])
+verdict, measured = verdicts.decide_greater(gap["others"], gap["its own"])
 ledger.add("strange", "ours: on images of another kind (digits' generator, faces) the prior loses more to pixels than on its own", verdict, "Welch's t-test of PSNR differences, p < 0.05; None otherwise", measured, len(gap["others"]), stable=False)
-verdict, measured = results.decide_greater(distance["others"], distance["its own"])
+verdict, measured = verdicts.decide_greater(distance["others"], distance["its own"])
 ledger.add("strange_told", "ours: there GIAS ends at a larger distance (log10) than on its own kind, so the objective tells", verdict, "Welch's t-test, p < 0.05; None otherwise", measured, len(distance["others"]), stable=False)
 ledger.save()
 

@@ -45,12 +45,14 @@ import pandas as pd
 import torch
 from IPython.display import Markdown, display
 
-from lib import attacks, client, data, defenses, experiment, metrics, models, plots, results
+from lib import attacks, client, data, defenses, metrics, models
+
 from lib import run as runs
-from studies.huang_evaluation import baselines, defended, effort, training_time
+from studies import case, plots, report, store, verdicts
+from studies.huang_evaluation.compute import baselines, defended, effort, training_time
 
 run = runs.start(profile, seed=seed, device=device, data_root=data_root)
-results.start("05_huang_evaluation", run, paper="huang2021")
+report.start("05_huang_evaluation", run, paper="huang2021")
 plots.style()
 plots.plt.rcParams["image.interpolation"] = "nearest"  # crisp pixels; smoothed noise makes large files
 pd.options.display.max_colwidth = None
@@ -95,8 +97,8 @@ def case(of, defense="None", B=1, *, n=None, attack=None, given=None, **more):
 
 def sweep(name, quick, paper, minutes, why="LeNet, 2,400 iterations", compute=defended, gpu=False):
     name = name.lower().replace(" + ", "_").replace(" ", "_").replace(",", "").replace(".", "")
-    made = results.sweep(name, compute, quick=quick, paper=paper, minutes={"quick": 0.1, "paper": minutes}, gib=2, comparable={"quick": "other, smaller images; a smaller network", "paper": why})
-    made.gpu = gpu
+    made = store.Sweep(name, compute, quick=quick, paper=paper, minutes={"quick": 0.1, "paper": minutes}, gib=2, comparable={"quick": "other, smaller images; a smaller network", "paper": why})
+    made.gpu = bool(gpu)
     return made
 
 
@@ -159,8 +161,8 @@ def learned(of, defense):
 
 TAUGHT = "LeNet, ten epochs, two seeds"
 TRAINED_ON = 29_976  # rows of the training split that these trainings had
-utility = {name: sweep(f"utility_{name}", *[[learned(of, d)] if of == "paper" or name in FIRST else [] for of in ("quick", "paper")], 5, TAUGHT, experiment.accuracy) for name, d in DEFENSES.items()}
-utility_dp = {s: sweep(f"utility_dpsgd_{s}", [], [learned("paper", [{"name": "dpsgd", "clip": 1.0, "noise_multiplier": s, "batch_size": 128}])], 12, TAUGHT, experiment.accuracy) for s in NOISE}
+utility = {name: sweep(f"utility_{name}", *[[learned(of, d)] if of == "paper" or name in FIRST else [] for of in ("quick", "paper")], 5, TAUGHT, case.accuracy) for name, d in DEFENSES.items()}
+utility_dp = {s: sweep(f"utility_dpsgd_{s}", [], [learned("paper", [{"name": "dpsgd", "clip": 1.0, "noise_multiplier": s, "batch_size": 128}])], 12, TAUGHT, case.accuracy) for s in NOISE}
 CLOCKED = {"victim": {"name": "lenet"}, "defenses_": list(DEFENSES.values()), "batch_size": 128}
 floor = sweep("baselines", *[[{"images": IMAGES[of], "clients": N[of], "seed": seed, "mixing": [mixup(4), instahide(4)]}] for of in ("quick", "paper")], 1, "our baselines, not in the paper", baselines)
 clock = sweep("training_time", [CLOCKED | {"images": {"name": "photos"}, "repeats": 3}], [CLOCKED | {"images": {"name": "cifar10"}, "first": 10_000, "repeats": 5}], 2, "LeNet, one epoch of 10,000 images", training_time)
@@ -179,7 +181,7 @@ def found(s):
     """The cell that is shown: the stored one of the paper profile, else this run's; None where there is neither."""
     if run.quick and STORED.get(id(s)):
         return s.stored()
-    return s.stored() or experiment.cell(s, gpu=s.gpu and not run.quick)
+    return s.stored() or s.here()
 
 
 def which(c):
@@ -221,7 +223,7 @@ def strongest(d, B=1):
 
 guesses = found(floor).table.groupby("guess", sort=False)
 grey = guesses.get_group("mid-grey").psnr.to_numpy()
-numbers = results.published("huang2021")
+numbers = report.published("huang2021")
 SLOW = "not computed: needs a GPU"
 pd.DataFrame({
     "images": {"quick": "photos (16x16 crops)", "paper": "CIFAR-10, the first five images of each class (training split) [read]"},
@@ -239,7 +241,7 @@ pd.DataFrame({
 
 # %%
 floors = guesses[["psnr", "ssim", "avd", "nearest_psnr"]].mean().round(2).rename(columns={"nearest_psnr": "psnr, nearest original of a batch of 16"})
-results.save_table(floors.reset_index(), "baselines")
+report.save_table(floors.reset_index(), "baselines")
 floors
 
 # %% [markdown]
@@ -260,7 +262,7 @@ update = client.share(victim, batch, client.Protocol(mode="train", normalise=Tru
 attack = attacks.huang(iterations=100, tv=0.1, bn=0.005)
 guess = attacks.reconstruct(update, attack, record=(0, 10, 30, 60, 100))
 frames = torch.stack([*(guess.history.images[i][:, 0, 0] for i in (0, 10, 30, 60, 100)), batch.images[:, 0]], 1)
-results.save_figure(plots.sheet(frames, column_labels=["0", "10", "30", "60", "100 iterations", "private"], width=0.7), "closely_one_attack", "Image sheet, one row a crop of a photograph, six columns: the guess after 0, 10, 30, 60 and 100 iterations, and the private crop. Coloured noise settles into vague patches in which the private crop is hardly to be recognised, although labels and statistics were given.")
+report.save_figure(plots.sheet(frames, column_labels=["0", "10", "30", "60", "100 iterations", "private"], width=0.7), "closely_one_attack", "Image sheet, one row a crop of a photograph, six columns: the guess after 0, 10, 30, 60 and 100 iterations, and the private crop. Coloured noise settles into vague patches in which the private crop is hardly to be recognised, although labels and statistics were given.")
 print(pd.Series(update.card()).to_string())
 
 # %% [markdown]
@@ -281,7 +283,7 @@ print(pd.Series(update.card()).to_string())
 PRESETS = {"DLG": attacks.dlg(), "iDLG": attacks.idlg(), "Inverting Gradients": attacks.inverting_gradients(), "Mixing gradients": attacks.mixing_gradients(orthogonality=1e-2, tv=1e-3), "this paper's": attacks.huang(), "this paper's, nothing given": attacks.huang(bn=0)}
 SAYS = {"DLG": "none", "iDLG": "none", "Inverting Gradients": "BN statistics + private labels"}  # [read], the official repository
 table1 = pd.DataFrame({name: {"official repository [read]": SAYS.get(name, "–")} | attacks.assumptions(a) for name, a in PRESETS.items()}).T.fillna("–").rename_axis("attack")
-results.save_table(table1.reset_index(), "table1_assumptions")
+report.save_table(table1.reset_index(), "table1_assumptions")
 table1
 
 # %% [markdown]
@@ -312,7 +314,7 @@ def draw_statistics(shown):
         ax.set_xticklabels([n.replace(", ", ",\n").replace("client in ", "client in\n") for n in present], rotation=90)
         ax.axhline(grey.mean(), color="0.6", lw=0.8, ls=":")
     axes[0, 0].set_ylabel("PSNR, dB")
-    results.save_figure(fig, "fig1_statistics", "Strip plots of PSNR in dB, one panel a batch size, one column of dots for each thing that is known of the BatchNorm statistics, with median and quartiles; a dotted line marks mid-grey. Exact statistics put into the network (fixed) do worse than none, and as targets at this weight they do not beat none.")
+    report.save_figure(fig, "fig1_statistics", "Strip plots of PSNR in dB, one panel a batch size, one column of dots for each thing that is known of the BatchNorm statistics, with median and quartiles; a dotted line marks mid-grey. Exact statistics put into the network (fixed) do worse than none, and as targets at this weight they do not beat none.")
     caption("A dot an image, a bar the median; dotted: mid-grey. The first three: a client in train mode, the dummy batch normalised with its own statistics, known ones as targets. \"Fixed\": the dummy batch normalised with them. Last: a client in eval mode, where all statistics are public.", found(fig1["exact", 1]))
 
 
@@ -321,9 +323,9 @@ fig1_table = pd.DataFrame()
 if len(shown):
     draw_statistics(shown)
     fig1_table = shown.groupby(["B", "statistics"], sort=False).agg(PSNR=("psnr", "mean"), std=("psnr", "std"), best=("psnr", "max"), SSIM=("ssim", "mean"), n=("psnr", "size"))
-    results.save_table(fig1_table.reset_index(), "fig1_statistics")
+    report.save_table(fig1_table.reset_index(), "fig1_statistics")
 else:
-    results.not_made("fig1", SLOW)
+    report.not_made("fig1", SLOW)
     display(Markdown(f"*{SLOW}. The quick profile has it for a small network.*"))
 fig1_table.round(2)
 
@@ -337,7 +339,7 @@ def by_weight(B=1):
 
 
 weighed = pd.DataFrame([{"B": B, "statistics": n, "weight": w} | summary(c) for B in (1, 16) for (n, w), c in sorted(by_weight(B).items())])
-results.save_table(weighed, "statistics_weight")
+report.save_table(weighed, "statistics_weight")
 weighed
 
 # %% [markdown]
@@ -381,7 +383,7 @@ def draw_labels():
     ax.axhline(grey.mean(), color="0.6", lw=0.8, ls=":", label="mid-grey")
     ax.set(xticks=[1.6 * i + 0.45 for i in range(len(present))], xticklabels=present, ylabel="PSNR, dB")
     fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncol=3)
-    results.save_figure(fig, "fig2_labels", "Strip plot: x: the labels of the batch, such as all different or all equal; y: PSNR in dB; side by side the images whose labels are given (left) and optimised (right), with median and quartiles; a dotted line marks mid-grey. Compare left with right within one composition.")
+    report.save_figure(fig, "fig2_labels", "Strip plot: x: the labels of the batch, such as all different or all equal; y: PSNR in dB; side by side the images whose labels are given (left) and optimised (right), with median and quartiles; a dotted line marks mid-grey. Compare left with right within one composition.")
     caption("The compositions are made of different images: compare within one, not across. Dotted: mid-grey of the attack set.", found(fig2["all different", "known"]))
 
 
@@ -389,9 +391,9 @@ NOT_YET = "not computed yet: `make plan NB=05_huang_evaluation PROFILE=paper`"
 fig2_table = label_rows()
 if len(fig2_table):
     draw_labels()
-    results.save_table(fig2_table, "fig2_labels")
+    report.save_table(fig2_table, "fig2_labels")
 else:
-    results.not_made("fig2", NOT_YET)
+    report.not_made("fig2", NOT_YET)
     display(Markdown(f"*{NOT_YET}. The quick profile has it for a small network.*"))
 fig2_table.round(1)
 
@@ -408,7 +410,7 @@ fig2_table.round(1)
 pool = photos.clients(1, 24, seed=seed)
 hot = torch.nn.functional.one_hot(pool.labels[0], photos.num_classes).float()
 fed = {"image": pool.images[0]} | {f"{name} {k}": kind(k).encode(pool.images[0], hot, runs.generator("shown", seed))[0] for kind, name in ((defenses.MixUp, "MixUp"), (defenses.InstaHide, "InstaHide")) for k in (4, 6)}
-results.save_figure(plots.sheet(torch.stack([t[:8] for t in fed.values()]), row_labels=list(fed), width=0.9), "closely_encodings", "Image sheet, one column a crop of a photograph, five rows: the image, and what the network is fed under MixUp 4, MixUp 6, InstaHide 4 and InstaHide 6. MixUp leaves pale blends with visible outlines, InstaHide coloured noise.")
+report.save_figure(plots.sheet(torch.stack([t[:8] for t in fed.values()]), row_labels=list(fed), width=0.9), "closely_encodings", "Image sheet, one column a crop of a photograph, five rows: the image, and what the network is fed under MixUp 4, MixUp 6, InstaHide 4 and InstaHide 6. MixUp leaves pale blends with visible outlines, InstaHide coloured noise.")
 
 # %% [markdown]
 # What a pruned update still says: of the entries that are left, all; of the others, only that they are small. The cosine above takes the zeros for measurements; an adaptive attacker compares only what is left (below).
@@ -430,7 +432,7 @@ def gallery(names, sizes, per, name, alt):
         blocks.append(np.stack([truth, *shown], 1)), rows.extend([f"B = {B}"] * len(truth))
         notes += [["", *row] for row in np.stack([metrics.psnr(torch.tensor(t) / 255, torch.tensor(truth) / 255).numpy() for t in shown], 1).round(1).astype(str).tolist()]
     short = [d.replace("GradPrune 0.9 + ", "P .9 +\n").replace("GradPrune 0", "Prune\n").replace("MixUp ", "Mix\n" if "+" not in d else "Mix ").replace("InstaHide ", "Insta\n" if "+" not in d else "Ins. ") for d in present]
-    results.save_figure(plots.sheet(np.concatenate(blocks) / 255, row_labels=rows, column_labels=["private", *short], notes=notes, width=1), name, alt)
+    report.save_figure(plots.sheet(np.concatenate(blocks) / 255, row_labels=rows, column_labels=["private", *short], notes=notes, width=1), name, alt)
 
 
 big = 16 if privacy["None", 16].stored() else 4
@@ -467,13 +469,13 @@ slower = {d: turns[i] / turns[0] for i, d in enumerate(DEFENSES) if i in turns}
 
 
 def published(d, column):
-    return results.show(numbers[(numbers.float == "defenses") & (numbers.row == d) & (numbers.column == column)].iloc[0])
+    return report.show(numbers[(numbers.float == "defenses") & (numbers.row == d) & (numbers.column == column)].iloc[0])
 
 
 table2 = pd.DataFrame({d: {"accuracy, published": f"{published(d, 'test accuracy')} %", "accuracy, here": f"{100 * reached[d].mean():.1f} %" if d in reached else "not computed", "training time, published": published(d, "training time"), "training time, times none": f"{slower[d].median():.2f} ({slower[d].min():.2f} to {slower[d].max():.2f})" if d in slower else "not computed", "LPIPS at B = 1, published": published(d, "B=1 average")} | {
     f"PSNR, B = {r['B']}": f"{r['PSNR']:.1f} ± {r['std']:.1f} (best {r['best']:.1f}; {r['attacker']})" for r in rows if r["defense"] == d} | {
     f"SSIM, B = {r['B']}": f"{r['SSIM']:.2f}" for r in rows if r["defense"] == d} | {f"AVD, B = {r['B']}": f"{r['AVD']:.2f}" for r in rows if r["defense"] == d} for d in DEFENSES}).T.fillna("not computed").rename_axis("defense")
-results.save_table(leak.assign(accuracy=[100 * reached[d].mean() if d in reached else np.nan for d in leak.defense]), "defenses")
+report.save_table(leak.assign(accuracy=[100 * reached[d].mean() if d in reached else np.nan for d in leak.defense]), "defenses")
 caption(f"{metrics.lpips_available(run.data_root, 'vgg')[1] or 'LPIPS (VGG) computed'}. Mid-grey: {grey.mean():.1f} dB. Training time: an epoch of a LeNet, median and range of {len(turns)} turns in which all defenses take part.", found(privacy["None", 1]))
 table2
 
@@ -481,7 +483,7 @@ table2
 # The same code, live: in the quick profile a pre-activation ResNet (width 8, BatchNorm, exact statistics given) on eight crops of photographs, 100 iterations. Far from the paper's setting, and too few images to order defenses by; where the table above holds stored numbers, this is the part that your machine computed.
 
 # %%
-live = pd.DataFrame([{"defense": d, "B": B} | summary(c) for (d, B), s in privacy.items() if run.quick and (c := experiment.cell(s)) is not None])
+live = pd.DataFrame([{"defense": d, "B": B} | summary(c) for (d, B), s in privacy.items() if run.quick and (c := s.here()) is not None])
 live if len(live) else Markdown("*This run is of the paper profile: see above.*")
 
 # %% [markdown]
@@ -492,7 +494,7 @@ live if len(live) else Markdown("*This run is of the paper profile: see above.*"
 # %%
 reduced = {"LeNet, 2,400 iterations": privacy["None", 1], "LeNet, 10,000 iterations": longer, "pre-activation ResNet-18, width 8, 1,000 iterations": narrow, "pre-activation ResNet-18, width 64, 2,000 iterations": wide["None", 1]}
 reduced = pd.DataFrame({what: summary(c) if (c := s.stored()) is not None else {"PSNR, dB": SLOW if s.gpu else "not computed"} for what, s in reduced.items()}).T.fillna("–").rename_axis("B = 1, no defense")
-results.save_table(reduced.reset_index(), "reductions")
+report.save_table(reduced.reset_index(), "reductions")
 reduced
 
 # %% [markdown]
@@ -502,7 +504,7 @@ reduced
 
 # %%
 rule = leak[["defense", "B", "plain", "nearest", "encoding", "decodes", "n"]].rename(columns={"plain": "one to one", "nearest": "nearest original", "encoding": "the encoding, against what was fed", "decodes": "decoded, in its place"})
-results.save_table(rule, "matching_rules")
+report.save_table(rule, "matching_rules")
 rule[(rule.B > 1) | rule["the encoding, against what was fed"].notna()].round(2).set_index(["defense", "B"])
 
 # %% [markdown]
@@ -529,7 +531,7 @@ axes[0].set_ylabel("test accuracy, %")
 for kind, (color, mark) in KIND.items():
     axes[0].plot([], [], mark, color=color, ms=4, label="GradPrune 0.9 + mixing (+)" if kind.endswith("+") else kind)
 fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncol=5)
-results.save_figure(fig, "utility_privacy", "Scatter plots, one panel a batch size: x: PSNR in dB of what is recovered; y: test accuracy; one mark a defense under its strongest attacker, a line leading back to the plain one; dotted: mid-grey and chance. Up and left is wanted; InstaHide lies at the left, but at chance accuracy.")
+report.save_figure(fig, "utility_privacy", "Scatter plots, one panel a batch size: x: PSNR in dB of what is recovered; y: test accuracy; one mark a defense under its strongest attacker, a line leading back to the plain one; dotted: mid-grey and chance. Up and left is wanted; InstaHide lies at the left, but at chance accuracy.")
 caption("Up and left is what a defender wants. The mark is the strongest attacker, the line leads back to the plain one. Dotted: mid-grey, and chance. Numbers: p of GradPrune; M, I: k of MixUp and InstaHide.", found(privacy["None", 1]))
 
 # %% [markdown]
@@ -538,15 +540,15 @@ caption("Up and left is what a defender wants. The mark is the strongest attacke
 # The abstract asks what it takes to recover one image end to end [read]; its numbers are not known. Two things can be said without a GPU: the operations of one step, which are counted, and how often it is repeated.
 
 # %%
-c = experiment.cell(operations)
+c = operations.here()
 cost = c.table.assign(**{"GFLOP, one step": c.table.step / 1e9, "step / forward": c.table.step / c.table.forward, "TFLOP, one image, 10,000 steps": c.table.step / c.table.B * 1e4 / 1e12, "TFLOP, 20 epochs of 50 encodings": c.table.step / c.table.B * 1e4 * 20 * 50 / 1e12})
 cost = cost[["width", "B", "parameters", "GFLOP, one step", "step / forward", "TFLOP, one image, 10,000 steps", "TFLOP, 20 epochs of 50 encodings"]]
-results.save_table(cost, "cost")
+report.save_table(cost, "cost")
 cost_of = pd.DataFrame([{"defense": d, "seconds an image, here": float(c.table.seconds.mean()), "iterations, here": c.config[0]["attack"]["iterations"], "reconstructions for the first image": first, "for each of the 50": each, "TFLOP an image, extrapolated": 1e4 * each * float(wide_step) / 1e12}
     for wide_step in c.table[(c.table.width == 64) & (c.table.B == 1)].step for d in FIRST if (c := found(privacy[d, 1])) is not None for first, each in [(1, 1) if "MixUp" not in d and "InstaHide" not in d else (1000, 20)]])
 timed = pd.DataFrame([{"defense": d, "B": B, "seconds an image": float(x.table.seconds.mean()), "iterations": x.config[0]["attack"]["iterations"], "device": x.device} for (d, B), s in privacy.items() if (x := found(s)) is not None])
 timed = timed.assign(**{"training time, times none": [slower[d].median() if d in slower else np.nan for d in timed.defense]})
-results.save_timings(timed)
+report.save_timings(timed)
 display(Markdown("*Counted on the network of the paper (width 64) and on one an eighth as wide.*"), cost.round(2))
 display(Markdown("*By defense. Measured: LeNet, on whatever else the machine was doing. Extrapolated: operations of one step of the ResNet-18 (width 64, B = 1) x 10,000 steps x reconstructions. Decoding as in the official example inverts all 50 images of 20 epochs first [read]: 1,000 encodings before the first image, 20 for each of the 50; solving for the images afterwards costs nothing beside that.*"))
 cost_of.round(1)
@@ -573,12 +575,12 @@ def draw_fade():
         a = fade_rows[fade_rows.epochs == e].accuracy.iloc[0]
         ax.annotate("" if np.isnan(a) else f"{100 * a:.0f} %", (i, 1), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=6)
     ax.set(xticks=range(len(trained_for)), xticklabels=trained_for, xlabel="epochs of training (above: test accuracy)", ylabel="PSNR, dB")
-    results.save_figure(fig, "fade", "Strip plot: x: epochs that the victim was trained for, its test accuracy above; y: PSNR in dB of each recovered image, with median and quartiles. Compare the untrained network with ever longer trained ones: on the LeNet the first epoch lowers the PSNR, later ones raise it again.")
+    report.save_figure(fig, "fade", "Strip plot: x: epochs that the victim was trained for, its test accuracy above; y: PSNR in dB of each recovered image, with median and quartiles. Compare the untrained network with ever longer trained ones: on the LeNet the first epoch lowers the PSNR, later ones raise it again.")
     caption("B = 1, no defense.", next(iter(walked.values())))
 
 
 faded = fade_rows.groupby("epochs").PSNR.agg(["mean", "std", "max", "size"]).round(2)
-results.save_table(faded.reset_index(), "fade")
+report.save_table(faded.reset_index(), "fade")
 if len(fade_rows):
     draw_fade()
 else:
@@ -600,7 +602,7 @@ for d in DEFENSES:
             took = none - known["plain"][2].psnr.mean()
             adaptive.append({"defense": d, "attacker": who, "PSNR": t.psnr.mean(), "std": t.psnr.std(), "best": t.psnr.max(), "SSIM": t.ssim.mean(), "won back": np.nan if who == "plain" else (t.psnr.mean() - known["plain"][2].psnr.mean()) / took, "n": len(t), "run": which(c)})
 adapted = pd.DataFrame(adaptive)
-results.save_table(adapted, "adaptive")
+report.save_table(adapted, "adaptive")
 adapted.round(2)
 
 # %% [markdown]
@@ -615,7 +617,7 @@ adapted.round(2)
 # %%
 victims_ = {"BatchNorm, statistics exact": fig1["exact", 1], "BatchNorm, statistics inferred": fig1["inferred", 1]} | others
 victims_ = pd.DataFrame({n: summary(c) | {"accuracy": f"{100 * c.table.victim_accuracy.iloc[0]:.0f} %"} for n, s in victims_.items() if (c := found(s)) is not None}).T.rename_axis("victim")
-results.save_table(victims_.reset_index(), "other_victims")
+report.save_table(victims_.reset_index(), "other_victims")
 if len(victims_):
     display(Markdown(f"*{which(found(others['ViT'])).capitalize()}: B = 1, labels known, two epochs of training. In the paper profile GroupNorm and LayerNorm stand behind the convolutions of a LeNet; the transformer has two layers of width 32. Mid-grey: {grey.mean():.1f} dB.*"))
 else:
@@ -632,7 +634,7 @@ for s, attacked in ({0: privacy["None", 1]} | private).items():
     spent = np.inf if not s else defenses.DPSGD(1.0, s, x["batch_size"]).epsilon(count, x["epochs"] * -(-count // x["batch_size"]))
     dp.append({"noise multiplier": s if s else "none, no clipping", "epsilon (delta 1e-5)": f"{spent:.3g}", "accuracy, %": np.nan if u is None else round(100 * u.table.accuracy.mean(), 1), "batch attacked": c.config[0]["batch_size"]} | summary(c))
 dp = pd.DataFrame(dp)
-results.save_table(dp, "dpsgd")
+report.save_table(dp, "dpsgd")
 display(Markdown("*LeNet on CIFAR-10, stored paper profile; clip 1. Infinite: no guarantee. The budget is that of ten epochs in batches of 128; under attack is an update of one image, on which the same multiplier adds 128 times as much noise.*" if len(dp) else "*Not computed yet: `make plan PROFILE=paper`.*"))
 dp
 
@@ -663,8 +665,8 @@ def compare(a, b):
         return None, "not computed"
     n = min(len(a), len(b), len(grey))
     a, b, g = np.asarray(a)[:n], np.asarray(b)[:n], grey[:n]
-    verdict, measured = results.decide_greater(a, b, paired=True, level=0.05 / CLAIMS)
-    above, _ = results.decide_greater(a if a.mean() > b.mean() else b, g, paired=True)
+    verdict, measured = verdicts.decide_greater(a, b, paired=True, level=0.05 / CLAIMS)
+    above, _ = verdicts.decide_greater(a if a.mean() > b.mean() else b, g, paired=True)
     return (verdict, measured) if above else (None, f"{measured}; mid-grey {g.mean():.3g}: both fail")
 
 
@@ -693,7 +695,7 @@ strategies = pd.DataFrame([
     strategy("hide signs, too", "ours", "table of defenses: MixUp 4 against InstaHide 4, B = 1", against("MixUp 4"), against("InstaHide 4"), "InstaHide 4"),
     strategy("train before you share", "ours", "How the attack fades: two epochs against most", psnr(fade[2]), psnr(fade[EPOCHS["paper"][-1]]) if 16 in walked else None),
 ])
-results.save_table(strategies, "strategies")
+report.save_table(strategies, "strategies")
 display(Markdown("*Each against the strongest attacker that was run. Not decided: p too large, the higher arm no better than mid-grey, or a victim that learned nothing under the defense (accuracy below 20 %).*"))
 strategies
 
@@ -703,7 +705,7 @@ strategies
 # The table of the paper is recalled: its *direction* at each batch size (LPIPS under the defense above or below that without) is what a claim takes from it.
 
 # %%
-ledger = results.Ledger()
+ledger = report.Ledger()
 steady = all(s.stored() for s in [*(privacy[d, B] for d in FIRST for B in (1, 16)), *(masked[d, 1] for d in PRUNED if d in FIRST), *(utility[d] for d in FIRST), *(fade[e] for e in EPOCHS["paper"]), *(fig1[n, 1] for n in ("exact", "proxy", "inferred")), unlabelled, floor])
 
 

@@ -53,12 +53,14 @@ import pandas as pd
 import torch
 from IPython.display import Markdown, display
 
-from lib import analytic, attacks, client, data, defenses, experiment, metrics, models, plots, results
+from lib import analytic, attacks, client, data, defenses, metrics, models
+
 from lib import run as runs
-from studies.mixing_gradients import demixing, mixing
+from studies import case, plots, report, store, verdicts
+from studies.mixing_gradients.compute import demixing, mixing
 
 run = runs.start(profile, seed=seed, device=device, data_root=data_root)
-results.start("06_mixing_gradients", run, paper="eloul2022")
+report.start("06_mixing_gradients", run, paper="eloul2022")
 plots.style()
 plots.plt.rcParams["image.interpolation"] = "nearest"  # crisp pixels; smoothed noise makes large files
 pd.options.display.max_colwidth = None
@@ -108,7 +110,7 @@ def mixed(of, victim, draw, loss, B, attacks, clients, **more):
 
 
 def sweep(name, compute, quick, paper, why, minutes):
-    return results.sweep(name, compute, quick=quick, paper=paper, minutes={"quick": 0.1, "paper": minutes}, gib=1.5,
+    return store.Sweep(name, compute, quick=quick, paper=paper, minutes={"quick": 0.1, "paper": minutes}, gib=1.5,
                          comparable={"quick": "other, smaller images; fewer attacks and iterations", "paper": why})
 
 
@@ -174,13 +176,13 @@ def taught(of, victim, name, B, lr, defense=(None,), seeds=(0, 1), clients=1):
 
 
 r5 = {
-    name: sweep(f"r5_{name}".lower().replace(", ", "_").replace(" ", "_"), experiment.accuracy,
+    name: sweep(f"r5_{name}".lower().replace(", ", "_").replace(" ", "_"), case.accuracy,
                 *[[taught(of, DENSE, name, B, lr) for B in {"quick": [4], "paper": [2, 4, 6]}[of] for lr in RATES["dense"]] for of in ("quick", "paper")], "the published training is not known; two seeds, one epoch", 5)
     for name in TAUGHT
 }
-averaged = sweep("r5_averaged", experiment.accuracy, *[[taught(of, DENSE, "CE, equal labels", 4, 10 * lr, clients=10) for lr in RATES["dense"]] for of in ("quick", "paper")], "ours", 1)
+averaged = sweep("r5_averaged", case.accuracy, *[[taught(of, DENSE, "CE, equal labels", 4, 10 * lr, clients=10) for lr in RATES["dense"]] for of in ("quick", "paper")], "ours", 1)
 r6_accuracy = {
-    name: sweep(f"r6_accuracy_{name}".lower().replace(", ", "_").replace(" ", "_"), experiment.accuracy,
+    name: sweep(f"r6_accuracy_{name}".lower().replace(", ", "_").replace(" ", "_"), case.accuracy,
                 *[[taught(of, TRAINABLE | {"channels": ch}, name, B, lr, seeds=(0,)) for B, ch in POINTS[of] for lr in RATES["lenet"]] for of in ("quick", "paper")], "the published training is not known; one seed, one epoch", 8)
     for name in TAUGHT
 }
@@ -221,7 +223,7 @@ noisy = {
     for name in ("CE, random labels", "CE, equal labels")
 }
 noisy_accuracy = {
-    name: sweep(f"noise_accuracy{end}", experiment.accuracy, *[[taught(of, DENSE, name, 4, lr, [{"name": "gaussian", "variance": v} for v in VARIANCES[:: 1 if of == "paper" else 3]], seeds=(0,)) for lr in RATES["dense"][1:]] for of in ("quick", "paper")], "ours", 10)
+    name: sweep(f"noise_accuracy{end}", case.accuracy, *[[taught(of, DENSE, name, 4, lr, [{"name": "gaussian", "variance": v} for v in VARIANCES[:: 1 if of == "paper" else 3]], seeds=(0,)) for lr in RATES["dense"][1:]] for of in ("quick", "paper")], "ours", 10)
     for name, end in (("CE", ""), ("CE, equal labels", "_equal"))
 }
 
@@ -229,12 +231,12 @@ noisy_accuracy = {
 def found(s):
     """(the cell that is shown, its profile): the stored one of the paper profile, else this run's; None where there is neither."""
     stored = s.stored()
-    return (stored, "paper") if stored else (experiment.cell(s), run.profile)
+    return (stored, "paper") if stored else (s.here(), run.profile)
 
 
 def both(s):
     """{"paper profile, stored": cell, "this run, quick": cell}, of those that there are."""
-    cells = {f"this run, {run.profile}": experiment.cell(s)} if run.quick else {}
+    cells = {f"this run, {run.profile}": s.here()} if run.quick else {}
     cells = {"paper profile, stored": s.stored()} | cells
     return {k: c for k, c in cells.items() if c is not None}
 
@@ -248,7 +250,7 @@ def caption(text, *of):
     display(Markdown(f"*{where.capitalize()}: {c.config[0]['images']['name']}{more}; {c.device}. {text}*"))
 
 
-numbers = results.published("eloul2022")
+numbers = report.published("eloul2022")
 pd.DataFrame({
     "images": {"quick": "digits (8x8), faces (25x25)", "paper": "MNIST (28x28), LFW (32x32, 62 people), scikit-image's faces"},
     "dense layer": {"quick": "8 clients, B = 1, 4; 6 attacks of 200 iterations", "paper": "30 clients, B = 1, 2, 4, 6; 17 attacks of 600 iterations"},
@@ -299,7 +301,7 @@ sheet = torch.stack([batch.images[0], *(demixed(s, batch) for s in (0.01, 0.3, 2
 names = ["truth", "N(0, 0.01²)", "N(0, 0.3²)", "N(0, 2²)", "equal labels:\ntruth", "N(0, 0.3²)"]
 notes = [[f"label {int(c)}" for c in batch.labels[0]], *([f"MSE {float(e):.0e}" for e in (x - batch.images[0]).square().mean((1, 2, 3))] for x in sheet[1:4]),
          [f"label {int(c)}" for c in same.labels[0]], [f"MSE {float(e):.2f}" for e in (sheet[5] - same.images[0]).square().mean((1, 2, 3))]]
-results.save_figure(plots.sheet(sheet, names, notes=notes, width=0.62), "closely_demixing", "Image sheet, one column an image, six rows: four digits of four labels, what the division returns of them at three widths of the weights, four digits of one label, and their division. Different labels come back, with shadows of each other where weights are small; one label gives the same blend four times.")
+report.save_figure(plots.sheet(sheet, names, notes=notes, width=0.62), "closely_demixing", "Image sheet, one column an image, six rows: four digits of four labels, what the division returns of them at three widths of the weights, four digits of one label, and their division. Different labels come back, with shadows of each other where weights are small; one label gives the same blend four times.")
 display(Markdown("*Four digits of four labels, taken out of one gradient by a division. Small weights leave a shadow of the other three; large ones mostly do not. Below: four digits of one label give the same mixture four times.*"))
 
 # %% [markdown]
@@ -336,7 +338,7 @@ for ax, title in zip(axes, ("weight of the others,\n$\\sum_{m \\neq j} |w_{jm}|$
 axes[0].set(yscale="log", ylim=(1e-9, 20))
 axes[1].set(yscale="log", ylim=(1e-22, 20))
 fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncol=4)
-results.save_figure(fig, "closely_error", "Three line plots against the standard deviation of the weights: weight of the other images, error of the closed form, share of exact images; one line a batch size, a dashed one for equal labels. The wider the weights the smaller the error; larger batches are worse, and equal labels stay a blend throughout.")
+report.save_figure(fig, "closely_error", "Three line plots against the standard deviation of the weights: weight of the other images, error of the closed form, share of exact images; one line a batch size, a dashed one for equal labels. The wider the weights the smaller the error; larger batches are worse, and equal labels stay a blend throughout.")
 off = (table.error - table.predicted).abs() / table.predicted
 worst = float(off[(table.predicted > 1e-12) & (table.predicted < 1e6)].max())
 caption(f"float64. Dotted: (B - 1) / (C - B), an even softmax (left); $0.9^B$ (right). Formula and measured error, of which three digits are stored, differ by at most {worst:.0e} (errors of 1e-12 to 1e6); that they are equal in float64 is tested.", formula)
@@ -349,7 +351,7 @@ c, _ = found(many_classes)
 each = c.table.assign(C=[c.config[p]["images"]["classes"] for p in c.table.part]).groupby(["C", "scale"])
 classes = pd.DataFrame({"weight of the others, median": each.neglected.median(), "MSE, median": each.error.median()}).unstack()
 classes["(B - 1) / (C - B)", ""] = [3 / (C - 4) for C in classes.index]
-results.save_table(classes, "closely_classes")
+report.save_table(classes, "closely_classes")
 caption("B = 4, different labels; columns: standard deviation of the weights.", many_classes)
 classes.style.format("{:.1e}")
 
@@ -372,10 +374,10 @@ for ax, precision in zip(axes, r1, strict=True):
     ax.set(title=f"the client computes in {precision}", xlabel="ln MSE of a pixel")
 axes[0].set_ylabel("images")
 axes[0].legend(loc="upper left")
-results.save_figure(fig, "r1_labels", "Two histograms, for float32 and float64: x: logarithm of the squared error of a pixel; y: images; plain bars for different labels, hatched ones for the same label. Errors of the same label crowd just below 0; most of different labels are many powers of ten smaller, and a part is as large or larger.")
+report.save_figure(fig, "r1_labels", "Two histograms, for float32 and float64: x: logarithm of the squared error of a pixel; y: images; plain bars for different labels, hatched ones for the same label. Errors of the same label crowd just below 0; most of different labels are many powers of ten smaller, and a part is as large or larger.")
 r1_table = pd.concat([found(r1[p])[0].table.assign(precision=p) for p in r1])
 summary = r1_table.assign(log_error=log_error(r1_table)).groupby(["precision", "draw"]).log_error.describe()[["count", "min", "25%", "50%", "75%", "max"]]
-results.save_table(summary.reset_index(), "r1_labels")
+report.save_table(summary.reset_index(), "r1_labels")
 caption("Published [digitised]: different labels -30 to -20 with a tail to about -11, peak near -28.5; the same label -2 to 1. Five images to a batch. What lies right of -10 among the different labels is the second regime, labels that the network predicts for somebody in the batch: the published histogram has none of it. Where nothing is neglected the floor tells the precision; the published peak is within a few units of float32, the natural logarithm and a sum over 784 pixels, which adds 6.7 [inferred; batch size and data are not known]; the equal labels would then lie somewhat right of the published ones. Undefined results and errors above e^4 are at the right edge.", r1["float32"])
 
 # %%
@@ -391,9 +393,9 @@ for ax, scale in zip(axes, sorted(table.scale.unique()), strict=True):
     ax.set(title=f"weights N(0, {scale:g}²)", xlabel="ln MSE of a pixel")
 axes[0].set_ylabel("images")
 fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncol=3)
-results.save_figure(fig, "r2_losses", "Two histograms, for narrow and wide weights: x: logarithm of the squared error of a pixel; y: images; bars for the squared error of the logits, and for cross-entropy with labels that occur once and that are repeated. Very small errors are nearly all of cross-entropy with a label that occurs once.")
+report.save_figure(fig, "r2_losses", "Two histograms, for narrow and wide weights: x: logarithm of the squared error of a pixel; y: images; bars for the squared error of the logits, and for cross-entropy with labels that occur once and that are repeated. Very small errors are nearly all of cross-entropy with a label that occurs once.")
 r2_summary = table.assign(log_error=log_error(table), exact=table.error < 1e-4).groupby(["scale", "loss", "repeated"]).agg(n=("error", "size"), failed=("error", lambda x: int(x.isna().sum())), exact=("exact", "mean"), median=("log_error", "median"))
-results.save_table(r2_summary.reset_index(), "r2_losses")
+report.save_table(r2_summary.reset_index(), "r2_losses")
 caption("B = 4, labels as they come; errors outside, and undefined ones, are shown at the edges. Published [digitised]: cross-entropy from -27 to 2 in clusters, with a large part at -5 to 2; squared error from -6 to 3.", r2)
 
 # %% [markdown]
@@ -428,7 +430,7 @@ for which, s in sheets.items():
     if 0 < first < x.shape[1]:  # the threshold, between two columns
         edge = (fig.axes[first - 1].get_position().x1 + fig.axes[first].get_position().x0) / 2
         fig.add_artist(plots.plt.Line2D([edge, edge], [0.02, 0.98], color="C3", ls="--", lw=1.2))
-    results.save_figure(fig, "r3_avd_sheets" if which == "digits" else f"r3_avd_{which}", f"Image sheet of {which}, one column an attack, by rising AVD: the guess with its scores, and below it the true image; a dashed line marks an AVD of 0.8. Guesses go from clean through noisy but legible to pure noise; some left of the line have little of the true image.")
+    report.save_figure(fig, "r3_avd_sheets" if which == "digits" else f"r3_avd_{which}", f"Image sheet of {which}, one column an attack, by rising AVD: the guess with its scores, and below it the true image; a dashed line marks an AVD of 0.8. Guesses go from clean through noisy but legible to pure noise; some left of the line have little of the true image.")
 ok, why = metrics.lpips_available()
 caption(f"LeNet of 12 channels, batches of two, by rising AVD, at several stages of two attacks. Dashed: an AVD of 0.8, below which an attack counts as a success. MSE and AVD are of unclipped pixels (AVD through 8 bits), PSNR, SSIM and LPIPS of clipped ones. {'' if ok else 'LPIPS needs weights that are not here, and images of 31 pixels or more.'}", sheets["digits"])
 
@@ -452,7 +454,7 @@ for name in SETS:
         avd = metrics.avd(x, b.images, quantise=True)
         blanks[name, answer] = {"AVD < 0.8": float((avd < 0.8).float().mean()), "median AVD": float(avd.median()), "MSE < 0.01": float((metrics.mse(x, b.images) < 0.01).float().mean()), "median MSE": float(metrics.mse(x, b.images).median())}
 blanks = pd.DataFrame(blanks).T.rename_axis(["set", "answer"])
-results.save_table(blanks.reset_index(), "avd_blanks")
+report.save_table(blanks.reset_index(), "avd_blanks")
 blanks.style.format({"AVD < 0.8": "{:.0%}", "MSE < 0.01": "{:.0%}", "median AVD": "{:.2f}", "median MSE": "{:.3f}"})
 
 # %%
@@ -491,11 +493,11 @@ for ax, (move, of) in zip(axes, curves.groupby("move", sort=False), strict=True)
     ax.set(xlabel=move)
 axes[0].set_ylabel("median, share of its largest")
 fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncol=3, fontsize=6.5)
-results.save_figure(fig, "avd_rankings", "Four line plots, one a way to move away from a face: noise, shift, blending, brightness; y: median of each measure as a share of its largest, one line a measure. MSE, PSNR and SSIM rise throughout; AVD jumps at the first pixel of shift and is blind to brightness, or through 8 bits rises and falls with it.")
+report.save_figure(fig, "avd_rankings", "Four line plots, one a way to move away from a face: noise, shift, blending, brightness; y: median of each measure as a share of its largest, one line a measure. MSE, PSNR and SSIM rise throughout; AVD jumps at the first pixel of shift and is blind to brightness, or through 8 bits rises and falls with it.")
 steps = curves.groupby(["measure", "move"], sort=False).value
 ranking = pd.DataFrame({"monotone": steps.apply(lambda v: bool((np.diff(v) >= -1e-3 * v.max()).all()) if v.max() > 1e-6 else None), "largest step, share of the range": steps.apply(lambda v: np.abs(np.diff(v)).max() / v.max() if v.max() > 1e-6 else np.nan)}).unstack()
 ranking.columns = [f"{b}: {a}" for a, b in ranking.columns]
-results.save_table(ranking.reset_index(), "avd_rankings")
+report.save_table(ranking.reset_index(), "avd_rankings")
 display(Markdown("*64 faces (25x25). A constant added to all pixels: AVD without 8 bits is blind to it, by definition, while 8 bits wrap the bright pixels; at +1 every pixel has wrapped once around, and AVD is back at nearly 0. Through 8 bits AVD levels off with noise, since wrapped noise is uniform. LPIPS is not here: 25 pixels are too few. MSE, PSNR and SSIM are monotone in all four moves. No AVD is monotone under shifts, where one pixel makes most of its range, and none through 8 bits is under brightness. All are monotone in blends.*"))
 ranking
 
@@ -539,7 +541,7 @@ r4_rates = pd.concat([
     rates(c, names_of("paper" if "stored" in run_name else run.profile, STRATEGIES[name][1]), group).assign(strategy=name, run=run_name, attacks=group)
     for name, s in r4.items() for run_name, c in both(s).items() for group in GROUPS
 ], ignore_index=True)
-results.save_table(r4_rates, "r4_dense")
+report.save_table(r4_rates, "r4_dense")
 shown_run = r4_rates.run.iloc[0]
 LOOK = {name: (f"C{i // 2}", "-" if i % 2 == 0 else "--", "oD^"[i // 2]) for i, name in enumerate(STRATEGIES)}
 PUBLISHED = {"CE, random labels": "random labels, CEL", "CE, equal labels": "equal labels, CEL", "MSE of softmax, random labels": "random labels, MSE", "MSE of softmax, equal labels": "equal labels, MSE"}
@@ -565,7 +567,7 @@ for ax, (title, which) in zip(axes, PANELS, strict=True):
     ax.title.set_fontsize(7)
 axes[0].set_ylabel("images recovered, %")
 fig.legend(*axes[1].get_legend_handles_labels(), loc="outside lower center", ncol=3)
-results.save_figure(fig, "r4_dense", "Five line plots: x: batch size; y: share of images recovered; one line a loss and draw of labels, dashed for equal labels. Published rates first, then ours by AVD, SSIM, MSE, and in the span. Rates fall as batches grow, mostly faster with equal labels; the attack in the span recovers most.")
+report.save_figure(fig, "r4_dense", "Five line plots: x: batch size; y: share of images recovered; one line a loss and draw of labels, dashed for equal labels. Published rates first, then ours by AVD, SSIM, MSE, and in the span. Rates fall as batches grow, mostly faster with equal labels; the attack in the span recovers most.")
 caption(f"One dense layer, {int(r4_rates[(r4_rates.run == shown_run) & (r4_rates.B == 1)].n.max())} clients at each point; the best attack is chosen by the truth, in the last panel there is only one. Which of two squared errors the published \"MSE\" is, is not certain; here the softmax comes first [inferred]. \"+ closed form\" at B = 1: only where it was run, behind cross-entropy.", r4["CE, random labels"])
 
 # %% [markdown]
@@ -575,7 +577,7 @@ caption(f"One dense layer, {int(r4_rates[(r4_rates.run == shown_run) & (r4_rates
 CRITERIA = {"AVD < 0.8, matching": ("matching", "AVD < 0.8"), "SSIM > 0.5, matching": ("matching", "SSIM > 0.5"), "AVD < 0.8, closed form too": ("matching or closed form", "AVD < 0.8"), "MSE < 0.01, closed form too": ("matching or closed form", "MSE < 0.01"), "MSE < 0.01, in the span (ours)": ("in the span (ours)", "MSE < 0.01")}
 wide = {}
 for (name, B, run_name), t in r4_rates.groupby(["strategy", "B", "run"], sort=False):
-    shown_value = results.show(value("r4", PUBLISHED[name], f"B={B}")) if name in PUBLISHED else "–"
+    shown_value = report.show(value("r4", PUBLISHED[name], f"B={B}")) if name in PUBLISHED else "–"
     wide[name, B, run_name] = {"published, AVD < 0.8": shown_value} | {
         column: " / ".join(f"{t[(t.attacks == group) & (t.criterion == criterion) & (t.best == best)].rate.iloc[0]:.0f}" for best in ("by truth", "nearest gradient")) for column, (group, criterion) in CRITERIA.items()} | {"n": t.n.iloc[0]}
 pd.DataFrame(wide).T.rename_axis(["strategy", "B", "run"])
@@ -592,7 +594,7 @@ columns = names_of(which, "cross_entropy").index("angle + TV")
 pictures = np.stack([c.arrays["truth"], c.arrays["guesses"][:, columns]]) / 255
 first = c.table[(c.table.client == 0) & (c.table.attack == columns)]
 notes = [[], [f"{r.avd_8bit:.2f}\n{r.ssim:.2f}\n{r.mse:.2f}" for r in first.itertuples()]]
-results.save_figure(plots.sheet(pictures, row_labels=["private", "found"], column_labels=[f"B = {c.config[p]['batch_size']}" for p in first.part], notes=notes), "r4_guesses", "Image sheet in two rows, the private digit above, the found one below it with its AVD, SSIM and MSE; one column an image of the first client's batch at each batch size. Single images come back legible but too bright; in larger batches several lie under noise and are hard to read.")
+report.save_figure(plots.sheet(pictures, row_labels=["private", "found"], column_labels=[f"B = {c.config[p]['batch_size']}" for p in first.part], notes=notes), "r4_guesses", "Image sheet in two rows, the private digit above, the found one below it with its AVD, SSIM and MSE; one column an image of the first client's batch at each batch size. Single images come back legible but too bright; in larger batches several lie under noise and are hard to read.")
 caption("Under each: AVD, SSIM, MSE. Legible digits, too bright or on a noisy ground: by AVD they pass, by MSE they do not.", r4["CE, random labels"])
 
 # %% [markdown]
@@ -610,7 +612,7 @@ def attack_by_attack():
 
 
 by_attack = attack_by_attack()
-results.save_table(by_attack.rename_axis("attack").reset_index(), "r4_attacks")
+report.save_table(by_attack.rename_axis("attack").reset_index(), "r4_attacks")
 caption(f"AVD < 0.8 / MSE < 0.01, B = {max(c['batch_size'] for c in found(r4['CE, random labels'])[0].config)}.", r4["CE, random labels"])
 by_attack
 
@@ -629,7 +631,7 @@ x = (guess.images.flatten(2) @ V).view_as(same.images)
 order = metrics.matching(x, same.images.double())[0]
 sheet = torch.stack([same.images[0], analytic.demix(update.gradients["1.weight"], update.gradients["1.bias"], same.labels).view_as(same.images)[0], x[0, order].float()])
 errors = metrics.score(x.float(), same.images).mse
-results.save_figure(plots.sheet(sheet, ["truth", "divided", "in the span"], notes=[[], [], [f"MSE {e:.0e}" for e in errors]], width=0.62), "span_closely", "Image sheet, one column a digit of a batch of one label, three rows: the truth, what the division returns, and what the search in the span returns, with its MSE. The division gives one blurred blend four times, the search four different digits close to the private ones.")
+report.save_figure(plots.sheet(sheet, ["truth", "divided", "in the span"], notes=[[], [], [f"MSE {e:.0e}" for e in errors]], width=0.62), "span_closely", "Image sheet, one column a digit of a batch of one label, three rows: the truth, what the division returns, and what the search in the span returns, with its MSE. The division gives one blurred blend four times, the search four different digits close to the private ones.")
 display(Markdown(f"*Four digits of one label, cross-entropy, one gradient: a search over {V.shape[1] ** 2} numbers in {guess.seconds:.1f} s. Relative distance of the gradients: {float(guess.loss.min()):.0e}.*"))
 
 # %% [markdown]
@@ -655,7 +657,7 @@ for angle in (0, 20, 40, 60, 120):
     both_losses = [client.share(model, private, client.Protocol(loss=loss)) for loss in ("mse", "cross_entropy")]
     distance.append([float(sum(((attacks.dummy_gradients(u, x, certain)[n] - g) ** 2).sum() for n, g in u.gradients.items()) / sum((g**2).sum() for g in u.gradients.values())) for u in both_losses])
 notes = [[], [], [f"sq. error {a:.0e}\nCE {b:.0e}" for a, b in distance]]
-results.save_figure(plots.sheet(torch.stack(turned, 1), column_labels=[f"turned by {a}°" for a in (0, 20, 40, 60, 120)], notes=notes, width=0.75), "span_rotations", "Image sheet, one column a batch of three digits of one label, turned by 0 to 120 degrees, with the distance of its gradient below, behind squared error and cross-entropy. Columns between are blends, yet under the squared error all have one gradient; at 120 degrees the digits only change places.")
+report.save_figure(plots.sheet(torch.stack(turned, 1), column_labels=[f"turned by {a}°" for a in (0, 20, 40, 60, 120)], notes=notes, width=0.75), "span_rotations", "Image sheet, one column a batch of three digits of one label, turned by 0 to 120 degrees, with the distance of its gradient below, behind squared error and cross-entropy. Columns between are blends, yet under the squared error all have one gradient; at 120 degrees the digits only change places.")
 display(Markdown("*Each column is a batch of three. Below: squared distance of its gradient to the first column's, over the latter's size, behind either loss. Under the squared error all five batches have one gradient, to rounding; 120° is the same batch in another order.*"))
 
 # %% [markdown]
@@ -683,7 +685,7 @@ directions = pd.DataFrame({
     (f"{loss.replace('_', ' ')}, {'equal' if draw == 'equal' else 'different'} labels", B): dict(zip(("unseen directions", "weakest seen one"), unseen(loss, draw, B), strict=True))
     for loss in ("cross_entropy", "mse_softmax", "mse") for draw in ("unique", "equal") for B in (2, 3, 4, 5, 6)
 }).T
-results.save_table(directions.rename_axis(["loss", "B"]).reset_index(), "span_directions")
+report.save_table(directions.rename_axis(["loss", "B"]).reset_index(), "span_directions")
 weakest = directions["weakest seen one"].unstack().add_prefix("weakest, B = ")
 counts = directions["unseen directions"].astype(int).unstack().add_prefix("unseen, B = ")
 display(Markdown("*One client each, 8x8 digits. \"Weakest\": the smallest response of the gradient to a seen direction, over the largest: below 1e-7 a gradient in float32, or with the least noise, does not hold it.*"))
@@ -707,7 +709,7 @@ def adaptive_table():
 
 
 adaptive_rates = adaptive_table()
-results.save_table(adaptive_rates, "span_adaptive")
+report.save_table(adaptive_rates, "span_adaptive")
 fig, axes = plots.axes(3, height=0.42, sharey=True)
 for ax, name in zip(axes, ("CE, random labels", "CE, equal labels", "MSE of logits, equal labels"), strict=True):
     for (labels_, sees), t in adaptive_rates[adaptive_rates.strategy == name].groupby(["labels", "rounds"], sort=False):
@@ -718,7 +720,7 @@ for ax, name in zip(axes, ("CE, random labels", "CE, equal labels", "MSE of logi
 axes[0].set_ylabel("images with MSE < 0.01, %")
 lines = {line.get_label(): line for ax in axes for line in ax.get_lines()}
 fig.legend(lines.values(), lines.keys(), loc="outside lower center", ncol=3)
-results.save_figure(fig, "span_adaptive", "Three line plots: cross-entropy with random labels, with equal labels, and squared error of the logits with equal labels; x: batch size; y: share of images recovered in the span; one line each for labels known, labels inferred, and three rounds. Rates fall as batches grow, soonest in the last panel.")
+report.save_figure(fig, "span_adaptive", "Three line plots: cross-entropy with random labels, with equal labels, and squared error of the logits with equal labels; x: batch size; y: share of images recovered in the span; one line each for labels known, labels inferred, and three rounds. Rates fall as batches grow, soonest in the last panel.")
 caption("The attack in the span, 8 restarts (quick profile: 4). Behind the squared error with equal labels the gradient is matched (see the table's distance) by other images than the private ones.", next(iter(adaptive.values())))
 hidden = adaptive_rates[(adaptive_rates.strategy == "MSE of logits, equal labels") & (adaptive_rates.rounds == "one round")]
 hidden[["B", "recovered", "median MSE", "median distance", "n"]].style.format({"recovered": "{:.0%}", "median MSE": "{:.2g}", "median distance": "{:.1g}"}).hide()
@@ -736,7 +738,7 @@ for name, s in trained.items():
     for a, t in c.table.groupby("attack"):
         taught_rows[name, labels_[a]] = {"AVD < 0.8": (t.avd_8bit < 0.8).mean(), "MSE < 0.01": (t.mse < 0.01).mean(), "median MSE": t.mse.median(), "victim's accuracy": t.victim_accuracy.iloc[0], "n": len(t)}
 taught_rows = pd.DataFrame(taught_rows).T.rename_axis(["strategy", "attack"])
-results.save_table(taught_rows.reset_index(), "trained_victim")
+report.save_table(taught_rows.reset_index(), "trained_victim")
 caption("A dense layer trained for two epochs with cross-entropy, one victim for all clients, B = 4.", trained["CE, random labels"])
 taught_rows.style.format({"AVD < 0.8": "{:.0%}", "MSE < 0.01": "{:.0%}", "median MSE": "{:.2g}", "victim's accuracy": "{:.1%}", "n": "{:.0f}"})
 
@@ -770,7 +772,7 @@ for name, s in r5.items():
             r5_rows.append({"run": run_name, "strategy": name, "B": B, "accuracy": 100 * accuracies.mean(), "sd": 100 * accuracies.std(ddof=1) if len(accuracies) > 1 else np.nan, "seeds": len(accuracies), "lr": lr,
                             "AVD < 0.8": r.get("AVD < 0.8", np.nan), "MSE < 0.01": r.get("MSE < 0.01", np.nan), "in the span": ours.max() if len(ours) else np.nan})
 r5_table = pd.DataFrame(r5_rows)
-results.save_table(r5_table, "r5_dense_accuracy")
+report.save_table(r5_table, "r5_dense_accuracy")
 NAMES = {"CE": "CEL", "CE, equal labels": "CEL with equal label", "MSE of softmax": "MSE", "MSE of logits": "MSE without softmax"}
 COLORS = dict(zip(NAMES, ("C0", "C1", "C2", "C3"), strict=True))
 MARKS = dict(zip(NAMES, "osD^", strict=True))
@@ -794,7 +796,7 @@ def plane(of, table, columns, keys, name, alt):
         ax.title.set_fontsize(7)
     axes[0].set_ylabel("test accuracy, %")
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncol=4)
-    results.save_figure(fig, name, alt)
+    report.save_figure(fig, name, alt)
 
 
 first_run = r5_table.run.iloc[0]
@@ -804,7 +806,7 @@ text = "; ".join(f"{run_name}: {100 * a[1].mean():.1f} %" for run_name, d in mea
 caption(f"The larger the mark, the larger the batch: B = 2, 4, 6. Attacks: matching (AVD < 0.8), matching or closed form (MSE < 0.01), so the second can exceed the first. Down and left is private and useless, up and left is wanted. Equal labels at B = 4, ten clients averaged a step: {text}.", r5["CE"])
 wide = {}
 for r in r5_table.itertuples():
-    wide.setdefault((r.strategy, r.B), {"published": f"{results.show(value('r5', NAMES[r.strategy], f'B={r.B}, accuracy'))} %"})[r.run] = f"{r.accuracy:.1f}{'' if np.isnan(r.sd) else f' ± {r.sd:.1f}'} % (lr {r.lr:g}, {r.seeds} seeds)"
+    wide.setdefault((r.strategy, r.B), {"published": f"{report.show(value('r5', NAMES[r.strategy], f'B={r.B}, accuracy'))} %"})[r.run] = f"{r.accuracy:.1f}{'' if np.isnan(r.sd) else f' ± {r.sd:.1f}'} % (lr {r.lr:g}, {r.seeds} seeds)"
 pd.DataFrame(wide).T.fillna("not computed").rename_axis(["accuracy", "B"])
 
 # %% [markdown]
@@ -849,11 +851,11 @@ for name in NAMES:
         r6_each += [{"strategy": name, "B": B, "channels": ch, "attack": FIVE[a], "AVD < 0.8": 100 * (g.avd_8bit < 0.8).mean(), "MSE < 0.01": 100 * (g.mse < 0.01).mean(), "n": len(g)} for a, g in t.groupby("attack")]
 r6_table = pd.DataFrame(r6_rows)
 if len(r6_table):
-    results.save_table(r6_table, "r6_lenet_accuracy")
-    results.save_table(pd.DataFrame(r6_each), "r6_attacks")
+    report.save_table(r6_table, "r6_lenet_accuracy")
+    report.save_table(pd.DataFrame(r6_each), "r6_attacks")
     plane("r6", r6_table, ["AVD < 0.8", "MSE < 0.01"], {2: "(2,6)", 4: "(4,8)", 6: "(6,10)", 8: "(8,12)"}, "r6_lenet_accuracy", "Three scatter plots of a LeNet: x: images recovered, %; y: test accuracy, %; one mark and dotted line a training strategy, one point a setting of batch size and channels, larger for larger batches. Published values first, then ours by AVD and by MSE, best of five attacks. By AVD the squared error of the softmax lies furthest left; by MSE nearly nothing is recovered.")
     display(Markdown("*The larger the mark, the larger the batch: (B, channels) = (2, 6), (4, 8), (6, 10), (8, 12). Stored paper profile, MNIST, 8 clients a setting. Recovered: the best of five attacks, chosen by the truth, an upper bound; what an attacker can choose is in the table. Accuracy: one seed, one epoch, the better of two learning rates on held-out images. The quick profile has no such cells.*"))
-wide = {(name, f"({B},{ch})"): {"published: recovered, accuracy": ", ".join(results.show(value("r6", NAMES[name], f"({B},{ch}), {what}")) for what in ("recovery", "accuracy"))} for name in NAMES for B, ch in POINTS["paper"]}
+wide = {(name, f"({B},{ch})"): {"published: recovered, accuracy": ", ".join(report.show(value("r6", NAMES[name], f"({B},{ch}), {what}")) for what in ("recovery", "accuracy"))} for name in NAMES for B, ch in POINTS["paper"]}
 for r in r6_rows:
     wide[r["strategy"], f"({r['B']},{r['channels']})"] |= {
         "best by truth": f"{r['AVD < 0.8']:.0f} / {r['MSE < 0.01']:.0f}", "nearest gradient": f"{r['AVD < 0.8, nearest gradient']:.0f} / {r['MSE < 0.01, nearest gradient']:.0f}", "accuracy": f"{r['accuracy']:.1f} (lr {r['lr']:g})", "n": r["n"]}
@@ -880,12 +882,12 @@ def heat_maps(column, name):
                 ax.set_xlabel("channels")
         row[0].set_ylabel(f"{'LFW' if which == 'LFW' else maps[which, R7[0]][0].config[0]['images']['name']}\nB")
     fig.colorbar(shown, ax=axes, label=f"{column}, %", fraction=0.03)
-    results.save_figure(fig, name, f"Heat maps, one column a strategy, one row a set of images; x: channels of the LeNet; y: batch size; each cell gives, as a number and a shade, the percentage of images with {column}. Compare the strategies, and how the share changes with the batch size and with the channels.")
+    report.save_figure(fig, name, f"Heat maps, one column a strategy, one row a set of images; x: channels of the LeNet; y: batch size; each cell gives, as a number and a shade, the percentage of images with {column}. Compare the strategies, and how the share changes with the batch size and with the channels.")
     return pd.concat([t.assign(images=c.config[0]["images"]["name"], strategy=key[1]) for key, (c, t) in maps.items()])
 
 
 maps = heat_maps("MSE < 0.01", "r7_heat_maps")
-results.save_table(maps, "r7_heat_maps")
+report.save_table(maps, "r7_heat_maps")
 longer = r7_longer.stored()
 longer = f" Nothing is recovered on LFW, from no strategy and not even from single images, so its panels say nothing about a defense: 600 iterations are too few there. With 2,400, {int((longer.table.mse < 0.01).sum())} of {longer.n} single images are (CE, random labels), median MSE {longer.table.mse.median():.2g}." if longer else " LFW: not computed."
 caption(f"8 clients a cell; LeNet, the angle with TV 1e-3, 600 iterations, labels known.{longer}", r7["digits", R7[0]])
@@ -910,7 +912,7 @@ for name, s in noisy.items():
         best = t.assign(ok=t.mse < 0.01).groupby(["client", "image"]).ok.any()
         noise_rows.append({"strategy": name, "variance": c.config[part]["defense"]["variance"], "accuracy": 100 * picked.accuracy.iloc[part], "lr": picked.lr.iloc[part], "any of the four": 100 * best.mean(), "clients": t.client.nunique()} | {NOISE_ATTACKS[a]: 100 * (g.mse < 0.01).mean() for a, g in t.groupby("attack")})
 noise = pd.DataFrame(noise_rows)
-results.save_table(noise, "noise")
+report.save_table(noise, "noise")
 quiet_run = "paper profile, stored" if which == "paper" else f"this run, {run.profile}"
 mine = r5_table[(r5_table.run == quiet_run) & (r5_table.B == 4)].assign(recovered=0.0)
 for i, r in mine.iterrows():  # the same four attacks on the mixtures
@@ -930,7 +932,7 @@ for r in mine.itertuples():
     ax.plot(r.recovered, 90.05 if low else r.accuracy, MARKS[r.strategy], color=COLORS[r.strategy], ms=6, label=f"{r.strategy}, no noise" + (f" ({r.accuracy:.1f} %, below)" if low else ""))
 ax.set(xlabel="images with MSE < 0.01 by any of four attacks, %", ylabel="test accuracy, %", xlim=(-5, 105), **({"ylim": (90, 92.5)} if which == "paper" else {}))
 ax.legend(fontsize=6, loc="lower right")
-results.save_figure(fig, "noise_against_mixing", "Line plot: x: share of images recovered by any of four attacks; y: test accuracy; two lines follow growing Gaussian noise, for random and for equal labels, four single marks are mixtures without noise. With equal labels very little noise hides most images at small cost; random labels need far more noise.")
+report.save_figure(fig, "noise_against_mixing", "Line plot: x: share of images recovered by any of four attacks; y: test accuracy; two lines follow growing Gaussian noise, for random and for equal labels, four single marks are mixtures without noise. With equal labels very little noise hides most images at small cost; random labels need far more noise.")
 caption("Four attacks on both: closed form, angle, angle + TV, in the span; fresh victims. Beside the grey marks: variance of the noise. Accuracy under noise: one seed, the better of two learning rates.", noisy["CE, random labels"])
 noise.style.format(precision=1, subset=[x for x in noise if x not in ("variance", "lr", "strategy")]).format({"variance": "{:.0e}"}).hide()
 
@@ -951,7 +953,7 @@ noise.style.format(precision=1, subset=[x for x in noise if x not in ("variance"
 # Decided from the stored paper profile where it is there, else from this run. Shares are compared with 95 % intervals, with as many cases as there are clients: the images of one client are not independent.
 
 # %%
-ledger = results.Ledger()
+ledger = report.Ledger()
 steady = all(s.stored() for s in [formula, r2, averaged, r6_logits, *(s for d in (r1, r4, r5, r6_accuracy, r6_attacks, r7, adaptive, trained, noisy, noisy_accuracy) for s in d.values())])
 
 
@@ -972,13 +974,13 @@ def pick(strategy, B, criterion="MSE < 0.01", best="by truth", attacks_=None):
 
 def fewer(id, text, a, b):
     """Is the share a = (good, n) below the share b?"""
-    verdict, measured = results.decide_fewer(a, b) if a and b else (None, "not computed")
+    verdict, measured = verdicts.decide_fewer(a, b) if a and b else (None, "not computed")
     ledger.add(id, text, verdict, "Newcombe's 95 % interval of the difference of two shares excludes 0", measured, a[1] if a else 0, stable=steady)
 
 
 def share_of(id, text, sample, level, above=True):
     """Is a share above (or below) a level?"""
-    verdict, measured = results.decide(*sample, level) if sample else (None, "not computed")
+    verdict, measured = verdicts.decide(*sample, level) if sample else (None, "not computed")
     ledger.add(id, text, verdict if above or verdict is None else not verdict, f"95 % Wilson interval of the share {'above' if above else 'below'} {level:.0%}", measured, sample[1] if sample else 0, stable=steady)
 
 

@@ -45,11 +45,13 @@ import pandas as pd
 import torch
 from IPython.display import Markdown, display
 
-from lib import analytic, attacks, client, data, experiment, models, plots, results
+from lib import analytic, attacks, client, data, models
+
 from lib import run as runs
+from studies import case, plots, report, store, verdicts
 
 run = runs.start(profile, seed=seed, device=device, data_root=data_root)
-results.start("07_mu_cats_dogs", run, paper="mu2023")
+report.start("07_mu_cats_dogs", run, paper="mu2023")
 plots.style()
 pd.options.display.max_colwidth = None
 
@@ -79,9 +81,9 @@ def config(images, victim, iterations, search, clients, **more):
 
 
 errors = {
-    (victim, attacker): results.sweep(
+    (victim, attacker): store.Sweep(
         f"{how['name']}{len(how) - 1}_{'search' if search else 'plain'}",
-        experiment.attack,
+        case.attack,
         quick=[config(TWO, how, quick, search, [0, 8])],
         paper=[config(PETS, how, paper, search, part, stride=12) for part in ([0, 16], [16, 32])],
         minutes={"quick": 0.1, "paper": 12 if victim == "LeNet" else 3},
@@ -92,7 +94,7 @@ errors = {
 }
 FRAMES = [0, 2, 5, 10, 30]
 films = {
-    victim: results.sweep(f"film_{how['name']}{len(how) - 1}", experiment.attack,
+    victim: store.Sweep(f"film_{how['name']}{len(how) - 1}", case.attack,
                           quick=[film := config(TWO, how, FRAMES[-1], True, [0, 2], record=FRAMES, shown=2)], paper=[film], minutes=0.1, gib=1)
     for victim, how in VICTIMS.items()
 }
@@ -137,7 +139,7 @@ for name, sweep in films.items():
         rows.append(np.concatenate((cell.arrays["states"][k, :, 0], cell.arrays["truth"][k])) / 255)
         names.append({"one dense layer": "one\ndense layer", "dense, one hidden layer": "one hidden\nlayer"}.get(name, name))
 columns = ["start", *(f"{i} iterations" for i in FRAMES[1:]), "truth"]
-results.save_figure(plots.sheet(np.stack(rows), names, columns, width=0.8), "film", "Image sheet, two rows for each of three networks, one a client; six columns from the random start through 2, 5, 10 and 30 iterations to the true image. The network with one hidden layer gives its image away at once, the LeNet more slowly; the single dense layer ends black.")
+report.save_figure(plots.sheet(np.stack(rows), names, columns, width=0.8), "film", "Image sheet, two rows for each of three networks, one a client; six columns from the random start through 2, 5, 10 and 30 iterations to the true image. The network with one hidden layer gives its image away at once, the LeNet more slowly; the single dense layer ends black.")
 display(Markdown("*Black: all pixels are negative, clipped for display.*"))
 
 # %% [markdown]
@@ -196,16 +198,16 @@ own = {key: c for key, s in errors.items() if (c := available(s)) is not None}
 found = {"paper": stored} if all(stored.values()) else {}  # all of it or nothing
 found |= {run.profile: own} if len(own) == len(errors) else {}
 if not found:
-    results.not_made("abstract", "no stored results and no cats_dogs here")
+    report.not_made("abstract", "no stored results and no cats_dogs here")
     raise RuntimeError("neither stored results nor the images cats_dogs are here: give DATA_ROOT")
-number = results.published("mu2023").iloc[0]
-lines = {("published", "not known", "not known"): {"restored": "vast majority", **dict.fromkeys(SCALES, f"approximately {results.show(number)}, scale not known")}}
+number = report.published("mu2023").iloc[0]
+lines = {("published", "not known", "not known"): {"restored": "vast majority", **dict.fromkeys(SCALES, f"approximately {report.show(number)}, scale not known")}}
 for profile_of, cells in found.items():
     for key, cell in cells.items():
         measured = dict(zip(SCALES, map(five, readings(cell, SHAPES[profile_of])), strict=True))
-        lines[LABEL[profile_of], *key] = {"restored": results.decide((cell.table.mse < RESTORED).sum(), cell.n)[1], **measured, "device": cell.device}
+        lines[LABEL[profile_of], *key] = {"restored": verdicts.decide((cell.table.mse < RESTORED).sum(), cell.n)[1], **measured, "device": cell.device}
 table = pd.DataFrame(lines).T.rename_axis(["run", "victim", "attacker"]).fillna("")
-results.save_table(table.reset_index(), "abstract_error")
+report.save_table(table.reset_index(), "abstract_error")
 table.style.set_properties(**{"white-space": "normal", "text-align": "left"})
 
 # %%
@@ -221,11 +223,11 @@ ax.axhline(255**2 * RESTORED, color="0.6", lw=0.8, label="restored (counts above
 ax.set(yscale="log", ylim=(3e-7, 2e6), ylabel="squared error per pixel, 0 to 255", xticks=range(len(chosen)))
 ax.set_xticklabels([f"{victim.replace(', ', ',' + chr(10))}\n{attacker}" for victim, attacker in chosen], fontsize=6)
 fig.legend(loc="outside upper center", ncol=2)
-results.save_figure(fig, "abstract_error", "Strip plot: squared error per pixel on a log scale, one column of dots a network and attacker, an image a dot, with the count of restored images above; lines mark the published 5 in three scales and the limit for restored. Lost images lie orders of magnitude above restored ones and decide the mean.")
+report.save_figure(fig, "abstract_error", "Strip plot: squared error per pixel on a log scale, one column of dots a network and attacker, an image a dot, with the count of restored images above; lines mark the published 5 in three scales and the limit for restored. Lost images lie orders of magnitude above restored ones and decide the mean.")
 display(Markdown(f"*{LABEL[top].capitalize()}; images of {shape[1]} x {shape[2]} pixels; every image a dot, median and quartiles (nearest values) at its right; below 1e-6 drawn at 1e-6. The three lines are the same 5, converted to the scale of the axis.*"))
 
 # %%
-results.save_timings(pd.DataFrame([{"cell": " / ".join(k), "n": c.n, "seconds": round(c.seconds, 1), "device": c.device, "torch": c.torch} for cells in found.values() for k, c in cells.items()]))
+report.save_timings(pd.DataFrame([{"cell": " / ".join(k), "n": c.n, "seconds": round(c.seconds, 1), "device": c.device, "torch": c.torch} for cells in found.values() for k, c in cells.items()]))
 pixel = readings(chosen["LeNet", "plain L-BFGS"], shape)[0]
 kept = chosen["LeNet", "plain L-BFGS"].table.mse.to_numpy() < RESTORED
 lost = f"The {(~kept).sum()} images of the LeNet that plain L-BFGS loses have a median error of {np.median(pixel[~kept]):,.0f} per pixel" if (~kept).any() else "No image is lost"
@@ -245,7 +247,7 @@ display(Markdown(
 # Decided from the stored paper profile where it is there, else from this run. Intervals are 95 % Wilson.
 
 # %%
-ledger, on_store = results.Ledger(), top == "paper"  # a stored verdict is the same on any CPU
+ledger, on_store = report.Ledger(), top == "paper"  # a stored verdict is the same on any CPU
 worst = max(float(e.max()) for e in exact.values())
 ledger.add("closed_form", "our check: a dense layer gives its image back without a search", worst < 1e-3, "largest squared error per pixel, 0 to 255, below 0.001", f"{worst:.0e}", 8)
 for id, victim, attacker, level, claim in (
@@ -256,7 +258,7 @@ for id, victim, attacker, level, claim in (
     ("vast_majority_search", "LeNet", "line search", 0.8, "ours: with a line search they are"),
 ):
     good = (chosen[victim, attacker].table.mse < RESTORED).sum()
-    verdict, measured = results.decide(good, len(chosen[victim, attacker].table), level)
+    verdict, measured = verdicts.decide(good, len(chosen[victim, attacker].table), level)
     ledger.add(id, claim, verdict, f"{attacker}: share restored above {level}", measured, chosen[victim, attacker].n, stable=on_store)
 both = [f"{scale}: {values.mean():.3g}, {values[kept].mean() if kept.any() else np.nan:.3g}" for scale, values in zip(SCALES, readings(chosen["LeNet", "plain L-BFGS"], shape), strict=True)]
 ledger.add("about_five", "the average squared error is approximately 5 [read]", None, "never decided: the scale is not known. Mean of all images, and of the restored alone", "; ".join(both), len(pixel))

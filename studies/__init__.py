@@ -1,5 +1,7 @@
-"""What one notebook alone computes: a module a notebook, functions like those of `lib.experiment`.
+"""What the notebooks compute, store, count and draw beyond a few lines.
 
-Pure functions from a config to (table, arrays), which `lib.results.sweep` stores. They build on all
-of `lib`; nothing in `lib` knows them, and none knows another. What two notebooks need goes to lib.
+For all: `case` (from a config to rows), `cells`, `keys` and `store` (stored results), `verdicts`,
+`report` (products, claims, captions), `plots` (house style). For each notebook a folder: `plan` (what it
+computes in both profiles), `compute` (what only it computes), and its tables, drawings and claims.
+Nothing in lib knows them; a study knows no other.
 """

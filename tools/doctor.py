@@ -147,14 +147,14 @@ def places() -> None:
 
 def cells() -> None:
     """Read every stored result; an altered one is shown by no notebook."""
-    from lib import results
+    from studies import cells
 
     stored = sorted((ROOT / "data/cells").rglob("[!.]*.json"))
     stored += sorted((ROOT / "build/cells").rglob("[!.]*.json"))
     wrong = []
     for path in stored:
         try:
-            results.load(path)
+            cells.load(path)
         except ValueError as error:
             wrong.append((path.relative_to(ROOT), str(error)))
     say("cells", f"{len(stored)} stored results, {len(stored) - len(wrong)} of them whole")

@@ -2,9 +2,11 @@
 
     python tools/plan.py 01_dlg 02_idlg
 
-Runs, of each notebook, only the cells tagged parameters, setup and plan.
+Asks `studies/<name>/plan.py` of each notebook NN_<name>; of a notebook without one it runs the
+cells tagged parameters, setup and plan.
 """
 
+import importlib.util
 import linecache
 import os
 import sys
@@ -16,10 +18,24 @@ COLUMNS = "{:<24} {:<28} {:>9} {:>9} {:>7}".format
 
 
 def declared(name) -> list:
-    """The sweeps that a notebook declares."""
-    from lib import results
+    """The sweeps that a notebook's study declares."""
+    from lib import run
+    from studies import store
 
-    results._session = None                                  # the former notebook's
+    given = tool.parameters()
+    study = store.start(name, run.start(**given))
+    module = f"studies.{tool.study_of(name)}.plan"
+    if importlib.util.find_spec(module.rpartition(".")[0]) is None or \
+            importlib.util.find_spec(module) is None:
+        return inline(name)
+    importlib.import_module(module).declare(study.run)
+    return study.sweeps
+
+
+def inline(name) -> list:
+    """The sweeps of a notebook that declares them itself, in cells tagged "plan"."""
+    from studies import store
+
     names = {"__name__": "__main__"}
     cells = tool.source_notebook(tool.NOTEBOOKS / f"{name}.py").cells
     for i, cell in enumerate(cells):
@@ -29,7 +45,7 @@ def declared(name) -> list:
             linecache.cache[file] = (0, None, cell.source.splitlines(keepends=True), file)
             exec(compile(cell.source, file, "exec"), names)
             names |= tool.parameters() if "parameters" in tags else {}
-    return results._session.sweeps if results._session else []
+    return store.current().sweeps
 
 
 def rows(name, sweeps) -> float:

@@ -21,6 +21,7 @@ from collections import Counter
 from pathlib import Path
 
 from lib.files import atomic
+from studies import keys
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
@@ -37,6 +38,11 @@ def fresh() -> bool:
     if (asked := os.environ.get("FRESH", "")) not in ("", "0", "1"):
         raise Failed(f"FRESH={asked}: it is 1 (compute again) or 0 (what is done is kept)")
     return asked == "1"
+
+
+def study_of(name) -> str:
+    """The folder of studies that a notebook NN_<study> has."""
+    return name.partition("_")[2]
 
 
 def parameters() -> dict:
@@ -147,8 +153,9 @@ def hashes(name, profile) -> dict:
 
 def code_hash(name, given) -> str:
     """What the products depend on: by content, since the times of a fresh clone mean nothing."""
-    files = [NOTEBOOKS / f"{name}.py", Path(__file__), ROOT / "requirements.lock"]
-    files += sorted((ROOT / "lib").glob("*.py")) + sorted((ROOT / "studies").glob("*.py"))
+    source = NOTEBOOKS / f"{name}.py"
+    files = [source, Path(__file__), ROOT / "requirements.lock"]
+    files += keys.reached(keys.imported(source.read_text(encoding="utf-8"))).values()
     files += sorted((ROOT / "data/published").glob("*.json"))
     return digest(files, json.dumps(given, sort_keys=True))
 
@@ -232,12 +239,12 @@ class Bars:
 
 def check_floats(name, products) -> None:
     """Each figure and table that the paper has must be there, or there must be a reason."""
-    from lib import results
+    from studies import report
 
     if not (products / "about.json").is_file():
-        raise Failed("ran without calling results.start")
+        raise Failed("ran without calling report.start")
     paper = json.loads((products / "about.json").read_text())["paper"]
-    floats = results.published(paper).attrs["floats"] if paper else {}
+    floats = report.published(paper).attrs["floats"] if paper else {}
     reasons = products / "reasons.json"
     excused = json.loads(reasons.read_text()) if reasons.is_file() else {}
     wanted = {key: entry["product"] for key, entry in floats.items()
@@ -307,7 +314,7 @@ def cleaned(notebook):
     with small pictures."""
     import nbformat
 
-    from lib.results import small_png
+    from studies.report import small_png
 
     notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL})
     for cell in notebook.cells:

@@ -40,7 +40,7 @@ the notebook's ledger (`figures/*/*/claims.csv`); it is **not computed** where n
   numbers, where it has at most four. *Ours*: our own claim; *third party*: neither the paper's nor
   ours; –: the paper's, without a mark.
 - *Quick*: the run without data sets. "Same" where verdict and numbers are those of the paper
-  profile: most quick runs decide their claims from its stored results.
+  profile: most quick runs decide their claims from its stored report.
 - n: what the rule counts: images, attacks, clients or networks.
 - A figure or table is *made* where the run drew it. With which network, n and data: see what
   differs, below each notebook's tables. Single rows of it may be "not computed": see the last line.
@@ -121,9 +121,9 @@ def counts(states) -> list:
 
 def told(numbers, most) -> str:
     """Published numbers with their marks; where there are more than `most`, how many more."""
-    from lib import results
+    from studies import report
 
-    each = [f"{n['row']}{', ' + n['column'] if n['column'] else ''}: {results.show(n)}"
+    each = [f"{n['row']}{', ' + n['column'] if n['column'] else ''}: {report.show(n)}"
             for _, n in numbers.fillna({"column": ""}).iterrows()]
     return "; ".join(each[:most]) + (f"; and {len(each) - most} more" if len(each) > most else "")
 
@@ -162,10 +162,10 @@ def floats(files, name, numbers) -> list:
 
 def page(files, name, paper) -> tuple[str, list]:
     """The notebook's part of SCOREBOARD.md, and the counts of its row of README.md."""
-    from lib import results
+    from studies import report
 
     title = json.loads(files.read(tool.ROOT / f"data/published/{paper}.json"))["paper"]
-    numbers, ledger, sweeps = results.published(paper), claims(files, "paper", name), \
+    numbers, ledger, sweeps = report.published(paper), claims(files, "paper", name), \
         plan.declared(name)
     here = {path for path in files.under(f"data/cells/{name}") if path.suffix == ".json"}
     cells = [json.loads(files.read(path)) for sweep in sweeps for path in sweep.files

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from lib import analytic, attacks, client, data, models, run
-from lib.experiment import ATTACKS, VICTIMS, image_set, named
+from studies.case import ATTACKS, VICTIMS, image_set, named
+from studies.keys import stored_as
 
 MASK = "[MASK]"  # word 0
 TOKENS = 16
@@ -109,7 +110,7 @@ def masked_language_model(width=64, layers=2, heads=4, masked=0.15, seed=0) -> M
         return MaskedLanguageModel(len(vocabulary()), width, layers, heads, positions).eval()
 
 
-@run.stored_as("studies.dlg.sentences")
+@stored_as("studies.dlg.sentences")
 def sentences(clients: list[int], attack: dict, record: list[int], seed: int, width: int,
               layers: int, masked: float = 0.15):
     """Attack sentences of `SENTENCES` (client k holds number k mod their count, and a newly
@@ -141,7 +142,7 @@ def sentences(clients: list[int], attack: dict, record: list[int], seed: int, wi
     return pd.DataFrame(rows), {"read": read.numpy(), "truth": ids.numpy()}
 
 
-@run.stored_as("studies.dlg.information")
+@stored_as("studies.dlg.information")
 def information(images: dict, victim: dict, clients: list[int], seed: int, batch_size: int = 1):
     """How many independent equations the gradient holds: a row a client.
 

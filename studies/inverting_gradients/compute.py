@@ -7,10 +7,11 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from lib import client, models, objectives, run
-from lib.experiment import image_set, trained, victims
+from studies.case import image_set, trained, victims
+from studies.keys import stored_as
 
 
-@run.stored_as("studies.inverting_gradients.training_path")
+@stored_as("studies.inverting_gradients.training_path")
 def training_path(images: dict, victim: dict, clients: int, seed: int, epochs: int, noise: float,
                   first: int | None = None, **how):
     """Gradients of single training images while their victim trains: a row an epoch and image.

@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 
 from lib import attacks, client, data, defenses, metrics, models, objectives, run
+from studies.keys import stored_as
 
 VICTIMS = {"dense": models.dense, "lenet": models.lenet, "convnet": models.convnet,
            "resnet": models.resnet, "imagenet_resnet": models.imagenet_resnet,
@@ -27,24 +28,7 @@ DEFENSES = {"gaussian": defenses.GaussianNoise, "laplacian": defenses.LaplacianN
             "instahide": defenses.InstaHide, "dpsgd": defenses.DPSGD}
 
 
-def cell(sweep, gpu: bool = False):
-    """This run's cell of a sweep, or None where it cannot be had: the profile has no config of it,
-    its images or weights are not here, or it needs a GPU (`gpu`) and the run has none. A stored one
-    is read.
-    """
-    configs = sweep.configs[run.current().profile]
-    parts = [part for c in configs for part in (c, c.get("generator", {}))]
-    here = all(data.present(part["images"]["name"]) for part in parts if "images" in part)
-    wanted = [c["victim"]["depth"] for c in configs if c.get("victim", {}).get("pretrained")]
-    here = here and all(models.pretrained_file(depth).is_file() for depth in wanted)
-    able = here and not (gpu and run.current().device.type == "cpu")
-    if not able:
-        sweep.check()  # a damaged result cannot be computed again here: it is named
-    stored = sweep.done() == len(sweep.files)
-    return sweep.run() if sweep.files and (able or stored) else None
-
-
-@run.stored_as("lib.experiment.attack")
+@stored_as("lib.experiment.attack")
 def attack(images: dict, victim: dict, attack: dict, clients: list[int], seed: int,
            batch_size: int = 1, restarts: int = 1, protocol: dict | None = None,
            threat: dict | None = None, defense: list | None = None, record: list[int] | None = None,
@@ -127,7 +111,7 @@ def trained(model, images: dict, seed: int, normalise: bool, first: int | None =
     return models.train(model, pictures, seed=seed, normalise=normalise, cache=WEIGHTS, **how)
 
 
-@run.stored_as("lib.experiment.accuracy")
+@stored_as("lib.experiment.accuracy")
 def accuracy(images: dict, victim: dict, seeds: list[int], defense: list, epochs: int, lr: float,
              batch_size: int = 64, momentum: float = 0.9, loss: str = "cross_entropy",
              same_label: int = 1, held_out: int = 0, first: int | None = None, **how):

@@ -6,7 +6,8 @@ import torch
 from torch.nn.functional import one_hot
 
 from lib import attacks, client, data, generators, metrics, run
-from lib.experiment import WEIGHTS, as_bytes, composed, image_set, victims
+from studies.case import WEIGHTS, as_bytes, composed, image_set, victims
+from studies.keys import stored_as
 
 SIGNED = "signed x"  # Inverting Gradients as published: pixels, signs, box
 SAME = 1e-3  # root mean squared distance of what counts as one image: a quarter of a grey level
@@ -38,7 +39,7 @@ def prior(generator: dict, seed: int = 0):
     return *generators.train(net, pictures, seed=seed, cache=WEIGHTS, **how), pictures
 
 
-@run.stored_as("studies.gias.worth")
+@stored_as("studies.gias.worth")
 def worth(images: dict, generator: dict, count: int, seed: int = 0):
     """`generators.quality` of a trained generator, in one row; unseen are the split "test" of
     `images`. Arrays: `samples` (count, C, H, W) and `nearest`, the training image nearest to each,
@@ -62,7 +63,7 @@ def _private(images: dict, batch_size: int, clients: list[int], seed: int):
     return pictures, pictures.clients(last - first, batch_size, indices=rows)
 
 
-@run.stored_as("studies.gias.grey")
+@stored_as("studies.gias.grey")
 def grey(images: dict, batch_size: int, clients: list[int], seed: int):
     """What mid-grey pictures score against the images that `searched` attacks: a row an image."""
     _, batch = _private(images, batch_size, clients, seed)
@@ -70,7 +71,7 @@ def grey(images: dict, batch_size: int, clients: list[int], seed: int):
     return metrics.score(flat, batch.images, root=run.current().data_root), {}
 
 
-@run.stored_as("studies.gias.searched")
+@stored_as("studies.gias.searched")
 def searched(images: dict, victim: dict, generator: dict, spaces: list[str], iterations: dict,
              batch_size: int, clients: list[int], seed: int, restarts: int = 1,
              tv: float | dict = 1e-4, rates: dict | None = None, bn: float = 0.0,
@@ -163,7 +164,7 @@ def _path(guess, batch, first: int):
     return at + first, np.stack(psnr, 1), losses
 
 
-@run.stored_as("studies.gias.from_gradients")
+@stored_as("studies.gias.from_gradients")
 def from_gradients(images: dict, victim: dict, generator: dict, rounds: int, clients: int,
                    iterations: list[int], lr: float, looked_at: list[int], tests: dict,
                    seed: int = 0):

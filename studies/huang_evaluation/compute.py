@@ -10,14 +10,15 @@ from torch.nn.functional import one_hot
 from torch.utils.flop_counter import FlopCounterMode
 
 from lib import attacks, client, data, metrics, models, run
-from lib.experiment import ATTACKS, as_bytes, composed, image_set, named, trained, victims
+from studies.case import ATTACKS, as_bytes, composed, image_set, named, trained, victims
+from studies.keys import stored_as
 
 COMPOSITIONS = {  # the label of image b of client k, of C classes
     "all different": lambda k, b, C: (k + b) % C, "two labels": lambda k, b, C: (k + b % 2) % C,
     "all equal": lambda k, b, C: k % C}
 
 
-@run.stored_as("studies.huang_evaluation.defended")
+@stored_as("studies.huang_evaluation.defended")
 def defended(images: dict, victim: dict, attack: dict, batch_size: int, clients: int, seed: int,
              defense: list | None = None, train: dict | None = None, mode: str = "train",
              statistics: str = "exact", labels: str = "known", fixed_statistics: bool = False,
@@ -102,7 +103,7 @@ def defended(images: dict, victim: dict, attack: dict, batch_size: int, clients:
     return table.astype(dict.fromkeys(floats, "float32")), arrays
 
 
-@run.stored_as("studies.huang_evaluation.baselines")
+@stored_as("studies.huang_evaluation.baselines")
 def baselines(images: dict, clients: int, seed: int, mixing: list):
     """What guesses score that no attack made: a row a guess and image of the attack set (B = 1).
 
@@ -153,7 +154,7 @@ def _labelled(pictures, label, clients: int, B: int) -> torch.Tensor:
                          for k in range(clients) for b in range(B)])
 
 
-@run.stored_as("studies.huang_evaluation.training_time")
+@stored_as("studies.huang_evaluation.training_time")
 def training_time(images: dict, victim: dict, defenses_: list, batch_size: int, repeats: int,
                   first: int | None = None, seed: int = 0):
     """Seconds of one epoch of training under each defense: a row a repeat and defense (its number).
@@ -170,7 +171,7 @@ def training_time(images: dict, victim: dict, defenses_: list, batch_size: int, 
     return pd.DataFrame(rows[len(defenses_):]), {}
 
 
-@run.stored_as("studies.huang_evaluation.effort")
+@stored_as("studies.huang_evaluation.effort")
 def effort(images: dict, victims_: list, batch_sizes: list, seed: int = 0):
     """Floating point operations of one step of the attack: a row a victim and batch size.
 

@@ -9,10 +9,11 @@ from torch.nn.functional import one_hot
 
 from lib import client, models, run
 from lib import labels as label_rules
-from lib.experiment import VICTIMS, image_set, named, victims
+from studies.case import VICTIMS, image_set, named, victims
+from studies.keys import stored_as
 
 
-@run.stored_as("studies.idlg.label_counts")
+@stored_as("studies.idlg.label_counts")
 def label_counts(images: dict, victim: dict, rules: list, batch_sizes: list, clients: int,
                  seed: int, unique: bool = False, train: dict | None = None):
     """How many labels of a batch each rule of `labels.RULES` reads right: a row a rule and client.

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 import torch
 
 from lib import analytic, attacks, client, data, generators, labels, metrics, models, run
-from lib.experiment import ATTACKS, WEIGHTS, as_bytes, composed, image_set, named, victims
+from studies.case import ATTACKS, WEIGHTS, as_bytes, composed, image_set, named, victims
+from studies.keys import stored_as
 
 OWN = ("mid-grey", "closed form", "in the span")  # no attack; the last two need a first dense layer
 KNOWN = ATTACKS | {"gias": attacks.gias}
@@ -36,7 +37,7 @@ def preset(attack: dict, net=None) -> attacks.Attack:
     return named(KNOWN, attack, *given)
 
 
-@run.stored_as("studies.start_here.compared")
+@stored_as("studies.start_here.compared")
 def compared(images: dict, victim: dict, attack: dict, batch_size: int, defenses: list,
              clients: int, seed: int, pool: int = 40, shown: int = 0,
              generator: dict | None = None):

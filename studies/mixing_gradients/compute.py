@@ -12,10 +12,11 @@ from torch.nn.functional import one_hot
 from lib import analytic, client, data, defenses, metrics, models, run
 from lib import attacks as attack_presets
 from lib import labels as label_rules
-from lib.experiment import ATTACKS, DEFENSES, as_bytes, image_set, named, trained, victims
+from studies.case import ATTACKS, DEFENSES, as_bytes, image_set, named, trained, victims
+from studies.keys import stored_as
 
 
-@run.stored_as("studies.mixing_gradients.mixing")
+@stored_as("studies.mixing_gradients.mixing")
 def mixing(images: dict, victim: dict, loss: str, draw: str, batch_size: int, attacks: list,
            clients: list[int], seed: int, pool: int = 80, defense: dict | None = None,
            rounds: int = 1, round_lr: float = 0.0, train: dict | None = None, shown: int = 0):
@@ -131,7 +132,7 @@ def _in_rounds(model, batch, protocol, rounds: int, lr: float):
     return models.Ensemble([models.Rounds(nets) for nets in of_client])
 
 
-@run.stored_as("studies.mixing_gradients.demixing")
+@stored_as("studies.mixing_gradients.demixing")
 def demixing(images: dict, init: str, scales: list, batch_sizes: list, draws: list, losses: list,
              clients: int, seed: int, pool: int = 80, precision: str = "float32"):
     """The closed form on one dense layer, with no optimiser: a row a setting, client and image.

@@ -1,0 +1,1 @@
+"""Notebook 05: Huang et al.'s evaluation of attacks and defenses."""

@@ -1,0 +1,1 @@
+"""Notebook 02: iDLG, and label rules."""

@@ -1,0 +1,1 @@
+"""Notebook 06: mixing gradients and AVD."""

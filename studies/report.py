@@ -1,0 +1,217 @@
+"""What a notebook shows and keeps: published numbers, figures, tables, claims.
+
+Products go to `build/<profile>/<notebook>`, or below the folder that the environment variable
+PRODUCTS names; make moves them to `figures/` when the notebook has succeeded.
+"""
+
+import io
+import json
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from IPython import get_ipython
+from IPython.display import Markdown, display
+from matplotlib.figure import Figure
+from pandas.io.formats.style import Styler
+from PIL import Image, ImageChops
+
+from lib import checks, files
+from lib import run as runs
+from studies import plots, store
+from studies.cells import Cell
+
+CERTAINTIES = ("read", "quoted", "digitised", "recalled")
+ORIGINS = ("ours", "third party", "the paper, unmarked", "inferred", *CERTAINTIES)
+
+
+def start(notebook: str, run: runs.Run, paper: str | None = None) -> store.Study:
+    """Say whose cells and products follow. `make figures` holds them to the floats of `paper`.
+
+    From here on figures have the house style, whatever matplotlibrc a user has.
+    Raises ValueError for another type, or where the environment variable FRESH is not 1 or 0."""
+    study = store.start(notebook, run)
+    plots.style()
+    about = {"paper": paper, "profile": run.profile, "seed": run.seed}
+    files.write_json(study.product("about.json"), about | runs.environment(run.device))
+    return study
+
+
+def published(paper: str) -> pd.DataFrame:
+    """The numbers a paper prints, a row each, from `data/published/<paper>.json`:
+
+    {"paper": "...",
+     "floats": {"fig3": {"title": "...", "product": "fig3_leakage"},
+                "fig9": {"title": "...", "reason": "why it is not made"}},
+     "numbers": [{"float": "fig6", "row": "DLG", "column": "MNIST", "value": 0.0038, "spread": null,
+                  "unit": "...", "settings": "...", "source": "...", "certainty": "recalled"}]}
+
+    product: the name given to save_figure or save_table. certainty: read (in the paper), quoted (in
+    another text), digitised (off a plot), recalled (from memory). The floats are in `.attrs`.
+    Raises ValueError naming the first entry that breaks this layout."""
+    store.check_name("paper", paper)
+    path = runs.ROOT / f"data/published/{paper}.json"
+    if not path.is_file():
+        raise ValueError(f"no published numbers of the paper {paper!r}: {path} is missing")
+    found = json.loads(path.read_text())
+    for name, entry in found.setdefault("floats", {}).items():
+        if not entry.get("title") or ("product" in entry) == ("reason" in entry):
+            raise ValueError(f"{path.name}: float {name} needs a title, and a product or a reason")
+    for number in found.setdefault("numbers", []):
+        if number.get("float") not in found["floats"]:
+            raise ValueError(f"{path.name}: the float of {number} is not listed")
+        if number.get("certainty") not in CERTAINTIES:
+            raise ValueError(f"{path.name}: the certainty of {number} is none of {CERTAINTIES}")
+    table = pd.DataFrame(found["numbers"], columns=[
+        "float", "row", "column", "value", "spread", "unit", "settings", "source", "certainty"])
+    table.attrs["floats"] = found["floats"]
+    return table.astype({"value": float, "spread": float})
+
+
+def show(number) -> str:
+    """A row of `published` as text, with the mark that it has to bear wherever it is shown."""
+    text = "–" if pd.isna(number["value"]) else f"{number['value']:g}"
+    text += "" if pd.isna(number["spread"]) else f" ± {number['spread']:g}"
+    mark = number["certainty"]
+    return text if mark == "read" or text == "–" else f"{text} ({mark})"
+
+
+def save_figure(fig, name: str, alt: str) -> None:
+    """Show the figure, and write `<name>.png` and `<name>.pdf` among the products; the same figure,
+    the same bytes.
+
+    alt: what it shows, in a sentence or two, for who cannot see it. It goes with the picture in the
+    notebook, and into `figures.json`. ValueError where it is shorter than 40 characters."""
+    store.check_name("the figure's name", name)
+    if not isinstance(alt, str) or len(alt) < 40:
+        raise ValueError(f"{name}: alternative text says what the figure shows, not {alt!r}")
+    if not isinstance(fig, Figure):
+        raise ValueError(f"fig must be a matplotlib Figure, not {type(fig).__name__}")
+    undated = {"png": ["Software"], "pdf": ["CreationDate", "Creator", "Producer"]}
+    for kind, keys in undated.items():
+        drawn = io.BytesIO()
+        fig.savefig(drawn, format=kind, dpi=200, metadata=dict.fromkeys(keys))
+        with files.atomic(store.current().product(f"{name}.{kind}")) as file:
+            file.write(small_png(drawn.getvalue()) if kind == "png" else drawn.getvalue())
+    known = store.current().product("figures.json")
+    files.write_json(known, (json.loads(known.read_text()) if known.exists() else {}) | {name: alt})
+    if get_ipython():            # at once: left to the end of its cell it would have no text
+        display(fig, metadata={"image/png": {"alt": alt}})
+        plt.close(fig)
+
+
+def small_png(png: bytes, tolerance: int = 16) -> bytes:
+    """The picture with 256 colours, where no channel of a pixel then differs by more than
+    `tolerance` of 255, else with all of them: plots get three times smaller, photographs stay."""
+    drawn = Image.open(io.BytesIO(png)).convert("RGBA")
+    picture = Image.alpha_composite(Image.new("RGBA", drawn.size, "white"), drawn).convert("RGB")
+    few = picture.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    worst = max(high for _, high in ImageChops.difference(few.convert("RGB"), picture).getextrema())
+    small = io.BytesIO()
+    about = {"dpi": drawn.info["dpi"]} if "dpi" in drawn.info else {}
+    (few if worst <= tolerance else picture).save(small, "png", optimize=True, **about)
+    return small.getvalue()
+
+
+def save_table(table: pd.DataFrame, name: str) -> None:
+    """Write `<name>.csv` among the products. Times belong in `save_timings`."""
+    store.check_name("the table's name", name)
+    if not isinstance(table, pd.DataFrame):
+        raise ValueError(f"table must be a DataFrame, not {type(table).__name__}")
+    with files.atomic(store.current().product(f"{name}.csv")) as file:
+        table.to_csv(file, index=not isinstance(table.index, pd.RangeIndex), lineterminator="\n")
+
+
+def save_timings(table: pd.DataFrame) -> None:
+    """Write `timings.csv`, the one product that no comparison looks at."""
+    save_table(table, "timings")
+
+
+def not_made(float_id: str, reason: str) -> None:
+    """Say why this run does not make a float of the paper (a missing data set, the profile)."""
+    store.check_name("float_id", float_id)
+    if not isinstance(reason, str) or not reason:
+        raise ValueError(f"reason must say why {float_id} is not made, not {reason!r}")
+    path = store.current().product("reasons.json")
+    known = json.loads(path.read_text()) if path.exists() else {}
+    files.write_json(path, known | {float_id: reason})
+
+
+class Ledger:
+    """The paper's claims, each decided by the rule written beside it."""
+
+    def __init__(self):
+        self.claims = []
+
+    def add(self, id: str, text: str, verdict: bool | None, rule: str, measured: str, n: int,
+            origin: str = "ours", float_id: str | None = None, unit: str = "image",
+            stable: bool = True) -> None:
+        """A claim and what was found.
+
+        verdict: True, False, or None where n does not decide. n: how many of `unit` were counted
+        ("image", "client", "network", ...). origin: who says it, and how sure we are of that: words
+        of ORIGINS, more than one with commas. float_id: the paper's figure or table that shows it,
+        as `data/published` names it, or several with blanks between them. stable: the same on any
+        CPU."""
+        for name, value in {"id": id, "text": text, "rule": rule, "unit": unit}.items():
+            if not isinstance(value, str) or not id:
+                raise ValueError(f"claim {id!r}: {name} must be a text, not {value!r}")
+        checks.whole(f"claim {id}: n", n, 0)
+        checks.flag(f"claim {id}: stable", stable)
+        if verdict is not None and not isinstance(verdict, bool | np.bool_):
+            raise TypeError(f"claim {id}: the verdict is True, False or None, not {verdict!r}")
+        if id in [claim["id"] for claim in self.claims]:
+            raise ValueError(f"claim {id} is in the ledger already")
+        words = origin.split(", ") if isinstance(origin, str) else [origin]
+        if not set(words) <= set(ORIGINS):
+            raise ValueError(f"claim {id}: origin {origin!r} is none of {', '.join(ORIGINS)}")
+        if not isinstance(float_id, str | None):
+            raise ValueError(f"claim {id}: float_id must name a figure or table, not {float_id!r}")
+        self.claims.append({
+            "id": id, "claim": text, "verdict": str(verdict), "rule": rule, "measured": measured,
+            "n": n, "stable": stable, "origin": origin, "float": float_id or "", "unit": unit})
+
+    def verdicts(self) -> None:
+        """Print `id: verdict` for each stable claim: what nbval compares."""
+        stable = [claim for claim in self.claims if claim["stable"]]
+        print("\n".join(f"{claim['id']}: {claim['verdict']}" for claim in stable))
+
+    def table(self) -> pd.DataFrame:
+        return pd.DataFrame(self.claims)
+
+    def shown(self) -> Styler:
+        """The ledger as a page shows it: texts wrap."""
+        columns = ["id", "claim", "verdict", "rule", "measured", "n"]
+        return wrapped(self.table()[columns])
+
+    def save(self) -> None:
+        """Write `claims.csv` among the products."""
+        save_table(self.table(), "claims")
+
+
+def wrapped(table: pd.DataFrame) -> Styler:
+    """A table of texts as a page shows it: they begin at the left, and wrap."""
+    return table.style.set_properties(**{"white-space": "normal", "text-align": "left"})
+
+
+def caption(text: str, *shown: Cell) -> None:
+    """Show in italics of which profile, settings and device the cells of a figure are, and a text.
+    """
+    quick = store.current().run.quick
+    parts = []
+    for cell in shown:
+        stored = ", stored" if quick and cell.profile == "paper" else ""
+        parts.append(f"{cell.profile.capitalize()} profile{stored}: {store.in_words(cell.config)}; "
+                     f"{cell.device}.")
+    display(Markdown(f"*{' '.join([*dict.fromkeys(parts), text]).strip()}*"))
+
+
+def declared(*sweeps: store.Sweep) -> pd.DataFrame:
+    """What a study declares, a row a sweep: its settings in both profiles, and whether the paper
+    profile's cells are stored."""
+    rows = []
+    for sweep in sweeps:
+        rows.append({"sweep": sweep.name, "quick": sweep.describe("quick"),
+                     "paper": sweep.describe("paper"),
+                     "stored": "yes" if sweep.stored() is not None else "no"})
+    return pd.DataFrame(rows)

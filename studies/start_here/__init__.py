@@ -1,0 +1,1 @@
+"""Notebook 00: every attack under every defense."""
