@@ -1,0 +1,116 @@
+"""Figure 7 and Table 3 in numbers: what a defense hides, and what it costs."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import torch
+from pandas.io.formats.style import Styler
+
+from lib import metrics
+from studies import report
+from studies.cells import Cell
+from studies.dlg import tables
+from studies.dlg.settings import DEFENSES
+from studies.dlg.tables import RECOVERED
+from studies.store import Sweep
+
+DEFENDED = 0.8  # median AVD; fixed before the run, after Eloul et al. 2022. The paper judges by eye
+
+
+def attacked(sweep: Sweep, first: str = "paper") -> Cell:
+    """The cell of Figure 7 that a page shows, as `Sweep.shown` chooses it, with the AVD of
+    `viewed`. Raises FileNotFoundError where there is none."""
+    cell = sweep.shown(first)
+    if cell is None:
+        raise FileNotFoundError("Figure 7 needs its stored cells or CIFAR-10: give DATA_ROOT")
+    return viewed(cell)
+
+
+def viewed(cell: Cell) -> Cell:
+    """The cell with the AVD of its images as one would look at them: clipped to [0, 1], 8 bits."""
+    images, truth = (torch.tensor(states, dtype=torch.float32) / 255 for states in (
+        cell.arrays["states"][:, -1, 0], cell.arrays["truth"][:, 0]))
+    return replace(cell, table=cell.table.assign(avd=metrics.avd(images, truth).numpy()))
+
+
+def defense_names(cell: Cell) -> np.ndarray:
+    """(n,) for each row of a cell the name that `DEFENSES` gives to its defense."""
+    called = {_key(defense): name for name, defense in DEFENSES.items()}
+    names = []
+    for part, number in zip(cell.table.part, cell.table.defense, strict=True):
+        names.append(called[_key(cell.config[part]["defense"][number])])
+    return np.array(names)
+
+
+def _key(defense: dict | None) -> str:
+    return str(sorted((defense or {}).items()))
+
+
+def accuracies(victims: Cell) -> dict[str, pd.Series]:
+    """Test accuracies of the victims trained under each defense."""
+    by_name = victims.table.assign(name=defense_names(victims)).groupby("name")
+    return {name: rows.accuracy for name, rows in by_name}
+
+
+def by_defense(attacks: Cell, victims: Cell) -> pd.DataFrame:
+    """A row a defense: accuracy (mean, sd, number of victims), median AVD and PSNR, recovered of n,
+    and whether it defends. attacks: as `viewed` gives them."""
+    by_attack = attacks.table.assign(name=defense_names(attacks)).groupby("name", sort=False)
+    by_victim = victims.table.assign(name=defense_names(victims)).groupby("name")
+    table = pd.DataFrame({
+        "accuracy": by_victim.accuracy.mean(),
+        "sd": by_victim.accuracy.std(),
+        "victims": by_victim.accuracy.size(),
+        "median AVD": by_attack.avd.median(),
+        "median PSNR": by_attack.psnr.median(),
+        "recovered": by_attack.mse.apply(lambda mse: (mse < RECOVERED).sum()),
+        "n": by_attack.size(),
+    })
+    table = table.assign(defends=table["median AVD"] > DEFENDED)
+    return table.loc[[name for name in DEFENSES if name in table.index]]
+
+
+def both_profiles(attacks: Sweep, victims: Sweep) -> dict[str, pd.DataFrame]:
+    """Table 3 by run: attacks and victims of one profile in each. Empty where none is whole."""
+    sweeps = {"attacks": attacks, "victims": victims}
+    blocks = {"paper profile, stored": tables.of_paper(sweeps),
+              "this run, digits": tables.of_quick(sweeps)}
+    whole = {label: cells for label, cells in blocks.items() if len(cells) == 2}
+    return {label: by_defense(viewed(cells["attacks"]), cells["victims"])
+            for label, cells in whole.items()}
+
+
+def defenses(blocks: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Table 3 as it is saved: a row a run and defense."""
+    return pd.concat(blocks, names=["run", "defense"]).reset_index()
+
+
+def defenses_page(blocks: dict[str, pd.DataFrame], published: pd.DataFrame) -> Styler:
+    """The same for the page, a row a defense, beside what is published (by defense and column)."""
+    columns = {"published, CIFAR-100": {name: _printed(name, published) for name in DEFENSES}}
+    for label, block in blocks.items():
+        columns[label] = {name: _in_words(row) for name, row in block.iterrows()}
+    page = pd.DataFrame(columns).reindex(DEFENSES).fillna("not in this run")
+    return report.wrapped(page)
+
+
+def _printed(name: str, published: pd.DataFrame) -> str:
+    """The published accuracy under a defense, and whether it defends."""
+    if (name, "accuracy") not in published.index:
+        return "–"
+    at_most = "at most " if "at most" in published.unit[name, "accuracy"] else ""
+    verdict = ""
+    if (name, "defends") in published.index:
+        verdict = ": defends" if published.value[name, "defends"] else ": does not"
+    return f"{at_most}{published.value[name, 'accuracy']:g} %{verdict} (recalled)"
+
+
+def _in_words(row: pd.Series) -> str:
+    learned = "not trained"
+    if not np.isnan(row.accuracy):
+        sd = "" if np.isnan(row.sd) else f" ± {100 * row.sd:.1f}"
+        learned = f"{100 * row.accuracy:.1f}{sd} % (n = {row.victims:.0f})"
+    verdict = "defends" if row.defends else "does not"
+    return (f"{learned}; AVD {row['median AVD']:.2g}, PSNR {row['median PSNR']:.0f} dB, "
+            f"{row.recovered} of {row.n} recovered: {verdict}")
