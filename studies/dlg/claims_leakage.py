@@ -53,15 +53,15 @@ def _single_images(ledger: report.Ledger, cells: dict[str, Cell]) -> None:
 
 def _on_every_set(cells: dict[str, Cell], level: float) -> tuple[bool | None, str]:
     """Is the share recovered above `level` on every set? False where it is below on one."""
-    found, words = [], []
+    by_set, words = [], []
     for name, cell in cells.items():
         verdict, measured = verdicts.decide(tables.recovered(cell).sum(), cell.n, level)
-        found.append(verdict)
+        by_set.append(verdict)
         words.append(f"{tables.attacked_set(name, cell)} {measured}")
     verdict = None
-    if False in found:
+    if False in by_set:
         verdict = False
-    elif all(found):
+    elif all(by_set):
         verdict = True
     return verdict, "; ".join(words)
 

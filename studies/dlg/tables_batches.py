@@ -72,8 +72,8 @@ def relative_in_words(cell: Cell) -> str:
     steps, medians = cell.config[0]["record"], np.median(cell.arrays["mse"], 0)
     errors = ", ".join(f"{i}: {error:.2g}" for i, error in zip(steps, medians, strict=True))
     return (
-        f"The first {len(cell.arrays['states'])} of {cell.n} clients. "
-        f"Median MSE at iteration {errors}.")
+        f"Sigmoids, no strides, one image; the first {len(cell.arrays['states'])} of {cell.n} "
+        f"clients. Median MSE at iteration {errors}.")
 
 
 def equations_per_pixel(channels: tuple = (12, 24)) -> pd.DataFrame:
