@@ -54,6 +54,12 @@ VARIANCES = {  # of Gaussian noise on the gradient
     "paper": [1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2],
 }
 
+# --- criteria: an image counts as recovered
+
+AVD_SUCCESS = 0.8     # below it: the paper's criterion, printed on the poster
+MSE_RECOVERED = 0.01  # below it: ours, stricter, but luck helps where images resemble each other
+SSIM_RECOVERED = 0.5  # above it: ours, of clipped images; it forgives a wrong contrast
+
 # --- attacks
 
 TV = {"tv": 1e-3}
