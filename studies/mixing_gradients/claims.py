@@ -88,7 +88,7 @@ def _closed_form(rules: Rules, sweeps: Plan) -> None:
     fresh = sweeps.formula.shown().table.query("draw == 'unique' and scale == 0.01 and B == 4")
     rules.above(
         Claim("neglected_small", "the paper's argument: with ten classes and a fresh network the "
-              "neglected weights are small (sum below 0.1)", "the paper, unmarked"),
+              "neglected weights are small (sum below 0.1)", "read"),
         share_of(fresh, fresh.neglected < SMALL), 0.5)
     for scale, images in sweeps.losses.shown().table.groupby("scale"):
         squared, entropy = (images[images.loss == loss] for loss in ("mse", "cross_entropy"))

@@ -1,6 +1,7 @@
 """Tables of notebook 06: the closed form (R1, R2), a dense layer (R4), the attack in the span."""
 
 import operator
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -37,6 +38,13 @@ def by_run(sweep: store.Sweep) -> dict[str, Cell]:
     cells = {"paper profile, stored": sweep.shown(other=False)}
     if run.quick:
         cells[f"this run, {run.profile}"] = sweep.here()
+    return {name: cell for name, cell in cells.items() if cell is not None}
+
+
+def shown(sweeps: dict[Any, store.Sweep]) -> dict[Any, Cell]:
+    """The cells that a page shows of several sweeps, by their names; those that it cannot have are
+    left out."""
+    cells = {name: sweep.shown() for name, sweep in sweeps.items()}
     return {name: cell for name, cell in cells.items() if cell is not None}
 
 
