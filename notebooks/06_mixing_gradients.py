@@ -157,8 +157,8 @@ report.caption(
 cell = sweeps.many_classes.shown()
 classes = tables.by_classes(cell)
 report.save_table(classes, "closely_classes")
-report.caption("B = 4, different labels; rows: 10 to 1,000 random labels; columns: standard deviation "
-               "of the weights.", cell)
+report.caption("B = 4, different labels; rows: 10 to 1,000 random labels; columns: the "
+               "standard deviation of the weights.", cell)
 classes.style.format("{:.1e}")
 
 # %% [markdown]
@@ -251,8 +251,8 @@ report.caption(
     "definition, while 8 bits wrap the bright pixels; at +1 every pixel has wrapped once around, "
     "and AVD is back at nearly 0. Through 8 bits AVD levels off with noise, since wrapped noise is "
     "uniform. LPIPS is not here: 25 pixels are too few. MSE, PSNR and SSIM are monotone in all "
-    "four moves. No AVD is monotone under shifts, where one pixel makes most of its range, and none "
-    "through 8 bits is under brightness. All are monotone in blends.")
+    "four moves. No AVD is monotone under shifts, where one pixel makes most of its range, and "
+    "none through 8 bits is under brightness. All are monotone in blends.")
 ranking
 
 # %% [markdown]
@@ -439,8 +439,8 @@ if len(lenet):  # only of the paper profile
         "The larger the mark, the larger the batch: (B, channels) = (2, 6), (4, 8), (6, 10), "
         "(8, 12). Stored paper profile, MNIST, 8 clients a setting. Recovered: the best of five "
         "attacks, chosen by the truth, an upper bound; what an attacker can choose is in the "
-        "table. Accuracy: one seed, one epoch, the better of two learning rates on held-out images. The "
-        "quick profile has no such cells.")
+        "table. Accuracy: one seed, one epoch, the better of two learning rates on held-out "
+        "images. The quick profile has no such cells.")
 tables_accuracy.lenet_in_numbers(lenet, numbers)
 
 # %% [markdown]
