@@ -71,7 +71,6 @@ pd.options.display.max_colwidth = None
 
 # %%
 sweeps = plan.declare(run)
-numbers = report.published("eloul2022")
 settings.in_prose()
 
 # %% [markdown]
@@ -270,6 +269,7 @@ ranking
 rates = tables.dense_rates(sweeps.dense)
 report.save_table(rates, "r4_dense")
 drawn = tables.leading(rates)
+numbers = report.published("eloul2022")
 fig = drawings_rates.dense_rates(drawn, numbers)
 report.save_figure(fig, "r4_dense", ALT_TEXTS["r4_dense"])
 report.caption(

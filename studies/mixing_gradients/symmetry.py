@@ -71,7 +71,7 @@ def _unseen(pictures: data.ImageSet, private: data.Batch, loss: str) -> dict[str
 
     jacobian = torch.func.jacrev(flat_gradient)(coordinates[0]).flatten(1)  # (P, B * B)
     sizes = torch.linalg.svdvals(jacobian.detach())
-    seen = sizes > SEEN * sizes[0]
+    answered = sizes > SEEN * sizes[0]
     missing = max(0, B * B - len(sizes))  # directions beyond the number of parameters
-    return {"unseen directions": int((~seen).sum()) + missing,
-            "weakest seen one": float(sizes[seen][-1] / sizes[0])}
+    return {"unseen directions": int((~answered).sum()) + missing,
+            "weakest seen one": float(sizes[answered][-1] / sizes[0])}
