@@ -441,6 +441,8 @@ if len(lenet):  # only of the paper profile
         "attacks, chosen by the truth, an upper bound; what an attacker can choose is in the "
         "table. Accuracy: one seed, one epoch, the better of two learning rates on held-out "
         "images. The quick profile has no such cells.")
+else:
+    report.not_made("r6", "the cells of the paper profile are not stored")
 tables_accuracy.lenet_in_numbers(lenet, numbers)
 
 # %% [markdown]
