@@ -1,0 +1,252 @@
+"""Tables of notebook 06 that set recovery beside accuracy or size: R5, R6, R7 and noise."""
+
+import numpy as np
+import pandas as pd
+
+from studies import report, store
+from studies.cells import Cell
+from studies.mixing_gradients import settings, tables
+from studies.mixing_gradients.plan import Plan
+
+PUBLISHED_NAMES = {  # way to train: its row in the published numbers of R5 and R6
+    "CE": "CEL", "CE, equal labels": "CEL with equal label", "MSE of softmax": "MSE",
+    "MSE of logits": "MSE without softmax"}
+DIFFERENT_ATTACKS = {  # R5: the attacks that compete by each criterion
+    "AVD < 0.8": "matching", "MSE < 0.01": "matching or closed form"}
+
+
+def accuracy_of(cell: Cell) -> dict[tuple[int, int], tuple[np.ndarray, float]]:
+    """(batch size, channels; 0 for a dense layer): the test accuracies of the seeds at the
+    learning rate that validates best, and that rate."""
+    best, chosen = {}, {}
+    for part, config in enumerate(cell.config):
+        point = config["batch_size"], config["victim"].get("channels", 0)
+        trained = cell.table[cell.table.part == part]
+        validation = trained.validation.mean()
+        if point not in best or validation > best[point]:
+            best[point] = validation
+            chosen[point] = trained.accuracy.to_numpy(), config["lr"]
+    return chosen
+
+
+# --- R5: a dense layer
+
+
+def dense_accuracy(accuracy: dict[str, store.Sweep], shares: pd.DataFrame) -> pd.DataFrame:
+    """R5: a row a run, way to train and batch size: accuracy in %, and what is recovered of fresh
+    victims under the same strategy (`tables.dense_rates`)."""
+    rows = []
+    for training, sweep in accuracy.items():
+        strategy = settings.TRAINED_UNDER[training]
+        for run, cell in tables.by_run(sweep).items():
+            for (B, _), (accuracies, lr) in accuracy_of(cell).items():
+                attacked = shares[(shares.run == run) & (shares.B == B)]
+                spread = accuracies.std(ddof=1) if len(accuracies) > 1 else np.nan
+                rows.append({"run": run, "strategy": training, "B": B,
+                             "accuracy": 100 * accuracies.mean(), "sd": 100 * spread,
+                             "seeds": len(accuracies), "lr": lr}
+                            | _dense_recovery(attacked, strategy))
+    return pd.DataFrame(rows)
+
+
+def _dense_recovery(attacked: pd.DataFrame, strategy: str) -> dict[str, float]:
+    """Images recovered, in %: by two criteria, best by truth, and in the span by MSE < 0.01."""
+    row = {}
+    for criterion, group in DIFFERENT_ATTACKS.items():
+        row[criterion] = _rate(attacked, strategy, criterion, group)
+    row["in the span"] = _rate(attacked, strategy, "MSE < 0.01", "in the span (ours)")
+    return row
+
+
+def _rate(attacked: pd.DataFrame, strategy: str, criterion: str, group: str) -> float:
+    rates = tables.chosen_rates(attacked, strategy, criterion, "by truth", group).rate
+    return rates.iloc[0] if len(rates) else np.nan
+
+
+def dense_accuracy_in_numbers(table: pd.DataFrame, numbers: pd.DataFrame) -> pd.DataFrame:
+    """R5's accuracies: published beside each run's."""
+    rows = {}
+    for row in table.itertuples():
+        published = tables.published_number(numbers, "r5", PUBLISHED_NAMES[row.strategy],
+                                            f"B={row.B}, accuracy")
+        texts = rows.setdefault((row.strategy, row.B), {"published": f"{report.show(published)} %"})
+        spread = "" if np.isnan(row.sd) else f" ± {row.sd:.1f}"
+        texts[row.run] = f"{row.accuracy:.1f}{spread} % (lr {row.lr:g}, {row.seeds} seeds)"
+    return pd.DataFrame(rows).T.fillna("not computed").rename_axis(["accuracy", "B"])
+
+
+def averaged_accuracy(sweep: store.Sweep) -> str:
+    """The accuracy of equal labels where ten clients are averaged a step, for each run."""
+    texts = []
+    for run, cell in tables.by_run(sweep).items():
+        for accuracies, _ in accuracy_of(cell).values():
+            texts.append(f"{run}: {100 * accuracies.mean():.1f} %")
+    return "; ".join(texts)
+
+
+# --- R6: LeNet at the four published points
+
+
+def five_attacks(sweeps: Plan, training: str) -> pd.DataFrame | None:
+    """R7's attack and the four beside it at the published points: part i is point i, attack number
+    j is settings.FIVE[j]. None where one of the two is not stored."""
+    strategy = settings.TRAINED_UNDER[training]
+    first = sweeps.lenet_logits if training == "MSE of logits" else sweeps.maps["digits", strategy]
+    cells = first.shown(other=False), sweeps.lenet_attacks[training].shown(other=False)
+    if any(cell is None for cell in cells):
+        return None
+    points = settings.POINTS["paper"]
+    parts = []
+    for offset, cell in enumerate(cells):
+        at = [(config["batch_size"], config["victim"]["channels"]) for config in cell.config]
+        table = cell.table[[at[part] in points for part in cell.table.part]]
+        part = [points.index(at[number]) for number in table.part]
+        parts.append(table.assign(part=part, attack=offset + table.attack))
+    return pd.concat(parts, ignore_index=True)
+
+
+def lenet_accuracy(sweeps: Plan) -> pd.DataFrame:
+    """R6: a row a way to train and point (B, channels): accuracy and images recovered, in %, the
+    best of five attacks. Only of the paper profile; empty where that is not stored."""
+    rows = []
+    points = settings.POINTS["paper"]
+    for training in PUBLISHED_NAMES:
+        table = five_attacks(sweeps, training)
+        trained = sweeps.lenet_accuracy[training].shown(other=False)
+        if table is None or trained is None:
+            continue
+        shares = tables.rates(table, [B for B, _ in points], list(settings.FIVE), "matching")
+        rate = shares.set_index(["criterion", "best", "B"]).rate
+        reached = accuracy_of(trained)
+        for part, (B, channels) in enumerate(points):
+            accuracies, lr = reached[B, channels]
+            images = table[table.part == part]
+            rows.append({
+                "strategy": training, "B": B, "channels": channels,
+                "accuracy": 100 * accuracies.mean(), "lr": lr,
+                "AVD < 0.8": rate["AVD < 0.8", "by truth", B],
+                "MSE < 0.01": rate["MSE < 0.01", "by truth", B],
+                "AVD < 0.8, nearest gradient": rate["AVD < 0.8", "nearest gradient", B],
+                "MSE < 0.01, nearest gradient": rate["MSE < 0.01", "nearest gradient", B],
+                "clients": images.client.nunique(),
+                "n": images.groupby(["client", "image"]).ngroups})
+    return pd.DataFrame(rows)
+
+
+def lenet_by_attack(sweeps: Plan) -> pd.DataFrame:
+    """R6, each of the five attacks by itself: images recovered, in %."""
+    rows = []
+    for training in PUBLISHED_NAMES:
+        table = five_attacks(sweeps, training)
+        if table is None or sweeps.lenet_accuracy[training].shown(other=False) is None:
+            continue
+        for (part, attack), images in table.groupby(["part", "attack"]):
+            B, channels = settings.POINTS["paper"][part]
+            rows.append({"strategy": training, "B": B, "channels": channels,
+                         "attack": settings.FIVE[attack],
+                         "AVD < 0.8": 100 * tables.recovered(images, "AVD < 0.8").mean(),
+                         "MSE < 0.01": 100 * tables.recovered(images, "MSE < 0.01").mean(),
+                         "n": len(images)})
+    return pd.DataFrame(rows)
+
+
+def lenet_in_numbers(table: pd.DataFrame, numbers: pd.DataFrame) -> pd.DataFrame:
+    """R6: published beside ours; recovered "by AVD / by MSE"."""
+    rows = {}
+    for training, name in PUBLISHED_NAMES.items():
+        for B, channels in settings.POINTS["paper"]:
+            point = f"({B},{channels})"
+            published = [tables.published_number(numbers, "r6", name, f"{point}, {what}")
+                         for what in ("recovery", "accuracy")]
+            rows[training, point] = {
+                "published: recovered, accuracy": ", ".join(map(report.show, published))}
+    for row in table.to_dict("records"):
+        by_truth = row["AVD < 0.8"], row["MSE < 0.01"]
+        nearest = row["AVD < 0.8, nearest gradient"], row["MSE < 0.01, nearest gradient"]
+        rows[row["strategy"], f"({row['B']},{row['channels']})"] |= {
+            "best by truth": "{:.0f} / {:.0f}".format(*by_truth),
+            "nearest gradient": "{:.0f} / {:.0f}".format(*nearest),
+            "accuracy": f"{row['accuracy']:.1f} (lr {row['lr']:g})", "n": row["n"]}
+    wide = pd.DataFrame(rows).T
+    return wide.fillna("not computed").rename_axis(["strategy", "(B, channels)"])
+
+
+# --- R7: LeNet by batch size and channels
+
+
+def map_of(cell: Cell) -> pd.DataFrame:
+    """A row a batch size and number of channels: images recovered, in %, by two criteria."""
+    judged = cell.table.assign(**{
+        criterion: 100.0 * tables.recovered(cell.table, criterion)
+        for criterion in ("AVD < 0.8", "MSE < 0.01")})
+    parts = judged.groupby("part")
+    points = pd.DataFrame({"B": tables.batch_sizes_of(cell),
+                           "channels": [config["victim"]["channels"] for config in cell.config]})
+    rates = points.join(parts[["AVD < 0.8", "MSE < 0.01"]].mean())
+    return rates.join(parts.size().rename("n"))
+
+
+def maps_of(cells: dict[tuple[str, str], Cell]) -> pd.DataFrame:
+    """R7: `map_of` of every image set and strategy, one below the other."""
+    parts = []
+    for (_, strategy), cell in cells.items():
+        images = cell.config[0]["images"]["name"]
+        parts.append(map_of(cell).assign(images=images, strategy=strategy))
+    return pd.concat(parts)
+
+
+def longer_in_words(cell: Cell | None) -> str:
+    """What four times the iterations recover of single images of LFW (markdown)."""
+    if cell is None:
+        return "LFW: not computed."
+    count = int(tables.recovered(cell.table, "MSE < 0.01").sum())
+    return (
+        "Nothing is recovered on LFW, from no strategy and not even from single images, so its "
+        "panels say nothing about a defense: 600 iterations are too few there. With 2,400, "
+        f"{count} of {cell.n} single images are (CE, random labels), median MSE "
+        f"{cell.table.mse.median():.2g}.")
+
+
+# --- noise beside mixing
+
+
+def any_recovered(table: pd.DataFrame) -> float:
+    """The share of images, in %, that at least one attack recovers by MSE < 0.01."""
+    judged = table.assign(recovered=tables.recovered(table, "MSE < 0.01"))
+    return 100 * judged.groupby(["client", "image"]).recovered.any().mean()
+
+
+def under_noise(sweeps: Plan) -> pd.DataFrame:
+    """A row a strategy and variance: accuracy, and what four attacks recover, in %."""
+    rows = []
+    for strategy, sweep in sweeps.noisy.items():
+        cell = sweep.shown()
+        trained = sweeps.noisy_accuracy[strategy.replace(", random labels", "")].shown()
+        rates = [trained.config[part]["lr"] for part in trained.table.part]
+        by_validation = trained.table.assign(lr=rates).sort_values("validation")
+        best = by_validation.groupby("defense").last()
+        for part, images in cell.table.groupby("part"):
+            row = {"strategy": strategy, "variance": cell.config[part]["defense"]["variance"],
+                   "accuracy": 100 * best.accuracy.iloc[part], "lr": best.lr.iloc[part],
+                   "any of the four": any_recovered(images), "clients": images.client.nunique()}
+            for attack, of_attack in images.groupby("attack"):
+                share = tables.recovered(of_attack, "MSE < 0.01").mean()
+                row[settings.NOISE_ATTACKS[attack]] = 100 * share
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def without_noise(sweeps: Plan, accuracy: pd.DataFrame) -> pd.DataFrame:
+    """The mixtures at B = 4: the leading run's rows of `dense_accuracy`, with what the same four
+    attacks recover of them, in % (column recovered)."""
+    mixtures = tables.leading(accuracy)
+    mixtures = mixtures[mixtures.B == 4].assign(recovered=0.0)
+    for index, row in mixtures.iterrows():
+        strategy = settings.TRAINED_UNDER[row.strategy]
+        cell = sweeps.dense[strategy].shown()
+        names = np.array(settings.attack_names(cell.profile, strategy))
+        four = np.isin(names[cell.table.attack], settings.NOISE_ATTACKS)
+        part = tables.batch_sizes_of(cell).index(4)
+        images = cell.table[(cell.table.part == part) & four]
+        mixtures.loc[index, "recovered"] = any_recovered(images)
+    return mixtures
