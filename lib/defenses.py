@@ -18,13 +18,12 @@ import math
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from functools import lru_cache
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from lib import checks
+from lib.mixing import InstaHide, MixUp  # noqa: F401  (defenses that mix)
 
 METHODS = {  # of a defense: what each is called with
     "draw": ("labels", "rng"), "encode": ("images", "targets", "rng"), "per_example": ("grads",),
@@ -275,69 +274,6 @@ class EqualLabels:
         label = often[int(torch.randint(len(often), (), generator=rng))]
         chosen = (labels == label).nonzero()[:, 0]
         return chosen[torch.randperm(len(chosen), generator=rng)[: self.batch_size]]
-
-
-@dataclass(frozen=True)
-class MixUp:
-    """Trains on weighted means of k of the client's images, labels too (Huang et al. 2021, 3).
-
-    Each image is mixed with k - 1 others, so that every image is used k times. The coefficients are
-    drawn from Dirichlet(3, 1, ..., 1) until none is above `bound` (the official code's draw). The
-    first `batch_size` of the client's N >= k images are shared (None: all); the others are only
-    mixed in. ValueError for k < 2, too few images, or a bound that fewer than one in a thousand
-    draws of k coefficients satisfy: drawing them would take for ever."""
-
-    k: int
-    bound: float = 0.65
-    batch_size: int | None = None
-
-    def __post_init__(self):
-        k = checks.whole("k, the number of images mixed,", self.k, 2, 1000)
-        bound = checks.number(f"bound, of k = {k} coefficients of sum 1,", self.bound, 1 / k, 1,
-                              exclude=(1 / k,))
-        if self.batch_size is not None:
-            checks.whole("batch_size", self.batch_size)
-        if (share := _share_within(k, bound)) < 1e-3:
-            raise ValueError(
-                f"a bound of {bound:g} on k = {k} coefficients is met by a share of {share:g} of "
-                "their draws, less than one in a thousand: give a larger bound or k")
-
-    def keys(self, count: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Which of `count` images each encoding mixes, (B, k), itself first, and how: (B, k)."""
-        checks.whole("count", count)
-        if count < max(self.k, self.batch_size or 0):
-            raise ValueError(f"{self} needs more than the client's {count} images")
-        B, order = self.batch_size or count, torch.randperm(count, generator=rng)
-        shifts = torch.randperm(count - 1, generator=rng)[: self.k - 1] + 1
-        place = order.argsort()[:B, None] + torch.cat([torch.zeros(1, dtype=torch.long), shifts])
-        draw = np.random.default_rng(int(torch.randint(2**62, (), generator=rng)))
-        rows, alpha = [], [3] + [1] * (self.k - 1)
-        while len(rows) < B:
-            rows += [row for row in draw.dirichlet(alpha, 64) if row.max() <= self.bound]
-        return order[place % count], torch.tensor(np.array(rows[:B]), dtype=torch.float32)
-
-    def encode(self, images: Tensor, targets: Tensor, rng: torch.Generator):
-        chosen, weights = self.keys(len(images), rng)
-        return tuple(torch.einsum("bk,bk...->b...", weights.to(t), t[chosen])
-                     for t in (images, targets))
-
-
-@lru_cache
-def _share_within(k: int, bound: float) -> float:
-    """Of 4,096 draws of `MixUp`'s coefficients, the share of those with none above `bound`."""
-    draws = np.random.default_rng(0).dirichlet([3] + [1] * (k - 1), 4096)
-    return float((draws.max(axis=1) <= bound).mean())
-
-
-@dataclass(frozen=True)
-class InstaHide(MixUp):
-    """`MixUp`, then every pixel's sign is flipped with probability 1/2, in 2x - 1 (Intra-InstaHide:
-    partners are the client's own images; Huang et al. 2020; 2021, section 3)."""
-
-    def encode(self, images: Tensor, targets: Tensor, rng: torch.Generator):
-        x, y = super().encode(images, targets, rng)
-        flip = torch.randint(2, x.shape, generator=rng).bool().to(x.device)
-        return torch.where(flip, 1 - x, x), y
 
 
 @dataclass(frozen=True)
