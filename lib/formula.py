@@ -10,8 +10,7 @@ from dataclasses import fields
 
 from torch import Tensor, nn
 
-from lib import batching, client, engine, objectives, priors
-from lib.engine import tracing
+from lib import batching, client, descriptions, engine, objectives, priors
 from lib.spaces import Opened
 from lib.update import SharedUpdate
 
@@ -101,13 +100,14 @@ class Formula:
     def described(self) -> tuple[tuple, bool]:
         """What tells this formula's parts from others, and whether they stay what they are: graphs
         of a user's own model, objective, prior or loss are not kept for the next attack."""
-        parts = [tracing.described_module(self.base), tracing.described(self.attack.objective),
-                 tracing.described(self.attack.priors)]
+        parts = [descriptions.described_module(self.base),
+                 descriptions.described(self.attack.objective),
+                 descriptions.described(self.attack.priors)]
         for entry in fields(self.protocol):
             value = getattr(self.protocol, entry.name)
-            parts.append(tracing.described(value))
+            parts.append(descriptions.described(value))
             if entry.name == "loss" and isinstance(value, str):
-                parts.append((value, batching.of_a_library(client.LOSSES[value])))
+                parts.append((value, descriptions.of_a_library(client.LOSSES[value])))
         return tuple(key for key, _ in parts), all(stays for _, stays in parts)
 
 

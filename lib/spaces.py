@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from lib import batching, checks, client, run
-from lib.engine import tracing
+from lib import batching, checks, client, descriptions, run
 from lib.update import SharedUpdate
 
 NAMES = {"x": "pixels", "z": "latents", "h": "an inner layer's activations", "w": "parameters"}
@@ -24,7 +23,7 @@ class Opened:
     """A space on one update: `shape` of one client's variables, and the images that they stand for,
     `image(variables, state)`, in the space in which the attack works. `state` holds the tensors
     that it reads: `shared` of all clients, `own` of each, (K, ...). key, stays: see
-    `tracing.described`; no key: the variables are the images."""
+    `descriptions.described`; no key: the variables are the images."""
 
     shape: tuple[int, ...]
     image: Callable = staticmethod(lambda variables, state: variables)
@@ -137,7 +136,7 @@ class _Generated(Space):
             shared["G " + name] = tensor.detach()
         if normalise:
             shared |= {"mean": update.mean.to(update.device), "std": update.std.to(update.device)}
-        key, stays = tracing.described_module(net)
+        key, stays = descriptions.described_module(net)
         return Opened(shape, in_its_space, shared, {}, (self.letter, part is net, shape, key),
                       stays)
 
