@@ -30,7 +30,7 @@ class Attack:
     space: Space = field(default_factory=Pixels)  # what is searched, see lib.spaces
     in_turn: bool = False  # L-BFGS moves one image of the batch an iteration, i mod B
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not isinstance(self.name, str):
             raise ValueError(f"the name of an attack is a string, not {self.name!r}")
         if not callable(self.objective):

@@ -94,17 +94,18 @@ def moments(base: nn.Module, state: dict[str, Tensor], x: Tensor) -> list[tuple[
     buffers = {id(t): n.removesuffix(".running_mean") for n, t in state.items()
                if n.endswith("running_mean")}
 
-    def keep(name, given, stored_mean, stored_var):
+    def keep(name, given, stored_mean, stored_var) -> None:
         dims = [d for d in range(given.dim()) if d != 1]
         mean = given.mean(dims)
         centred = given - mean.reshape((1, -1) + (1,) * (given.dim() - 2))
         variance = (centred * centred).mean(dims)
         seen.append((name, mean, variance, stored_mean, stored_var))
 
-    def of_module(m, given):
+    def of_module(m, given) -> None:
         keep(named[m], given[0], m.running_mean, m.running_var)
 
-    def of_call(given, stored_mean=None, stored_var=None):  # by a subclass, or by a user's forward
+    def of_call(given, stored_mean=None, stored_var=None) -> None:
+        # by a subclass, or by a user's forward
         keep(buffers.get(id(stored_mean), ""), given, stored_mean, stored_var)
 
     hooks = [m.register_forward_pre_hook(of_module) for m in base.modules()

@@ -185,7 +185,7 @@ def check_batch_size(defenses: tuple, batch_size: int) -> None:
 class _Noise:
     variance: float
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         checks.number("variance", self.variance, 0)
 
 
@@ -209,7 +209,8 @@ class LaplacianNoise(_Noise):
     def update(self, grads: dict[str, Tensor], rng: torch.Generator) -> dict[str, Tensor]:
         scale = (self.variance / 2) ** 0.5
 
-        def draw(g):  # the inverse of the distribution function, at u uniform in (-1/2, 1/2)
+        def draw(g) -> Tensor:
+            # the inverse of the distribution function, at u uniform in (-1/2, 1/2)
             u = torch.rand(g.shape, generator=rng, dtype=torch.float64) - 0.5
             return -u.sign() * torch.log1p(-2 * u.abs().clamp(max=0.5 - 2**-54))
 
@@ -224,7 +225,7 @@ class LowPrecision:
 
     format: str
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         checks.one_of("format", self.format, ("float16", "bfloat16", "int8"))
 
     def update(self, grads: dict[str, Tensor], rng: torch.Generator) -> dict[str, Tensor]:
@@ -243,11 +244,11 @@ class GradPrune:
 
     p: float
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         checks.number("p, a share,", self.p, 0, 1)
 
     def update(self, grads: dict[str, Tensor], rng: torch.Generator) -> dict[str, Tensor]:
-        def pruned(g):
+        def pruned(g) -> Tensor:
             smallest = g.flatten().abs().topk(int(self.p * g.numel()), largest=False).indices
             return g.flatten().index_fill(0, smallest, 0).view_as(g)
 
@@ -263,7 +264,7 @@ class EqualLabels:
 
     batch_size: int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         checks.whole("batch_size", self.batch_size)
 
     def draw(self, labels: Tensor, rng: torch.Generator) -> Tensor:
@@ -288,7 +289,7 @@ class DPSGD:
     noise_multiplier: float
     batch_size: int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         checks.number("clip", self.clip, 0, exclude=(0,))
         checks.number("noise_multiplier", self.noise_multiplier, 0)
         checks.whole("batch_size", self.batch_size)

@@ -71,11 +71,11 @@ def described_module(model: nn.Module) -> tuple[tuple, bool]:
 class _Same:
     """A value to compare by identity, kept alive so that no other one takes its place."""
 
-    def __init__(self, value):
+    def __init__(self, value) -> None:
         self.value = value
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         return id(self.value)
 
-    def __eq__(self, other):
+    def __eq__(self, other) -> bool:
         return isinstance(other, _Same) and self.value is other.value

@@ -16,7 +16,7 @@ class Ensemble(nn.Module):
     `self.base` is the architecture; its tensors are the stacked ones, so it runs only through
     `functional_call` under `vmap` with one victim's slice. Build one with `ensemble`."""
 
-    def __init__(self, members: list[nn.Module]):
+    def __init__(self, members: list[nn.Module]) -> None:
         super().__init__()
         if not _alike(members):
             raise ValueError("the members of an ensemble must be a list of modules of the same "
@@ -81,7 +81,7 @@ class Rounds(nn.Module):
     network is 1/T of what the client shares in that round: to attack this module's gradient is to
     attack all rounds at once. Labels must be granted; no rule reads them off several rounds."""
 
-    def __init__(self, members: list[nn.Module]):
+    def __init__(self, members: list[nn.Module]) -> None:
         super().__init__()
         self.rounds = nn.ModuleList(members)
 

@@ -20,7 +20,7 @@ UNROLLED_STEPS = 10  # local steps in one traced graph; more run one at a time (
 class Formula:
     """An attack's objective on one victim, with priors; and the same step by step (`rollout`)."""
 
-    def __init__(self, update: SharedUpdate, attack, base: nn.Module, space: Opened):
+    def __init__(self, update: SharedUpdate, attack, base: nn.Module, space: Opened) -> None:
         self.update, self.attack, self.base, self.space = update, attack, base, space
         self.protocol = update.protocol
         self.gradient = client.update_function(base, update.protocol)

@@ -68,7 +68,7 @@ def simulate(update: SharedUpdate, labels: Tensor, head: str | None = None) -> S
     labels = _shuffled(labels, len(x), update.num_classes)
     target = hard_targets(labels, update.num_classes).to(like)
 
-    def reduced(p, b, v, t):
+    def reduced(p, b, v, t) -> tuple:
         g = step(p, b, v, t)
         silent = {n: (g[n] == 0).all() for n in update.gradients}
         along = {n: alignment(g[n], p[n], update) for n in update.gradients if p[n].dim() == 4}

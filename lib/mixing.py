@@ -31,7 +31,7 @@ class MixUp:
     bound: float = 0.65
     batch_size: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         k = checks.whole("k, the number of images mixed,", self.k, 2, 1000)
         bound = checks.number(f"bound, of k = {k} coefficients of sum 1,", self.bound, 1 / k, 1,
                               exclude=(1 / k,))
@@ -56,7 +56,8 @@ class MixUp:
             rows += [row for row in draw.dirichlet(alpha, 64) if row.max() <= self.bound]
         return order[place % count], torch.tensor(np.array(rows[:B]), dtype=torch.float32)
 
-    def encode(self, images: Tensor, targets: Tensor, rng: torch.Generator):
+    def encode(self, images: Tensor, targets: Tensor, rng: torch.Generator) \
+            -> tuple[Tensor, Tensor]:
         chosen, weights = self.keys(len(images), rng)
         return tuple(torch.einsum("bk,bk...->b...", weights.to(t), t[chosen])
                      for t in (images, targets))
@@ -67,7 +68,8 @@ class InstaHide(MixUp):
     """`MixUp`, then every pixel's sign is flipped with probability 1/2, in 2x - 1 (Intra-InstaHide:
     partners are the client's own images; Huang et al. 2020; 2021, section 3)."""
 
-    def encode(self, images: Tensor, targets: Tensor, rng: torch.Generator):
+    def encode(self, images: Tensor, targets: Tensor, rng: torch.Generator) \
+            -> tuple[Tensor, Tensor]:
         x, y = super().encode(images, targets, rng)
         flip = torch.randint(2, x.shape, generator=rng).bool().to(x.device)
         return torch.where(flip, 1 - x, x), y

@@ -22,7 +22,7 @@ def reading(what: str) -> Callable:
     if what not in WHAT:
         raise ValueError(f"a prior reads one of {', '.join(WHAT)}, not {what!r}")
 
-    def mark(prior):
+    def mark(prior) -> Callable:
         prior.reads = what
         return prior
     return mark

@@ -3,6 +3,7 @@ and differentiated twice in batches as an attack does it.
 """
 
 import contextlib
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +24,7 @@ def probe(model: nn.Module, shape: tuple) -> Tensor:
 
 # --- the original --------------------------------------------------------------------------------
 
-def of_original(model: nn.Module, mode: str, still: tuple, x: Tensor):
+def of_original(model: nn.Module, mode: str, still: tuple, x: Tensor) -> tuple:
     """((outputs, gradients), what the model returned) of the original on x."""
     own = original(model, mode, still)
     returned = _run(own, x)
@@ -39,7 +40,7 @@ def of_original(model: nn.Module, mode: str, still: tuple, x: Tensor):
         raise refusal([], error) from error
 
 
-def _run(model: nn.Module, x: Tensor):
+def _run(model: nn.Module, x: Tensor) -> object:
     """What the original returns for x, Dropout off; ValueError where it does not run."""
     entered = []
     with layers.Rewritten(layers.DROPOUT), naming(model, entered):
@@ -73,11 +74,11 @@ def _drawing(model: nn.Module, x: Tensor) -> list[str]:
     """Names of the innermost modules of a copy that move torch's random state."""
     before, inside, found = [], [set()], []
 
-    def enter(m, given):
+    def enter(m, given) -> None:
         before.append(random_state(x))
         inside.append(set())
 
-    def leave(m, given, output, name):
+    def leave(m, given, output, name) -> None:
         moved, within = not torch.equal(before.pop(), random_state(x)), inside.pop()
         if moved and not within and name not in found:
             found.append(name)
@@ -101,7 +102,10 @@ def random_state(x: Tensor) -> Tensor:
 
 # --- the copy ------------------------------------------------------------------------------------
 
-def of_prepared(model: nn.Module, mode: str, inplace: bool, still: tuple, x: Tensor):
+def of_prepared(model: nn.Module, mode: str, inplace: bool, still: tuple, x: Tensor) \
+        -> tuple[Tensor, list[Tensor]]:
+    """(outputs, gradients) of the prepared copy on x. ValueError that names the layer in the way.
+    """
     own, entered = prepared(model, mode, inplace, still), []
     state = dict(own.named_parameters()) | dict(own.named_buffers())
     with naming(own, entered):
@@ -136,11 +140,11 @@ def _outputs(prepared: nn.Module, x: Tensor) -> dict[str, Tensor]:
 
 
 @contextlib.contextmanager
-def _keeping(model: nn.Module):
+def _keeping(model: nn.Module) -> Iterator[dict]:
     """While the context lasts, what each module returns first is kept by its name."""
     kept, hooks = {}, []
 
-    def keep(name, output):  # returns nothing, or it would exchange the output
+    def keep(name, output) -> None:  # returns nothing, or it would exchange the output
         kept.setdefault(name, output)
 
     for name, m in model.named_modules():

@@ -94,7 +94,8 @@ class Problem:
         numbers = torch.arange(len(self.update), device=self.variables.device)
         return self.formula.select(numbers[clients])
 
-    def optimizer(self, variables: Tensor):
+    def optimizer(self, variables: Tensor) \
+            -> optimizers.Adam | optimizers.LBFGS | optimizers.InTurn:
         """The attack's optimiser, at these variables (K, R, N)."""
         attack, formula = self.attack, self.formula
         if attack.is_adam:

@@ -141,7 +141,7 @@ def _why_not_finite(posed: Problem, k: int) -> str:
     if not v.isfinite().all():
         return f"the start of client {k} holds NaN or infinite values: give finite images"
 
-    def nothing(dummy, shared):
+    def nothing(dummy, shared) -> Tensor:
         return next(iter(shared.values())).new_zeros(())
 
     parts = {f"the objective {objectives.name_of(attack.objective)}": replace(attack, priors=())}
@@ -164,7 +164,7 @@ def _value_and_slope(formula: engine.Problems, v: Tensor, k: int) -> tuple[Tenso
     """The objective of client k at v (N,), and its gradient, untraced."""
     own = {name: tensor[k] for name, tensor in formula.own.items()}
 
-    def objective(v):
+    def objective(v) -> Tensor:
         return formula.objective(*formula.split(v), formula.shared, own)
     slope, value = torch.func.grad_and_value(objective)(v)
     return value, slope
@@ -215,7 +215,7 @@ def _read(posed: Problem, v: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
     update, attack, space = posed.update, posed.attack, posed.space
     x, z = posed.formula.split(v)
     if space.key:
-        def image(x, own):
+        def image(x, own) -> Tensor:
             return space.image(x, posed.formula.shared | own)
         x = torch.func.vmap(torch.func.vmap(image, in_dims=(0, None)))(x, space.own)
     x = client.to_input(x, attack.normalise, False, update.mean, update.std)

@@ -62,7 +62,7 @@ class Pixels(Space):
     letter = "x"
     is_drawn = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         checks.flag("box", self.box)
 
     def start(self, update: SharedUpdate, normalise: bool, latents: Tensor | None,
@@ -82,7 +82,7 @@ class _Generated(Space):
     generator: nn.Module
     latent: tuple  # shape of one latent
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "latent", checked_shape(self.latent))
         if not isinstance(self.generator, nn.Module):
             raise ValueError(f"generator must be a torch module, not {self.generator!r}")
@@ -172,7 +172,7 @@ class Layer(_Generated):
 
     letter = "h"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         checks.whole("layer", self.layer)
         if not isinstance(self.generator, nn.Sequential) or self.layer >= len(self.generator):
@@ -208,7 +208,7 @@ class Parameters(_Generated):
 
     letter = "w"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         checks.one_of("copies", self.copies, ("image", "client", "all"))
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -24,10 +25,10 @@ def try_batched(model: nn.Module, shape: tuple) -> None:
     b0 = {n: b[0] if stacked else b for n, b in base.named_buffers()}
     x = torch.linspace(0, 1, 4 * math.prod(shape)).view(2, 2, *shape).to(next(iter(p0.values())))
 
-    def loss(p, v, b):
+    def loss(p, v, b) -> Tensor:
         return call(base, p | b, v).square().mean()
 
-    def distance(v):  # a gradient of a gradient, as every attack needs
+    def distance(v) -> Tensor:  # a gradient of a gradient, as every attack needs
         return sum(t.square().sum() for t in grad(loss)(p0, v, b0).values())
 
     entered = []
@@ -64,16 +65,16 @@ def _twice(m: nn.Module, given: tuple[Tensor, ...]) -> bool:
     own = {n: p.detach() for n, p in m.named_parameters()}
     moves = [t.is_floating_point() for t in given]
 
-    def squares(tensors):
+    def squares(tensors) -> Tensor:
         return sum(t.square().sum() for t in tensors)
 
-    def output(p, *floats):
+    def output(p, *floats) -> Tensor:
         left = iter(floats)
         values = [next(left) if moving else t for t, moving in zip(given, moves, strict=True)]
         found = functional_call(m, p, tuple(values))
         return squares([found if isinstance(found, Tensor) else logits(found)])
 
-    def distance(p, *floats):
+    def distance(p, *floats) -> Tensor:
         g = grad(output, argnums=tuple(range(1 + sum(moves))))(p, *floats)
         return squares([*g[0].values(), *g[1:]])
 
@@ -108,7 +109,7 @@ def first_line(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def naming(model: nn.Module, entered: list):
+def naming(model: nn.Module, entered: list) -> Iterator[None]:
     """While the context lasts, `entered` holds (name, module) of the calls that have not ended."""
     hooks = []
     for name, m in model.named_modules():
@@ -123,7 +124,7 @@ def naming(model: nn.Module, entered: list):
 
 
 @contextlib.contextmanager
-def unannotated():
+def unannotated() -> Iterator[None]:
     """Trace without the fake tensor that make_fx notes down for each node: only the graphs are run,
     and it is three quarters of the time. Not public: a torch without it traces as it did."""
     kept = getattr(proxy_tensor, "set_meta", None)

@@ -14,11 +14,11 @@ class Replayed:
     from there on replayed. What cannot be captured stays eager, with one warning; an error for
     want of memory is raised. The result is overwritten by the next call."""
 
-    def __init__(self, run: Callable, device: torch.device):
+    def __init__(self, run: Callable, device: torch.device) -> None:
         self.run, self.device = run, device
         self.graph, self.result, self.left = None, None, 3  # eager calls left; None: all of them
 
-    def __call__(self):
+    def __call__(self) -> object:
         if self.left is None or self.left > 0:
             self.left = None if self.left is None else self.left - 1
             return self.run()

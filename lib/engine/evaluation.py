@@ -27,7 +27,7 @@ def evaluator(problems: Problems, K: int, R: int, device: torch.device) -> Calla
 class _Unrolled:
     """What both ways of evaluating share: the formula of one problem, and shapes."""
 
-    def __init__(self, problems: Problems, K: int, R: int):
+    def __init__(self, problems: Problems, K: int, R: int) -> None:
         self.problems, self.K, self.R = problems, K, R
         self.own = list(problems.own.values())
         self.shared = list(problems.shared.values())
@@ -39,7 +39,7 @@ class _Unrolled:
         of_all = dict(zip(self.problems.shared, shared, strict=True))
         of_client = dict(zip(self.problems.own, own, strict=True))
 
-        def objective(dummies):
+        def objective(dummies) -> Tensor:
             return self.problems.objective(*pair(dummies), of_all, of_client)
         return grad_and_value(objective)(dummies)
 
@@ -64,7 +64,7 @@ class _Unrolled:
 class _Batched(_Unrolled):
     """All problems in one graph."""
 
-    def __init__(self, problems: Problems, K: int, R: int):
+    def __init__(self, problems: Problems, K: int, R: int) -> None:
         super().__init__(problems, K, R)
         of_client = self.of_one
         if R > 1:
@@ -72,7 +72,7 @@ class _Batched(_Unrolled):
         of_all = vmap(of_client, in_dims=(0, 0, None))
         count = len(self.own)
 
-        def step(dummies, tensors):
+        def step(dummies, tensors) -> tuple:
             gradients, loss = of_all(dummies, tensors[:count], tensors[count:])
             return *gradients, loss
 
@@ -87,11 +87,11 @@ class _Batched(_Unrolled):
 class _OneByOne(_Unrolled):
     """One graph, run for each problem with its client's tensors."""
 
-    def __init__(self, problems: Problems, K: int, R: int):
+    def __init__(self, problems: Problems, K: int, R: int) -> None:
         super().__init__(problems, K, R)
         count = len(self.own)
 
-        def step(dummies, tensors):
+        def step(dummies, tensors) -> tuple:
             gradients, loss = self.of_one(dummies, tensors[:count], tensors[count:])
             return *gradients, loss
 

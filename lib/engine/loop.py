@@ -103,7 +103,7 @@ def _judged(out: Outcome) -> Outcome:
 class _Tracked:
     """`evaluate`, which also keeps each problem's best state in place."""
 
-    def __init__(self, evaluate: Callable, best: Tensor, best_loss: Tensor):
+    def __init__(self, evaluate: Callable, best: Tensor, best_loss: Tensor) -> None:
         self.evaluate, self.best, self.best_loss, self.calls = evaluate, best, best_loss, 0
 
     def __call__(self, v: Tensor) -> tuple[Tensor, Tensor]:
@@ -121,7 +121,7 @@ class _Iteration:
     On CUDA a whole iteration of Adam is captured in a graph. L-BFGS looks at its masks on the
     host, so of it the evaluation alone is captured."""
 
-    def __init__(self, optimizer, evaluate: Callable, best: Tensor, best_loss: Tensor):
+    def __init__(self, optimizer, evaluate: Callable, best: Tensor, best_loss: Tensor) -> None:
         self.optimizer, self.whole, device = optimizer, None, optimizer.v.device
         if optimizer.v.is_cuda and not hasattr(optimizer, "advance"):
             evaluate = evaluate_by_graph(evaluate, optimizer.v)
@@ -151,7 +151,7 @@ def joined(parts: list[Outcome]) -> Outcome:
     if len(parts) == 1:
         return parts[0]
 
-    def of_all(name):
+    def of_all(name) -> Tensor | None:
         each = [getattr(part, name) for part in parts]
         return None if each[0] is None else torch.cat(each)
 

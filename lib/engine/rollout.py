@@ -18,7 +18,7 @@ from lib.engine.tracing import traced
 class Rolled:
     """evaluate(v (K, R, N)) -> (loss (K, R), gradient (K, R, N)) of problems with a `Rollout`."""
 
-    def __init__(self, problems: Problems, K: int, R: int, device: torch.device):
+    def __init__(self, problems: Problems, K: int, R: int, device: torch.device) -> None:
         self.problems, self.rollout, self.K, self.R = problems, problems.rollout, K, R
         self.alone = is_run_alone(problems, K * R, device)
         self.shapes = [shape for shape in (problems.x_shape, problems.z_shape) if shape is not None]
@@ -88,7 +88,7 @@ class Rolled:
 
     def _step(self, part: slice) -> Callable:
         """(theta, dummies), fixed -> the next theta."""
-        def step(moving, fixed):
+        def step(moving, fixed) -> tuple:
             theta, dummies = self._parted(moving)
             after = self.rollout.step(theta, *pair(dummies), *self._named(fixed), part)
             return tuple(after[name] for name in self.begin)
@@ -98,7 +98,7 @@ class Rolled:
         """(adjoint of the next theta, theta, dummies), fixed -> adjoint of theta, gradients."""
         step, count = self._step(part), len(self.begin)
 
-        def product(moving, fixed):
+        def product(moving, fixed) -> tuple:
             adjoint, rest = moving[:count], moving[count:]
             _, pull = vjp(lambda rest: step(rest, fixed), rest)
             return tuple(pull(tuple(adjoint))[0])
@@ -106,8 +106,8 @@ class Rolled:
 
     def _end(self, part: None) -> Callable:
         """(the last theta, dummies), fixed -> objective, adjoint of theta, gradients."""
-        def end(moving, fixed):
-            def value(moving):
+        def end(moving, fixed) -> tuple:
+            def value(moving) -> Tensor:
                 theta, dummies = self._parted(moving)
                 return self.rollout.objective(theta, *pair(dummies), *self._named(fixed))
             gradients, loss = grad_and_value(value)(moving)
