@@ -1,4 +1,4 @@
-"""What a client does: `share` computes the update that leaves it. Floor 5."""
+"""What a client does: `share` computes the update that leaves it."""
 
 from dataclasses import replace
 

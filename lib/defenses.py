@@ -1,6 +1,6 @@
 """What a client may do about it.
 
-Floor 1. A defense is a small frozen object with any of these, which `client.share` calls in this
+A defense is a small frozen object with any of these, which `client.share` calls in this
 order; a list or tuple of defenses composes them:
 
     draw(labels (B,), rng) -> indices            which of its images the client uses

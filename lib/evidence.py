@@ -1,4 +1,4 @@
-"""What BatchNorm's buffers in a message prove: mode, local steps, the batch's statistics. Floor 3.
+"""What BatchNorm's buffers in a message prove: mode, local steps, the batch's statistics.
 
 A framework that sends a whole state_dict sends them along, whether anybody meant it or not.
 """

@@ -1,5 +1,5 @@
 """Generative priors: small GANs, how they are trained and what they are worth; and a prior learned
-from gradients. Floor 10.
+from gradients.
 
 A generator is any module from latents (B, *latent) to images (B, C, H, W) in [0, 1]; its attribute
 `latent` is the shape of one latent, drawn from N(0, 1), and `trained_on` the name of the image set

@@ -1,4 +1,4 @@
-"""What honest clients of a protocol would send: simulated, to judge a shared update by. Floor 7.
+"""What honest clients of a protocol would send: simulated, to judge a shared update by.
 
 The entries of an update do not say what is normal for its network and protocol: ten local steps of
 an honest client may be a fifth of ten gradients, because the loss fell on the way. So a few random

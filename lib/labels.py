@@ -1,4 +1,4 @@
-"""Label inference: what the gradient of the last dense layer says about the labels. Floor 6.
+"""Label inference: what the gradient of the last dense layer says about the labels.
 
 With cross-entropy, logits y(x) = W a(x) + b, p = softmax(y) and c_j the label of image j of B,
 

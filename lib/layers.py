@@ -1,4 +1,4 @@
-"""Torch's layers where vmap or a second derivative fails, in operations that have both. Floor 0.
+"""Torch's layers where vmap or a second derivative fails, in operations that have both.
 
 `Rewritten` is entered around every call of a prepared module: what a module or a user's own forward
 asks of `torch.nn.functional` is computed by the functions of `REWRITTEN`. No module is exchanged

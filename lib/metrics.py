@@ -1,4 +1,4 @@
-"""How near a reconstruction came: mse, psnr, ssim, lpips, avd; matching; summaries. Floor 1.
+"""How near a reconstruction came: mse, psnr, ssim, lpips, avd; matching; summaries.
 
 Every metric takes a pair (..., C, H, W), reconstruction first, and returns (...). The truth lies in
 [0, 1]; a reconstruction may leave that range, as some attacks do. ValueError for pairs of other

@@ -1,4 +1,4 @@
-"""Victim models: small classifiers of images, their initialisation. Floor 4.
+"""Victim models: small classifiers of images, their initialisation.
 
 Models hold no normalisation layer: whether a client normalises its images is a field of
 `client.Protocol`. Every builder takes an `ImageSet` (anything with `.shape` (C, H, W) and

@@ -1,4 +1,4 @@
-"""Distances between the dummy's gradients and the shared ones. Floor 6.
+"""Distances between the dummy's gradients and the shared ones.
 
 An objective is any callable (dummy, shared) -> scalar on two dicts name -> tensor of one client.
 Write your own in the same form and give it to an attack; `shared` may hold some of the model's

@@ -1,4 +1,4 @@
-"""Regularisers on the dummy images. Floor 6.
+"""Regularisers on the dummy images.
 
 A prior is any callable (x (B, C, H, W)) -> scalar, in the space in which the attack works. One
 that is to read something else declares it with the decorator `reading`.

@@ -1,4 +1,4 @@
-"""What is agreed with the clients and granted to the attacker; the update as a function. Floor 2.
+"""What is agreed with the clients and granted to the attacker; the update as a function.
 
 `Protocol` says how a client computes what it sends, `ThreatModel` what the attacker is given, and
 `update_function` is that computation as a function of images and targets.

@@ -1,4 +1,4 @@
-"""What a notebook is run with: profile, seed, device, data, precision, progress bars. Floor 0."""
+"""What a notebook is run with: profile, seed, device, data, precision, progress bars."""
 
 import contextlib
 import functools

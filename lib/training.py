@@ -1,4 +1,4 @@
-"""Training a victim, with or without a defense, and how well it then classifies. Floor 2."""
+"""Training a victim, with or without a defense, and how well it then classifies."""
 
 import contextlib
 import hashlib

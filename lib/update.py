@@ -1,4 +1,4 @@
-"""What leaves the client: the shared update, and the doors through which it comes. Floor 4.
+"""What leaves the client: the shared update, and the doors through which it comes.
 
 The attacker never sees the batch: `SharedUpdate` carries the gradients (or the weight
 difference), the public protocol and model, and what the threat model grants; nothing else.

@@ -48,7 +48,7 @@ def minimise(problems: Problems, start: Tensor, make_optimizer: Callable, iterat
             out.states[i] = out.last.clone()
         if step is None:
             best, best_loss = out.best[alive], out.best_loss[alive]
-            step = _Iteration(optimizer, evaluator(problems, len(alive), R, start.device), best,
+            step = Iteration(optimizer, evaluator(problems, len(alive), R, start.device), best,
                               best_loss)
         if i == iterations:
             out.losses[i, alive] = step.look()
@@ -100,7 +100,7 @@ def _judged(out: Outcome) -> Outcome:
     return out
 
 
-class _Tracked:
+class Tracked:
     """`evaluate`, which also keeps each problem's best state in place."""
 
     def __init__(self, evaluate: Callable, best: Tensor, best_loss: Tensor) -> None:
@@ -115,7 +115,7 @@ class _Tracked:
         return loss, g
 
 
-class _Iteration:
+class Iteration:
     """One iteration of an optimiser: `self()` -> the objective (K, R) where it started.
 
     On CUDA a whole iteration of Adam is captured in a graph. L-BFGS looks at its masks on the
@@ -125,7 +125,7 @@ class _Iteration:
         self.optimizer, self.whole, device = optimizer, None, optimizer.v.device
         if optimizer.v.is_cuda and not hasattr(optimizer, "advance"):
             evaluate = evaluate_by_graph(evaluate, optimizer.v)
-        self.evaluate = _Tracked(evaluate, best, best_loss)
+        self.evaluate = Tracked(evaluate, best, best_loss)
         if optimizer.v.is_cuda and hasattr(optimizer, "advance"):
             self.whole = Replayed(lambda: optimizer.advance(self.evaluate), device)
 

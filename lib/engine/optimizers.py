@@ -1,4 +1,4 @@
-"""Batched optimisers: (K, R) independent problems of N variables each, in lockstep. Floor 7.
+"""Batched optimisers: (K, R) independent problems of N variables each, in lockstep.
 
 `v` is (K, R, N). `evaluate(v) -> (loss (K, R), gradient (K, R, N))`. `step` does one iteration as
 the papers count it and returns the objective at the point it started from. `finished` (K, R) marks

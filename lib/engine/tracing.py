@@ -1,4 +1,4 @@
-"""One flat graph of tensor operations out of a function, and what tells two graphs apart. Floor 6.
+"""One flat graph of tensor operations out of a function, and what tells two graphs apart.
 
 `make_fx` flattens a function, double backward included, to a list of tensor operations, and only
 the list runs. What does not depend on the dummy variables (norms of the targets, transposed
