@@ -266,18 +266,15 @@ def lbfgs_own_work(quick, device, K=16, full=6):
     """L-BFGS's own time an iteration, as a multiple of the objective's, at history 100.
 
     Both are timed within the same steps; the first `full` (of 20 inner iterations each) are left
-    out, for they fill the history. This reaches inside lib.attacks for the traced objective that
-    `reconstruct` runs.
+    out, for they fill the history.
     """
     steps = full + (3 if quick else 10)
     case = Case("LeNet", partial(models.lenet, seed=0), LBFGS, steps, (K,), 0)
     setting = set_up(case, K, device)
     attack = preset(case, steps)
-    images, logits = attacks.starts(setting.update, attack, 1, 0)
-    problems, *_ = attacks._problems(setting.update, attack, logits, None)
-    start = problems.join(images, logits)
-    evaluate = engine.evaluator(problems, K, 1, start.device)
-    optimizer = attacks._optimizer(setting.update, attack, problems)(start.clone())
+    posed = attacks.problem(setting.update, attack)
+    evaluate = engine.evaluator(posed.formula, K, 1, posed.variables.device)
+    optimizer = posed.optimizer(posed.variables.clone())
     return own_work(optimizer, evaluate, steps, full)
 
 

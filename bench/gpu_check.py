@@ -57,23 +57,21 @@ def set_up(device, K, method="adam", iterations=8, build=models.lenet) -> Settin
     granted = client.ThreatModel(labels="known" if adam else "unknown")
     update = client.share(build(images, seed=0).to(device), images.clients(K, seed=0),
                           client.Protocol(normalise=adam), threat=granted)
-    x, z = attacks.starts(update, attack)
-    problems, *_ = attacks._problems(update, attack, z, None)
-    return Setting(update, attack, problems, problems.join(x, z),
-                   attacks._optimizer(update, attack, problems))
+    posed = attacks.problem(update, attack)
+    return Setting(update, attack, posed.formula, posed.variables, posed.optimizer)
 
 
 @torch.no_grad()
 def outcome(setting: Setting, captured: bool) -> engine.Outcome:
     """Run the attack; `captured=False` never captures a graph."""
-    capture = engine._captured
+    capture = engine.capture.captured
     if not captured:
-        engine._captured = lambda run, device: (None, None)
+        engine.capture.captured = lambda run, device: (None, None)
     try:
         return engine.minimise(setting.problems, setting.start, setting.optimizer,
                                setting.attack.iterations)
     finally:
-        engine._captured = capture
+        engine.capture.captured = capture
 
 
 def milliseconds(function: Callable, device, times=10) -> float:
@@ -126,18 +124,18 @@ def check_speed(device, K) -> list[Finding]:
         setting = set_up(device, K, build=build)
         times = []
         for captured in (False, True):
-            capture = engine._captured
+            capture = engine.capture.captured
             if not captured:
-                engine._captured = lambda run, device: (None, None)
+                engine.capture.captured = lambda run, device: (None, None)
             evaluate = engine.evaluator(setting.problems, K, 1, device)
             best = setting.start.new_full((K, 1), torch.inf)
-            step = engine._Iteration(setting.optimizer(setting.start.clone()), evaluate,
+            step = engine.loop.Iteration(setting.optimizer(setting.start.clone()), evaluate,
                                      setting.start.clone(), best)
             try:
                 milliseconds(step, device, 3)
                 times.append(milliseconds(step, device))
             finally:
-                engine._captured = capture
+                engine.capture.captured = capture
         passed = times[0] / times[1] > LEAST_SPEED if device.type == "cuda" else None
         found.append(Finding(f"an iteration of {name}, K = {K}",
                              f"eager {times[0]:.2f} ms, captured {times[1]:.2f} ms", passed))
@@ -228,7 +226,7 @@ def check_memory(device, K) -> list[Finding]:
 def _without_memory(device, K) -> Finding:
     """Each capture of more than half of the clients finds no memory left."""
     setting, before = set_up(device, K), torch.cuda.current_stream(device)
-    capture, sizes = engine._captured, []
+    capture, sizes = engine.capture.captured, []
 
     def tight(run, where):
         if sizes[-1] <= (K + 1) // 2:
@@ -248,11 +246,11 @@ def _without_memory(device, K) -> Finding:
         return engine.minimise(setting.problems.select(picked), setting.start[part],
                                setting.optimizer, setting.attack.iterations)
 
-    engine._captured = tight
+    engine.capture.captured = tight
     try:
         out = engine.joined(engine.of_chunks(K, None, work))
     finally:
-        engine._captured = capture
+        engine.capture.captured = capture
     restored = torch.cuda.current_stream(device) == before
     return Finding("no memory in a capture", f"chunks {sizes}, stream "
                    f"{'restored' if restored else 'lost'}",

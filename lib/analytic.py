@@ -1,4 +1,4 @@
-"""In closed form: the input of a dense layer, and how many equations a gradient holds. Floor 6."""
+"""In closed form: the input of a dense layer, and how many equations a gradient holds."""
 
 import copy
 from dataclasses import replace

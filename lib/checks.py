@@ -1,6 +1,6 @@
 """Checks of what a caller gives: each returns the value, or raises one ValueError that names it.
 
-Floor 0. Truth values are no numbers here, NaN and infinity are none either, and numpy's scalars
+Truth values are no numbers here, NaN and infinity are none either, and numpy's scalars
 count as Python's.
 """
 

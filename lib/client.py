@@ -1,4 +1,4 @@
-"""What a client does: `share` computes the update that leaves it. Floor 5."""
+"""What a client does: `share` computes the update that leaves it."""
 
 from dataclasses import replace
 
@@ -106,7 +106,7 @@ def _check_granted_labels(threat: ThreatModel, labels: Tensor) -> None:
         raise ValueError("threat.labels is 'unique', but a client has a label twice")
 
 
-def drawn(batch, defense, seed=0):
+def drawn(batch, defense, seed=0) -> Batch:
     """What each client feeds, after `draw` and `encode` of the defense: a Batch (labels: of an
     encoding, the heaviest). `share` with the same batch, defense and seed feeds the same; for
     scoring, never for attacking."""
@@ -119,7 +119,7 @@ def drawn(batch, defense, seed=0):
 def _statistics(base, state, stacked, x) -> dict[str, Tensor]:
     """Mean and biased variance of what every BatchNorm sees of each client's batch x, by the names
     of the buffers that hold the model's own: (K, channels)."""
-    def seen(s, v):
+    def seen(s, v) -> dict[str, Tensor]:
         return {f"{name}.running_{what}": t for name, mean, var, *_ in batching.moments(base, s, v)
                 for what, t in (("mean", mean), ("var", var))}
 
@@ -149,7 +149,7 @@ def _heaviest(target: Tensor) -> Tensor:
     return target[:, 0].round().long() if target.shape[-1] == 1 else target.argmax(-1)
 
 
-def _encoded(images, truth, classes, steps, rngs):
+def _encoded(images, truth, classes, steps, rngs) -> list[Tensor]:
     """What each client feeds: after `draw` and `encode` of every defense, in order."""
     made = []
     for x, y, rng in zip(images, truth, rngs, strict=True):
@@ -175,7 +175,7 @@ def _updates(base, params, buffers, stacked, protocol, x, target, steps) -> dict
     if single and protocol.local_lr is not None:
         raise ValueError("a defense on per-example gradients needs one gradient, not local steps")
 
-    def one(p, b, v, t):
+    def one(p, b, v, t) -> dict[str, Tensor]:
         if not single:
             return f(p, b, v, t)
         each = vmap(lambda vi, ti: f(p, b, vi[None], ti[None]))(v, t)

@@ -1,6 +1,6 @@
 """What a client may do about it.
 
-Floor 1. A defense is a small frozen object with any of these, which `client.share` calls in this
+A defense is a small frozen object with any of these, which `client.share` calls in this
 order; a list or tuple of defenses composes them:
 
     draw(labels (B,), rng) -> indices            which of its images the client uses
@@ -18,13 +18,12 @@ import math
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from functools import lru_cache
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from lib import checks
+from lib.mixing import InstaHide, MixUp  # noqa: F401  (defenses that mix)
 
 METHODS = {  # of a defense: what each is called with
     "draw": ("labels", "rng"), "encode": ("images", "targets", "rng"), "per_example": ("grads",),
@@ -186,7 +185,7 @@ def check_batch_size(defenses: tuple, batch_size: int) -> None:
 class _Noise:
     variance: float
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         checks.number("variance", self.variance, 0)
 
 
@@ -210,7 +209,8 @@ class LaplacianNoise(_Noise):
     def update(self, grads: dict[str, Tensor], rng: torch.Generator) -> dict[str, Tensor]:
         scale = (self.variance / 2) ** 0.5
 
-        def draw(g):  # the inverse of the distribution function, at u uniform in (-1/2, 1/2)
+        def draw(g) -> Tensor:
+            # the inverse of the distribution function, at u uniform in (-1/2, 1/2)
             u = torch.rand(g.shape, generator=rng, dtype=torch.float64) - 0.5
             return -u.sign() * torch.log1p(-2 * u.abs().clamp(max=0.5 - 2**-54))
 
@@ -225,7 +225,7 @@ class LowPrecision:
 
     format: str
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         checks.one_of("format", self.format, ("float16", "bfloat16", "int8"))
 
     def update(self, grads: dict[str, Tensor], rng: torch.Generator) -> dict[str, Tensor]:
@@ -244,11 +244,11 @@ class GradPrune:
 
     p: float
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         checks.number("p, a share,", self.p, 0, 1)
 
     def update(self, grads: dict[str, Tensor], rng: torch.Generator) -> dict[str, Tensor]:
-        def pruned(g):
+        def pruned(g) -> Tensor:
             smallest = g.flatten().abs().topk(int(self.p * g.numel()), largest=False).indices
             return g.flatten().index_fill(0, smallest, 0).view_as(g)
 
@@ -264,7 +264,7 @@ class EqualLabels:
 
     batch_size: int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         checks.whole("batch_size", self.batch_size)
 
     def draw(self, labels: Tensor, rng: torch.Generator) -> Tensor:
@@ -275,69 +275,6 @@ class EqualLabels:
         label = often[int(torch.randint(len(often), (), generator=rng))]
         chosen = (labels == label).nonzero()[:, 0]
         return chosen[torch.randperm(len(chosen), generator=rng)[: self.batch_size]]
-
-
-@dataclass(frozen=True)
-class MixUp:
-    """Trains on weighted means of k of the client's images, labels too (Huang et al. 2021, 3).
-
-    Each image is mixed with k - 1 others, so that every image is used k times. The coefficients are
-    drawn from Dirichlet(3, 1, ..., 1) until none is above `bound` (the official code's draw). The
-    first `batch_size` of the client's N >= k images are shared (None: all); the others are only
-    mixed in. ValueError for k < 2, too few images, or a bound that fewer than one in a thousand
-    draws of k coefficients satisfy: drawing them would take for ever."""
-
-    k: int
-    bound: float = 0.65
-    batch_size: int | None = None
-
-    def __post_init__(self):
-        k = checks.whole("k, the number of images mixed,", self.k, 2, 1000)
-        bound = checks.number(f"bound, of k = {k} coefficients of sum 1,", self.bound, 1 / k, 1,
-                              exclude=(1 / k,))
-        if self.batch_size is not None:
-            checks.whole("batch_size", self.batch_size)
-        if (share := _share_within(k, bound)) < 1e-3:
-            raise ValueError(
-                f"a bound of {bound:g} on k = {k} coefficients is met by a share of {share:g} of "
-                "their draws, less than one in a thousand: give a larger bound or k")
-
-    def keys(self, count: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Which of `count` images each encoding mixes, (B, k), itself first, and how: (B, k)."""
-        checks.whole("count", count)
-        if count < max(self.k, self.batch_size or 0):
-            raise ValueError(f"{self} needs more than the client's {count} images")
-        B, order = self.batch_size or count, torch.randperm(count, generator=rng)
-        shifts = torch.randperm(count - 1, generator=rng)[: self.k - 1] + 1
-        place = order.argsort()[:B, None] + torch.cat([torch.zeros(1, dtype=torch.long), shifts])
-        draw = np.random.default_rng(int(torch.randint(2**62, (), generator=rng)))
-        rows, alpha = [], [3] + [1] * (self.k - 1)
-        while len(rows) < B:
-            rows += [row for row in draw.dirichlet(alpha, 64) if row.max() <= self.bound]
-        return order[place % count], torch.tensor(np.array(rows[:B]), dtype=torch.float32)
-
-    def encode(self, images: Tensor, targets: Tensor, rng: torch.Generator):
-        chosen, weights = self.keys(len(images), rng)
-        return tuple(torch.einsum("bk,bk...->b...", weights.to(t), t[chosen])
-                     for t in (images, targets))
-
-
-@lru_cache
-def _share_within(k: int, bound: float) -> float:
-    """Of 4,096 draws of `MixUp`'s coefficients, the share of those with none above `bound`."""
-    draws = np.random.default_rng(0).dirichlet([3] + [1] * (k - 1), 4096)
-    return float((draws.max(axis=1) <= bound).mean())
-
-
-@dataclass(frozen=True)
-class InstaHide(MixUp):
-    """`MixUp`, then every pixel's sign is flipped with probability 1/2, in 2x - 1 (Intra-InstaHide:
-    partners are the client's own images; Huang et al. 2020; 2021, section 3)."""
-
-    def encode(self, images: Tensor, targets: Tensor, rng: torch.Generator):
-        x, y = super().encode(images, targets, rng)
-        flip = torch.randint(2, x.shape, generator=rng).bool().to(x.device)
-        return torch.where(flip, 1 - x, x), y
 
 
 @dataclass(frozen=True)
@@ -352,7 +289,7 @@ class DPSGD:
     noise_multiplier: float
     batch_size: int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         checks.number("clip", self.clip, 0, exclude=(0,))
         checks.number("noise_multiplier", self.noise_multiplier, 0)
         checks.whole("batch_size", self.batch_size)

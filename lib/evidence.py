@@ -1,4 +1,4 @@
-"""What BatchNorm's buffers in a message prove: mode, local steps, the batch's statistics. Floor 3.
+"""What BatchNorm's buffers in a message prove: mode, local steps, the batch's statistics.
 
 A framework that sends a whole state_dict sends them along, whether anybody meant it or not.
 """
@@ -64,7 +64,7 @@ def _norm_layers(update) -> dict[str, _NormLayer]:
     state = {n: t[0] if stacked else t for part in tensors(update.model) for n, t in part.items()}
     found: dict[str, _NormLayer] = {}
 
-    def meet(module, given, name):
+    def meet(module, given, name) -> None:
         calls = found[name].calls + 1 if name in found else 1
         positions = given[0].numel() // (len(given[0]) * given[0].shape[1])
         found[name] = _NormLayer(calls, positions, getattr(module, "momentum", None))

@@ -1,6 +1,6 @@
 """Files that are whole or not there: written beside their place, synced, then moved.
 
-Floor 0, and without torch, so that tools which only look at files start fast.
+Written without torch, so that tools which only look at files start fast.
 """
 
 import json

@@ -1,5 +1,5 @@
 """Generative priors: small GANs, how they are trained and what they are worth; and a prior learned
-from gradients. Floor 10.
+from gradients.
 
 A generator is any module from latents (B, *latent) to images (B, C, H, W) in [0, 1]; its attribute
 `latent` is the shape of one latent, drawn from N(0, 1), and `trained_on` the name of the image set
@@ -37,7 +37,7 @@ def dcgan(images, latent=64, width=16, seed=0) -> nn.Sequential:
         raise ValueError(f"images of {H}x{W}: a side that halves down to 4 to 7; load the set with "
                          "size=")
 
-    def build():
+    def build() -> nn.Module:
         c = width * 2**doublings
         layers = [nn.Linear(latent, c * side**2), nn.Unflatten(1, (c, side, side))]
         for _ in range(doublings):
@@ -54,7 +54,7 @@ def dcgan(images, latent=64, width=16, seed=0) -> nn.Sequential:
 class _Critic(nn.Module):
     """Convolutions of stride 2 down to a side of 7 or less, without a norm; one number an image."""
 
-    def __init__(self, shape, width):
+    def __init__(self, shape, width) -> None:
         super().__init__()
         (c, side, _), convolutions, out = shape, [], width
         while side > 7:
@@ -226,10 +226,10 @@ def quality(generator: nn.Module, critic: nn.Module, seen: ImageSet, unseen: Ima
     device = next(generator.parameters()).device
     made, new = sample(generator, count, seed), unseen.images[:count].to(device).float() / 255
 
-    def nearest(x):
+    def nearest(x) -> float:
         return nearest_seen(x, seen)[1].median().item()
 
-    def spread(x):
+    def spread(x) -> Tensor:
         return torch.pdist(x.flatten(1)).mean()
 
     better = critic(new)[:, None] > critic(made)[None]

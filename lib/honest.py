@@ -1,4 +1,4 @@
-"""What honest clients of a protocol would send: simulated, to judge a shared update by. Floor 7.
+"""What honest clients of a protocol would send: simulated, to judge a shared update by.
 
 The entries of an update do not say what is normal for its network and protocol: ten local steps of
 an honest client may be a fifth of ten gradients, because the loss fell on the way. So a few random
@@ -68,7 +68,7 @@ def simulate(update: SharedUpdate, labels: Tensor, head: str | None = None) -> S
     labels = _shuffled(labels, len(x), update.num_classes)
     target = hard_targets(labels, update.num_classes).to(like)
 
-    def reduced(p, b, v, t):
+    def reduced(p, b, v, t) -> tuple:
         g = step(p, b, v, t)
         silent = {n: (g[n] == 0).all() for n in update.gradients}
         along = {n: alignment(g[n], p[n], update) for n in update.gradients if p[n].dim() == 4}

@@ -1,4 +1,4 @@
-"""One intake for what frameworks send: tensors by name, whatever form they came in. Floor 2.
+"""One intake for what frameworks send: tensors by name, whatever form they came in.
 
 Every door of `update.SharedUpdate` reads its tensors here: a dict or a list, in the order of
 `parameters()` or of `state_dict()`, of tensors or ndarrays, a flat vector, sparse or half-precision

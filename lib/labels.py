@@ -1,4 +1,4 @@
-"""Label inference: what the gradient of the last dense layer says about the labels. Floor 6.
+"""Label inference: what the gradient of the last dense layer says about the labels.
 
 With cross-entropy, logits y(x) = W a(x) + b, p = softmax(y) and c_j the label of image j of B,
 
@@ -41,7 +41,7 @@ class Rule:
     needs: tuple[str, ...]  # keys of NEEDS, beside cross-entropy and a dense last layer
     read: Callable[[LastLayer], Tensor]  # -> (K, B)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not isinstance(self.needs, tuple | list):
             raise ValueError(f"needs must be a tuple of {', '.join(NEEDS)}, not "
                              f"{checks.shown(self.needs)}")

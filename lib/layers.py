@@ -1,4 +1,4 @@
-"""Torch's layers where vmap or a second derivative fails, in operations that have both. Floor 0.
+"""Torch's layers where vmap or a second derivative fails, in operations that have both.
 
 `Rewritten` is entered around every call of a prepared module: what a module or a user's own forward
 asks of `torch.nn.functional` is computed by the functions of `REWRITTEN`. No module is exchanged
@@ -43,7 +43,7 @@ def batch_statistics(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps:
 class AffineBatchNorm(nn.Module):
     """torch's BatchNorm, or our `BatchStatistics`, in eval mode."""
 
-    def __init__(self, bn: nn.Module):
+    def __init__(self, bn: nn.Module) -> None:
         super().__init__()
         self.weight, self.bias, self.eps = bn.weight, bn.bias, bn.eps
         self.momentum = bn.momentum  # unread here: what buffers in a message prove hangs on it
@@ -58,7 +58,7 @@ class AffineBatchNorm(nn.Module):
 class BatchStatistics(nn.Module):
     """torch's BatchNorm, or our `AffineBatchNorm`, in train mode; buffers stay unread."""
 
-    def __init__(self, bn: nn.Module):
+    def __init__(self, bn: nn.Module) -> None:
         super().__init__()
         self.weight, self.bias, self.eps = bn.weight, bn.bias, bn.eps
         self.momentum = bn.momentum  # unread here: what buffers in a message prove hangs on it
@@ -70,7 +70,7 @@ class BatchStatistics(nn.Module):
 
 
 def batch_norm(input, running_mean, running_var, weight=None, bias=None, training=False,
-               momentum=0.1, eps=1e-5):
+               momentum=0.1, eps=1e-5) -> Tensor:
     """`F.batch_norm`, which never writes its buffers."""
     if training:
         return batch_statistics(input, weight, bias, eps)
@@ -78,7 +78,7 @@ def batch_norm(input, running_mean, running_var, weight=None, bias=None, trainin
 
 
 def instance_norm(input, running_mean=None, running_var=None, weight=None, bias=None,
-                  use_input_stats=True, momentum=0.1, eps=1e-5):
+                  use_input_stats=True, momentum=0.1, eps=1e-5) -> Tensor:
     """`F.instance_norm`, which never writes its buffers."""
     if use_input_stats:
         return F.instance_norm(input, weight=weight, bias=bias, eps=eps)
@@ -87,25 +87,25 @@ def instance_norm(input, running_mean=None, running_var=None, weight=None, bias=
 
 # --- activations ---------------------------------------------------------------------------------
 
-def hardsigmoid(input, inplace=False):
+def hardsigmoid(input, inplace=False) -> Tensor:
     """min(max(x + 3, 0), 6) / 6, with torch's own derivative 0 at both corners."""
     inside = (input > -3) & (input < 3)
     return torch.where(inside, (input + 3) / 6, (input >= 3).to(input))
 
 
-def rrelu(input, lower=1.0 / 8, upper=1.0 / 3, training=False, inplace=False):
+def rrelu(input, lower=1.0 / 8, upper=1.0 / 3, training=False, inplace=False) -> Tensor:
     """`F.rrelu` in eval mode: the mean of its slopes. In train mode its slopes are random."""
     if training:
         raise ValueError("RReLU draws its slopes at random in train mode: put it into eval mode")
     return F.leaky_relu(input, (lower + upper) / 2)
 
 
-def without_dropout(input, *args, **kwargs):
+def without_dropout(input, *args, **kwargs) -> Tensor:
     """Dropout is switched off in both modes: the assumptions card says so."""
     return input
 
 
-def attention(*args, **kwargs):
+def attention(*args, **kwargs) -> Tensor:
     """`F.scaled_dot_product_attention` (query, key, value, mask, dropout_p, ...), Dropout off."""
     if len(args) > 4:
         args = (*args[:4], 0.0, *args[5:])
@@ -116,7 +116,7 @@ def attention(*args, **kwargs):
 
 # --- recurrent layers ----------------------------------------------------------------------------
 
-def gru_cell(input, hidden, w_ih, w_hh, b_ih=None, b_hh=None):
+def gru_cell(input, hidden, w_ih, w_hh, b_ih=None, b_hh=None) -> Tensor:
     """One step of a GRU, by the equations of `nn.GRUCell`: the next hidden state (B, width)."""
     reset_in, update_in, new_in = F.linear(input, w_ih, b_ih).chunk(3, -1)
     reset_own, update_own, new_own = F.linear(hidden, w_hh, b_hh).chunk(3, -1)
@@ -126,7 +126,7 @@ def gru_cell(input, hidden, w_ih, w_hh, b_ih=None, b_hh=None):
 
 
 def _plain_cell(activation: Callable) -> Callable:
-    def cell(input, hidden, w_ih, w_hh, b_ih=None, b_hh=None):
+    def cell(input, hidden, w_ih, w_hh, b_ih=None, b_hh=None) -> Tensor:
         return activation(F.linear(input, w_ih, b_ih) + F.linear(hidden, w_hh, b_hh))
     return cell
 
@@ -134,7 +134,7 @@ def _plain_cell(activation: Callable) -> Callable:
 rnn_tanh_cell, rnn_relu_cell = _plain_cell(torch.tanh), _plain_cell(torch.relu)
 
 
-def lstm_cell(input, state, w_ih, w_hh, b_ih=None, b_hh=None, w_hr=None):
+def lstm_cell(input, state, w_ih, w_hh, b_ih=None, b_hh=None, w_hr=None) -> tuple[Tensor, Tensor]:
     """One step of an LSTM, by the equations of `nn.LSTMCell`: the next (hidden, cell) states."""
     hidden, cell = state
     gates = F.linear(input, w_ih, b_ih) + F.linear(hidden, w_hh, b_hh)
@@ -144,7 +144,7 @@ def lstm_cell(input, state, w_ih, w_hh, b_ih=None, b_hh=None, w_hr=None):
     return hidden if w_hr is None else F.linear(hidden, w_hr), cell
 
 
-def _lstm_step(input, state, weights, has_biases):
+def _lstm_step(input, state, weights, has_biases) -> tuple:
     if has_biases or len(weights) == 2:
         return lstm_cell(input, state, *weights)
     w_ih, w_hh, w_hr = weights  # projected, without biases
@@ -152,7 +152,7 @@ def _lstm_step(input, state, weights, has_biases):
 
 
 def _step_of(cell: Callable) -> Callable:
-    def step(input, state, weights, has_biases):
+    def step(input, state, weights, has_biases) -> tuple:
         return (cell(input, state[0], *weights),)
     return step
 
@@ -161,7 +161,7 @@ def _recurrent(next_state: Callable) -> Callable:
     """What `torch.gru`, `torch.lstm` and `torch.rnn_tanh` compute of padded sequences, step by
     step, Dropout between the layers off: (outputs, last states (layers * ways, B, width) each)."""
     def layers(input, hx, weights, has_biases, num_layers, dropout, train, bidirectional,
-               batch_first=None):
+               batch_first=None) -> tuple:
         if batch_first is None:  # (data, batch sizes, hx, ...)
             raise ValueError("packed sequences are not supported: give the layer padded ones")
         x = input.transpose(0, 1) if batch_first else input  # (steps, B, features)
@@ -190,19 +190,19 @@ def _recurrent(next_state: Callable) -> Callable:
 class AnyBatchNorm(nn.modules.batchnorm._BatchNorm):
     """BatchNorm of inputs of any number of axes: `nn.SyncBatchNorm` in one process."""
 
-    def _check_input_dim(self, input):
+    def _check_input_dim(self, input) -> None:
         pass
 
 
 class Inside(nn.Module):
     """A module that was wrapped within a model, under the name that its wrapper gives it."""
 
-    def __init__(self, name: str, module: nn.Module):
+    def __init__(self, name: str, module: nn.Module) -> None:
         super().__init__()
         self.name = name
         self.add_module(name, module)
 
-    def forward(self, *args, **kwargs):
+    def forward(self, *args, **kwargs) -> object:
         return self.get_submodule(self.name)(*args, **kwargs)
 
 
@@ -247,7 +247,7 @@ class Recomputed:
     The weight that it computes is taken away after the call by `forget`, a forward hook: a tensor
     of vmap must not stay in a module."""
 
-    def __init__(self, hook):
+    def __init__(self, hook) -> None:
         self.hook = hook
 
     def __call__(self, module: nn.Module, inputs) -> None:
@@ -320,11 +320,11 @@ class Rewritten(TorchFunctionMode):
     """While entered, the functions of `table` are computed by ours. `watch` is called with (x,
     running mean, running variance) of every call of `F.batch_norm`."""
 
-    def __init__(self, table: dict | None = None, watch: Callable | None = None):
+    def __init__(self, table: dict | None = None, watch: Callable | None = None) -> None:
         super().__init__()
         self.table, self.watch = REWRITTEN | DROPOUT if table is None else table, watch
 
-    def __torch_function__(self, function, types, args=(), kwargs=None):
+    def __torch_function__(self, function, types, args=(), kwargs=None) -> object:
         kwargs = kwargs or {}
         if function is F.batch_norm and self.watch is not None:
             self.watch(*args[:3])

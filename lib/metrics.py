@@ -1,4 +1,4 @@
-"""How near a reconstruction came: mse, psnr, ssim, lpips, avd; matching; summaries. Floor 1.
+"""How near a reconstruction came: mse, psnr, ssim, lpips, avd; matching; summaries.
 
 Every metric takes a pair (..., C, H, W), reconstruction first, and returns (...). The truth lies in
 [0, 1]; a reconstruction may leave that range, as some attacks do. ValueError for pairs of other
@@ -13,6 +13,7 @@ import lpips as lpips_package
 import pandas as pd
 import torch
 from scipy.optimize import linear_sum_assignment
+from torch import Tensor, nn
 from torchmetrics.functional.image import structural_similarity_index_measure
 from torchvision.models import AlexNet_Weights, VGG16_Weights
 
@@ -23,19 +24,19 @@ VARIANTS = ("paper", "distance_info", "ecir2024")  # of AVD
 BACKBONES = {"alex": AlexNet_Weights.IMAGENET1K_V1, "vgg": VGG16_Weights.IMAGENET1K_V1}
 
 
-def mse(guess, truth):
+def mse(guess, truth) -> Tensor:
     """Mean squared error, not clipped: a reconstruction outside [0, 1] pays for it."""
     guess, truth = _pair(guess, truth)
     return (guess - truth).square().mean(dim=(-3, -2, -1))
 
 
-def psnr(guess, truth):
+def psnr(guess, truth) -> Tensor:
     """Peak signal-to-noise ratio in dB with peak 1, of clipped images; infinite where equal."""
     guess, truth = _pair(guess, truth)
     return -10 * mse(guess.clamp(0, 1), truth).log10()
 
 
-def ssim(guess, truth):
+def ssim(guess, truth) -> Tensor:
     """Structural similarity in [-1, 1] of clipped images (Wang et al. 2004): an 11x11 Gaussian
     window of sigma 1.5, borders reflected, as torchmetrics computes it.
 
@@ -54,7 +55,7 @@ def ssim(guess, truth):
     return values.reshape(truth.shape[:-3])
 
 
-def lpips(guess, truth, net="alex", root=None):
+def lpips(guess, truth, net="alex", root=None) -> Tensor:
     """Learned perceptual distance (Zhang et al. 2018, v0.1), net "alex" or "vgg"; clipped images.
 
     NaN where `lpips_available` says no, a side is below 31 pixels, or images are neither grey nor
@@ -72,7 +73,7 @@ def lpips(guess, truth, net="alex", root=None):
     return torch.cat(chunks).to(truth.dtype).reshape(truth.shape[:-3])
 
 
-def lpips_available(root=None, net="alex"):
+def lpips_available(root=None, net="alex") -> tuple[bool, str]:
     """(True, "") where the backbone's ImageNet weights are at hand, else (False, the reason)."""
     file = _weights_file(net, root)
     if file.is_file():
@@ -80,7 +81,7 @@ def lpips_available(root=None, net="alex"):
     return False, f"LPIPS not computed: no {file.parent.name}/{file.name}; `make weights` gets it"
 
 
-def avd(guess, truth, variant="distance_info", quantise=False):
+def avd(guess, truth, variant="distance_info", quantise=False) -> Tensor:
     """Absolute variational distance (Eloul et al. 2022); 0 where equal, near 1 for uniform noise.
 
     "paper": || |grad guess| - |grad truth| ||, with |grad v| the absolute differences to the left
@@ -107,14 +108,14 @@ def avd(guess, truth, variant="distance_info", quantise=False):
         else (first + 0.5 * second).sqrt()
 
 
-def score(guess, truth, match=True, root=None):
+def score(guess, truth, match=True, root=None) -> pd.DataFrame:
     """A DataFrame, a row an image: client, image, guess (its reconstruction), and the METRICS.
 
     guess, truth: (K, B, C, H, W). match: a client's reconstructions have no order, so they are
     assigned to its images one to one at least total mse. A reconstruction with NaN or infinite
     pixels is assigned last and scores NaN. root: where `lpips` looks for weights."""
     checks.flag("match", match)
-    if isinstance(guess, torch.Tensor) and isinstance(truth, torch.Tensor):
+    if isinstance(guess, Tensor) and isinstance(truth, Tensor):
         guess, truth = guess.detach(), truth.detach()
         if guess.is_floating_point() and truth.is_floating_point():
             guess = guess.to(truth)
@@ -133,7 +134,7 @@ def score(guess, truth, match=True, root=None):
     return pd.DataFrame(where | columns)
 
 
-def summary(table, by=None, recovered="mse < 1e-3"):
+def summary(table, by=None, recovered="mse < 1e-3") -> pd.DataFrame:
     """A DataFrame, a row a metric (and group of `by`): n, mean, std, median, q25, q75.
 
     The row "recovered: <criterion>" holds the share of images that meet it, counting failed
@@ -174,7 +175,7 @@ def _met(table, recovered) -> pd.Series:
     return met.astype(float)
 
 
-def matching(guess, truth):
+def matching(guess, truth) -> Tensor:
     """(K, B): for each true image the index of its reconstruction, one to one, least total mse.
 
     A client's reconstructions have no order; one with NaN or infinite pixels is assigned last."""
@@ -188,20 +189,20 @@ def matching(guess, truth):
     return torch.stack(order).to(truth.device)
 
 
-def _variation(v, order):
+def _variation(v, order) -> Tensor:
     """|across + down|: the two differences of first or second order, ending at each pixel."""
     across, down = v.diff(n=order, dim=-1), v.diff(n=order, dim=-2)
     return (across[..., order:, :] + down[..., order:]).abs()
 
 
-def _weights_file(net, root):
+def _weights_file(net, root) -> Path:
     checks.one_of("net", net, BACKBONES)
     root = Path(root) if root else run.current().data_root
     return root / "weights" / Path(BACKBONES[net].url).name
 
 
 @lru_cache(maxsize=2)
-def _lpips_network(net, file):
+def _lpips_network(net, file) -> nn.Module:
     """The package's linear layers on a backbone read from a file: built without its download."""
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):  # its init draws, unused
         warnings.simplefilter("ignore")
@@ -215,10 +216,10 @@ def _lpips_network(net, file):
     return network.eval().requires_grad_(False)
 
 
-def _pair(guess, truth):
+def _pair(guess, truth) -> tuple[Tensor, Tensor]:
     """Both images, checked; half precision is computed in float32."""
     for name, images in (("truth", truth), ("guess", guess)):
-        if not isinstance(images, torch.Tensor) or not images.is_floating_point():
+        if not isinstance(images, Tensor) or not images.is_floating_point():
             what = images.dtype if hasattr(images, "dtype") else type(images).__name__
             raise ValueError(f"the {name} must be a floating tensor, of pixels in units of [0, 1], "
                              f"not {what}")
@@ -236,7 +237,7 @@ def _pair(guess, truth):
     return guess.to(kind), truth.to(kind)
 
 
-def _batches(guess, truth):
+def _batches(guess, truth) -> tuple[Tensor, Tensor]:
     guess, truth = _pair(guess, truth)
     if truth.ndim != 5:
         raise ValueError(f"images must be (K, B, C, H, W), not {tuple(truth.shape)}")

@@ -1,4 +1,4 @@
-"""Victim models: small classifiers of images, their initialisation. Floor 4.
+"""Victim models: small classifiers of images, their initialisation.
 
 Models hold no normalisation layer: whether a client normalises its images is a field of
 `client.Protocol`. Every builder takes an `ImageSet` (anything with `.shape` (C, H, W) and
@@ -44,7 +44,7 @@ def dense(images, hidden=(), activation="sigmoid", init="default", scale=0.5, se
     widths = [C * H * W, *_whole_numbers("hidden", hidden)]
     checks.one_of("activation", activation, ACTIVATIONS)
 
-    def build():
+    def build() -> nn.Module:
         layers = [nn.Flatten()]
         for a, b in zip(widths, widths[1:], strict=False):
             layers += [nn.Linear(a, b), _activation(activation)]
@@ -67,7 +67,7 @@ def lenet(images, activation="sigmoid", init="uniform", scale=0.5, channels=12, 
     if kernel % 2 == 0:
         raise ValueError(f"kernel is odd, so that padding keeps the size, not {kernel}")
 
-    def build():
+    def build() -> nn.Module:
         layers = []
         for c, stride in ((C, s), (channels, s), (channels, 1)):
             layers += [nn.Conv2d(c, channels, kernel, stride, kernel // 2)]
@@ -86,7 +86,7 @@ def convnet(images, width=64, activation="relu", init="default", scale=0.5, seed
         raise ValueError(
             f"convnet pools by 3 twice: images of {H}x{W} are too small (9x9 at least)")
 
-    def build():
+    def build() -> nn.Module:
         layers, c = [], C
         for i, out in enumerate(width * n for n in (1, 2, 2, 4, 4, 4, 4, 4)):
             layers += [nn.Conv2d(c, out, 3, padding=1), nn.BatchNorm2d(out)]
@@ -111,7 +111,7 @@ def resnet(images, depth=20, width=16, activation="relu", strides=True, init="de
     n, width = (depth - 2) // 6, checks.whole("width", width)
     checks.flag("strides", strides)
 
-    def build():
+    def build() -> nn.Module:
         layers, c = [nn.Conv2d(C, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)], width
         layers.append(_activation(activation))
         for out in [width] * n + [2 * width] * n + [4 * width] * n:
@@ -143,7 +143,7 @@ def preact_resnet(images, width=64, norm="batch", blocks=(2, 2, 2, 2), seed=0) -
     if not blocks:
         raise ValueError("blocks must name at least one stage")
 
-    def build():
+    def build() -> nn.Module:
         layers, c = [nn.Conv2d(C, width, 3, padding=1, bias=False)], width
         layers += [normalised(c), nn.ReLU()]
         for stage, count in enumerate(blocks):
@@ -157,7 +157,7 @@ def preact_resnet(images, width=64, norm="batch", blocks=(2, 2, 2, 2), seed=0) -
 
 
 class _PreActBlock(nn.Module):
-    def __init__(self, c_in: int, c_out: int, stride: int, norm: str):
+    def __init__(self, c_in: int, c_out: int, stride: int, norm: str) -> None:
         super().__init__()
         self.first = nn.Sequential(NORMS[norm](c_in), nn.ReLU())
         self.body = nn.Sequential(
@@ -187,7 +187,7 @@ def vit(images, patch=4, width=64, layers=4, heads=4, seed=0) -> nn.Module:
 
 
 class _ViT(nn.Module):
-    def __init__(self, C, patch, tokens, width, layers, heads, classes):
+    def __init__(self, C, patch, tokens, width, layers, heads, classes) -> None:
         super().__init__()
         self.patches = nn.Conv2d(C, width, patch, patch)
         self.position = nn.Parameter(0.02 * torch.randn(tokens, width))
@@ -235,7 +235,7 @@ def imagenet_resnet(images, depth=18, width=64, stem="cifar", pretrained=False, 
         return model
     block, *counts = STAGES[depth]
 
-    def build():
+    def build() -> nn.Module:
         layers = [nn.Conv2d(C, width, 3, padding=1, bias=False)]
         layers += [nn.BatchNorm2d(width), nn.ReLU()]
         c = width
@@ -272,7 +272,7 @@ def _kaiming(model: nn.Module, seed: int) -> nn.Module:
 
 
 class _BasicBlock(nn.Module):
-    def __init__(self, c_in: int, c_out: int, stride: int, activation: str):
+    def __init__(self, c_in: int, c_out: int, stride: int, activation: str) -> None:
         super().__init__()
         self.body = nn.Sequential(
             nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False), nn.BatchNorm2d(c_out),

@@ -1,4 +1,4 @@
-"""Distances between the dummy's gradients and the shared ones. Floor 6.
+"""Distances between the dummy's gradients and the shared ones.
 
 An objective is any callable (dummy, shared) -> scalar on two dicts name -> tensor of one client.
 Write your own in the same form and give it to an attack; `shared` may hold some of the model's
@@ -53,7 +53,7 @@ def scaled(objective: Callable, factor: float) -> Callable:
     return _made_of(_scaled, objective, checks.number("factor", factor, 0, exclude=(0,)))
 
 
-def _scaled(objective, factor, dummy, shared):
+def _scaled(objective, factor, dummy, shared) -> Tensor:
     return factor * objective(dummy, shared)
 
 
@@ -81,7 +81,7 @@ def masked(objective: Callable) -> Callable:
     return _made_of(_masked, objective)
 
 
-def _masked(objective, dummy, shared):
+def _masked(objective, dummy, shared) -> Tensor:
     return objective({n: dummy[n] * (g != 0) for n, g in shared.items()}, shared)
 
 

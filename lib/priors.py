@@ -1,13 +1,36 @@
-"""Regularisers on the dummy images. Floor 6.
+"""Regularisers on the dummy images.
 
-A prior is any callable (x (B, C, H, W)) -> scalar, in the space the attack optimises. One with the
-attribute `reads_moments` is given `models.moments` of the dummy batch instead, one with
-`reads_variables` what the attack optimises, where that is not the images.
+A prior is any callable (x (B, C, H, W)) -> scalar, in the space in which the attack works. One
+that is to read something else declares it with the decorator `reading`.
 """
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.linalg import vector_norm
+
+WHAT = {
+    "images": "the dummy images, in the space in which the attack works",
+    "moments": "`models.moments` of the dummy batch: what its BatchNorms see",
+    "variables": "what the attack optimises, where that is not the images",
+}
+
+
+def reading(what: str) -> Callable:
+    """Decorate a prior with what it reads, a key of `WHAT`."""
+    if what not in WHAT:
+        raise ValueError(f"a prior reads one of {', '.join(WHAT)}, not {what!r}")
+
+    def mark(prior) -> Callable:
+        prior.reads = what
+        return prior
+    return mark
+
+
+def read_by(prior: Callable) -> str:
+    """What a prior reads: a key of `WHAT`; images, where it does not say."""
+    return getattr(prior, "reads", "images")
 
 
 def tv(x: Tensor) -> Tensor:
@@ -47,15 +70,14 @@ def orthogonality(x: Tensor) -> Tensor:
     return (squares * (1 - torch.eye(len(x)).to(x))).sum() / max(1, len(x) * (len(x) - 1))
 
 
+@reading("variables")
 def norm(variables: Tensor) -> Tensor:
     """The Euclidean norm of what the attack optimises, of latents for instance (Jeon et al. 2021,
     code: z_norm)."""
     return vector_norm(variables)
 
 
-norm.reads_variables = True
-
-
+@reading("moments")
 def batch_norm(moments: list[tuple[Tensor, ...]]) -> Tensor:
     """sum_l |mean_l(x) - stored mean_l| + |var_l(x) - stored var_l| (Yin et al. 2021, R_BN).
 
@@ -66,6 +88,3 @@ def batch_norm(moments: list[tuple[Tensor, ...]]) -> Tensor:
         raise ValueError("the model stores no BatchNorm statistics: this prior cannot be used")
     return sum(vector_norm(mean - stored_mean) + vector_norm(var - stored_var)
                for _, mean, var, stored_mean, stored_var in moments)
-
-
-batch_norm.reads_moments = True

@@ -1,4 +1,4 @@
-"""What is agreed with the clients and granted to the attacker; the update as a function. Floor 2.
+"""What is agreed with the clients and granted to the attacker; the update as a function.
 
 `Protocol` says how a client computes what it sends, `ThreatModel` what the attacker is given, and
 `update_function` is that computation as a function of images and targets.
@@ -45,7 +45,7 @@ class Protocol:
     nesterov: bool = False
     weight_decay: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         named = isinstance(self.loss, str) and self.loss in LOSSES
         if not named and not callable(self.loss):
             raise ValueError(f"unknown loss {self.loss!r}: one of {', '.join(LOSSES)}, or a "
@@ -93,7 +93,7 @@ class ThreatModel:
     server: str = "honest"  # but curious; "active": it sends a model made to leak
     mixing_keys: bool = False  # which images an encoding mixes, and with which coefficients
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         checks.one_of("server", self.server, ("honest", "active"))
         checks.one_of("labels", self.labels, ("unknown", "known", "equal", "unique"))
         checks.one_of("bn_statistics", self.bn_statistics, ("inferred", "proxy", "exact"))
@@ -153,7 +153,7 @@ def loss_function(base: nn.Module, protocol: Protocol) -> Callable[..., Tensor]:
     """loss(params, buffers, x, target): the mean over the batch, in x as the model is fed."""
     criterion = protocol.loss if callable(protocol.loss) else LOSSES[protocol.loss]
 
-    def loss(params, buffers, x, target):
+    def loss(params, buffers, x, target) -> Tensor:
         return criterion(batching.call(base, params | buffers, x), target)
 
     return loss
@@ -176,7 +176,7 @@ def local_step(base: nn.Module, protocol: Protocol) -> Callable[..., tuple[dict,
     slope_of = grad(loss_function(base, protocol))
     lr, momentum, decay = protocol.local_lr, protocol.momentum, protocol.weight_decay
 
-    def step(params, velocity, buffers, x, target):
+    def step(params, velocity, buffers, x, target) -> tuple:
         slope = slope_of(params, buffers, x, target)
         if decay:
             slope = {name: g + decay * params[name] for name, g in slope.items()}
@@ -222,7 +222,7 @@ def update_function(base: nn.Module, protocol: Protocol) -> Callable[..., dict[s
         return grad(loss_function(base, protocol))
     step = local_step(base, protocol)
 
-    def difference(params, buffers, x, target):
+    def difference(params, buffers, x, target) -> dict[str, Tensor]:
         now, velocity = params, still(params, protocol)
         for part in local_slices(protocol, len(x)):
             now, velocity = step(now, velocity, buffers, x[part], target[part])
@@ -240,3 +240,12 @@ def tensors(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     fixed = {n: p for n, p, trained in named if not trained}
     fixed |= {n: b.detach() for n, b in base.named_buffers()}
     return {n: p for n, p, trained in named if trained}, fixed
+
+
+def to_input(x: Tensor, normalised_in: bool, normalised_out: bool, mean: Tensor, std: Tensor) \
+        -> Tensor:
+    """Images (..., C, H, W) from [0, 1] or z = (x - mean) / std to the other, or unchanged."""
+    if normalised_in == normalised_out:
+        return x
+    mean, std = (t.to(x).reshape(-1, 1, 1) for t in (mean, std))
+    return x * std + mean if normalised_in else (x - mean) / std

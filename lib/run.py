@@ -1,4 +1,4 @@
-"""What a notebook is run with: profile, seed, device, data, precision, progress bars. Floor 0."""
+"""What a notebook is run with: profile, seed, device, data, precision, progress bars."""
 
 import contextlib
 import functools
@@ -99,7 +99,7 @@ def _data_root(data_root) -> Path:
     return path
 
 
-def progress(iterable=None, total=None, desc=""):
+def progress(iterable=None, total=None, desc="") -> tqdm:
     """The one progress bar: a line of text with an estimate of the time left, on stderr.
 
     Iterate over it, or use it as a context manager with `.update(n)`. Silent for its first second,

@@ -1,11 +1,11 @@
-"""Training a victim, with or without a defense, and how well it then classifies. Floor 2."""
+"""Training a victim, with or without a defense, and how well it then classifies."""
 
 import contextlib
 import hashlib
 import json
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -20,22 +20,29 @@ from lib.data import ImageSet
 
 
 @dataclass(frozen=True)
-class _Settings:
-    """The arguments of `train` that say how, checked."""
+class Training:
+    """How `train` trains, checked.
 
-    epochs: int
-    batch_size: int
-    lr: float
-    momentum: float
-    seed: int
-    weight_decay: float
-    augment: bool
-    normalise: bool
-    watch: Callable | None
-    loss: Callable | None
-    same_label: int
+    SGD with Nesterov momentum and one cosine from `lr` to 0, batches reshuffled each epoch from
+    `seed`. augment: random crop after padding by an eighth of the side, and mirror image.
+    normalise: feed (x - mean) / std instead of [0, 1]. `watch(epoch, model)` is called before the
+    first epoch and after each, with the model in eval mode. loss(logits, targets (B, classes)):
+    None is the cross-entropy. same_label: a batch is that of several clients, each with so many
+    images of one label (Eloul et al. 2022); what is left over is left out."""
 
-    def __post_init__(self):
+    epochs: int = 10
+    batch_size: int = 64
+    lr: float = 0.1
+    momentum: float = 0.9
+    seed: int = 0
+    weight_decay: float = 0.0
+    augment: bool = False
+    normalise: bool = False
+    watch: Callable | None = None
+    loss: Callable | None = None
+    same_label: int = 1
+
+    def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "same_label"):
             checks.whole(name, getattr(self, name))
         checks.number("lr", self.lr, 0, exclude=(0,))
@@ -52,6 +59,11 @@ class _Settings:
             raise ValueError(f"batch_size {self.batch_size} is no multiple of same_label "
                              f"{self.same_label}")
 
+    @property
+    def makes_known_weights(self) -> bool:
+        """Whether the settings, as a file's name can hold them, decide the weights."""
+        return not (self.watch or self.loss or self.same_label > 1)
+
     def named_for_a_file(self) -> list:
         """What makes other weights of the same start, as JSON takes it."""
         values = (self.epochs, self.batch_size, self.lr, self.momentum, self.seed,
@@ -59,37 +71,37 @@ class _Settings:
         return [v.item() if isinstance(v, np.generic) else v for v in values]
 
 
-def train(model, images, epochs=10, batch_size=64, lr=0.1, momentum=0.9, seed=0, defense=None,
-          weight_decay=0.0, augment=False, normalise=False, watch=None, cache=None, loss=None,
-          same_label=1) -> nn.Module:
+def train(model: nn.Module, images: ImageSet, epochs: int = 10, batch_size: int = 64,
+          lr: float = 0.1, momentum: float = 0.9, seed: int = 0, defense=None, cache=None,
+          **more) -> nn.Module:
     """Train `model` in place on an `ImageSet`; returns it in eval mode.
 
-    SGD with Nesterov momentum and one cosine from `lr` to 0, batches reshuffled each epoch from
-    `seed`; on CUDA in bfloat16 where autocast allows, on a CPU with one thread, so that weights do
-    not depend on how many it has. augment: random crop after padding by an eighth of the side, and
-    mirror image. normalise: feed (x - mean) / std instead of [0, 1].
+    more: `weight_decay`, `augment`, `normalise`, `watch`, `loss`, `same_label`, see `Training`. On
+    CUDA it computes in bfloat16 where autocast allows, on a CPU with one thread, so that weights do
+    not depend on how many it has.
     defense: one of `lib.defenses`, or a list or tuple of them; each step is then the update of one
     client that holds the step's batch: `encode`, `per_example` (ValueError for a model with
     BatchNorm, where no image has a gradient of its own) and `update` are applied as `client.share`
     does, `draw` is refused. The last batch of an epoch may be smaller; DPSGD's noise is then that
     of a whole one.
-    `watch(epoch, model)` is called before the first epoch and after each, with the model in eval
-    mode. loss(logits, targets (B, classes)): None is the cross-entropy. same_label: a batch is that
-    of several clients, each with so many images of one label (Eloul et al. 2022); what is left over
-    is left out. cache: a folder; the weights are read there, or written, under a name made of the
-    initial weights, the images and all settings (not where defense, watch, loss or same_label are
-    given). A training that diverges is not an error: what a defense does to it is a result.
+    cache: a folder; the weights are read there, or written, under a name made of the initial
+    weights, the images and all settings (not where defense, watch, loss or same_label are given).
+    A training that diverges is not an error: what a defense does to it is a result.
     ValueError, before any work, for settings that do not fit each other, the model or the set."""
-    how = _Settings(epochs, batch_size, lr, momentum, seed, weight_decay, augment, normalise, watch,
-                    loss, same_label)
+    known = [entry.name for entry in fields(Training)]
+    if unknown := sorted(set(more) - set(known)):
+        raise TypeError(f"train has no setting {unknown[0]!r}: it takes {', '.join(known)}, "
+                        "defense and cache")
+    how = Training(epochs, batch_size, lr, momentum, seed, **more)
     steps = defenses.steps(defense)
     if isinstance(model, nn.Module) and not any(p.requires_grad for p in model.parameters()):
         raise ValueError("the model has no trainable parameters")
-    _check_fit(model, images, loss, any(_has(steps, name) for name in ("encode", "per_example")))
+    one_hot = any(_has(steps, name) for name in ("encode", "per_example"))
+    _check_fit(model, images, how.loss, one_hot)
     _check_defense(model, steps, len(images), batch_size)
     device = next(model.parameters()).device
     file = None
-    if cache is not None and not (steps or watch or loss or same_label > 1):
+    if cache is not None and how.makes_known_weights and not steps:
         place = "cpu, one thread" if device.type == "cpu" else device.type
         file = weights_file(_folder(cache), model, images, [*how.named_for_a_file(), place])
     if file is not None and file.is_file():
@@ -102,7 +114,7 @@ def train(model, images, epochs=10, batch_size=64, lr=0.1, momentum=0.9, seed=0,
     return model.eval()
 
 
-def _fit(model, images, how: _Settings, steps: tuple) -> None:
+def _fit(model, images, how: Training, steps: tuple) -> None:
     """The training itself, of checked arguments."""
     device = next(model.parameters()).device
     x, y = images.images.to(device), images.labels.to(device)
@@ -122,16 +134,19 @@ def _fit(model, images, how: _Settings, steps: tuple) -> None:
     for epoch in run.progress(range(1, how.epochs + 1), desc="train"):
         model.train()
         for rows in _dealt(y.cpu(), how.same_label, rng).to(device).split(how.batch_size):
-            fed = (_moved(x[rows], rng) if how.augment else x[rows]).float() / 255
+            pixels = x[rows]
+            if how.augment:
+                pixels = _moved(pixels, rng)
+            fed = pixels.float() / 255
             gradients = _update(model, named, images, how, steps, fed, y[rows], rng)
-            for n, g in gradients.items():
-                named[n].grad = g
+            for name, gradient in gradients.items():
+                named[name].grad = gradient
             optimizer.step()
             schedule.step()
         watch(epoch, model.eval())
 
 
-def _update(model, named, images, how: _Settings, steps, fed, labels, rng) -> dict[str, Tensor]:
+def _update(model, named, images, how: Training, steps, fed, labels, rng) -> dict[str, Tensor]:
     """The gradient of one batch `fed` (B, C, H, W) in [0, 1], after every defense."""
     encoders, singles = _has(steps, "encode"), _has(steps, "per_example")
     criterion, target, whole = how.loss or nn.functional.cross_entropy, labels, len(fed)
@@ -263,7 +278,7 @@ def _of_each(model, named, x, target, criterion) -> dict[str, Tensor]:
     """The gradient of every image by itself: name -> (B, ...)."""
     state = {n: t.detach() for n, t in (*model.named_parameters(), *model.named_buffers())}
 
-    def value(params, v, t):
+    def value(params, v, t) -> Tensor:
         return criterion(call(model, state | params, v[None]), t[None])
 
     with sdpa_kernel(SDPBackend.MATH):

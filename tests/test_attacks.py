@@ -7,7 +7,7 @@ import torch
 from tiny import Shape, batch
 from torch import nn
 
-from lib import attacks, client, defenses, metrics, models, run
+from lib import attacks, client, defenses, metrics, models, run, spaces
 
 KNOWN = client.ThreatModel(labels="known")
 
@@ -29,7 +29,8 @@ def test_inverting_gradients_improves_and_stays_in_the_box():
     guess = attacks.reconstruct(update, attack, record=[150])
     assert guess.last.min() >= -1e-6 and guess.last.max() <= 1 + 1e-6
     few = replace(attack, iterations=3)  # the noise that it starts from lies outside
-    free, boxed = (attacks.reconstruct(update, replace(few, box=box)).last for box in (False, True))
+    free, boxed = (attacks.reconstruct(update, replace(few, space=spaces.Pixels(box))).last
+                   for box in (False, True))
     assert free.min() < -0.01 and free.max() > 1.01, "else the box has nothing to do"
     assert boxed.min().abs() < 1e-5 and (boxed.max() - 1).abs() < 1e-5
     assert (guess.history.losses[-1] < 0.2 * guess.history.losses[0]).all()
@@ -119,7 +120,7 @@ def test_bad_input_is_one_clear_error():
         lambda: attacks.dlg(lr=-1),
         lambda: replace(attacks.dlg(), labels="guess"),
         lambda: replace(attacks.dlg(), optimizer="sgd"),
-        lambda: replace(attacks.dlg(), box=True),
+        lambda: replace(attacks.dlg(), space=spaces.Pixels(box=True)),
         lambda: attacks.reconstruct(u, attacks.dlg(iterations=1), restarts=0),
         lambda: attacks.reconstruct(u, attacks.dlg(iterations=1), chunk=0),
         lambda: attacks.reconstruct(u, attacks.dlg(iterations=1), record=[2]),
@@ -264,7 +265,7 @@ WRONG_SETTINGS = {
     "priors": [5, "tv", ((0.1,),), ((0.1, None),), (("a", len),), ((-1, len),),
                ((torch.nan, len),), ((True, len),), (0.1, len), {0.1: len}],
     "stop": [0, -1, "1", True, torch.nan], "decay": [1, "no", None], "normalise": ["no", 0],
-    "box": ["", None], "in_turn": [0, "yes"], "name": [None, 3]}
+    "space": ["x", None, spaces.Space()], "in_turn": [0, "yes"], "name": [None, 3]}
 
 
 @pytest.mark.parametrize("setting", WRONG_SETTINGS)
@@ -303,7 +304,10 @@ def test_presets_refuse_wrong_values():
                   lambda: attacks.gias(net, latent=(6,), lr=(0, 1)),
                   lambda: attacks.gias("dcgan", latent=(6,)), lambda: attacks.gias(net, 3),
                   lambda: attacks.gias(net, latent=(6,), layer=True),
-                  lambda: attacks.gias(net, latent=(6,), copies=None)):
+                  lambda: attacks.gias(net, latent=(6,), copies=None),
+                  lambda: spaces.Pixels(box="")):
         with pytest.raises(ValueError):
             wrong()
+    with pytest.raises(TypeError, match="no setting 'latents'.*latent, layer, copies"):
+        attacks.gias(net, latents=(6,))
     assert ig(lr=0.3).lr == 0.3 and ig().lr == 0.1 and ig(optimizer="lbfgs").lr == 1.0

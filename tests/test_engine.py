@@ -10,7 +10,8 @@ import torch
 from tiny import Shape, batch
 from torch import nn
 
-from lib import attacks, client, engine, models, objectives, optimizers, priors, tracing
+from lib import attacks, client, engine, formula, models, objectives, priors
+from lib.engine import optimizers, tracing
 
 
 def update_of(model, b, **kwargs):
@@ -20,9 +21,8 @@ def update_of(model, b, **kwargs):
 def problem(attack, K=3, R=1, B=1, build=models.lenet, **share):
     b = batch(K=K, B=B, dtype=torch.float64)
     update = update_of(build(Shape()), b, **share)
-    x, z = attacks.starts(update, attack, R, seed=0)
-    problems, *_ = attacks._problems(update, attack, z, None)
-    return problems, problems.join(x, z)
+    posed = attacks.problem(update, attack, R, seed=0)
+    return posed.formula, posed.variables
 
 
 ATTACKS = {
@@ -69,7 +69,7 @@ def test_traced_and_batched_equal_the_formula_one_by_one(R):
 def test_one_by_one_strategy_gives_the_same(monkeypatch):
     problems, v = problem(ATTACKS["inverting_gradients"], K=3, R=2)
     batched = engine.evaluator(problems, 3, 2, v.device)(v)
-    monkeypatch.setattr(engine, "ONE_BY_ONE_FLOPS", 0.0)
+    monkeypatch.setattr(engine.problems, "ONE_BY_ONE_FLOPS", 0.0)
     for a, b in zip(batched, engine.evaluator(problems, 3, 2, v.device)(v), strict=True):
         torch.testing.assert_close(a, b)
 
@@ -194,7 +194,7 @@ def test_non_finite_problems_keep_their_best_state_and_leave(monkeypatch):
         return (v - 1).square().sum(-1), 2 * (v - 1)
 
     start, two = torch.zeros(2, 1, 3), Diverging()
-    monkeypatch.setattr(engine, "evaluator", lambda p, K, R, d: two if K == 2 else one)
+    monkeypatch.setattr(engine.loop, "evaluator", lambda p, K, R, d: two if K == 2 else one)
     problems = engine.Problems(None, {}, {}, (1, 1, 1, 3), None, ())
     out = engine.minimise(
         problems, start, lambda v: optimizers.Adam(v, 0.05, 40, 3), 40, record=[0, 39]
@@ -236,7 +236,7 @@ def test_graphs_are_not_shared_by_models_that_look_alike():
     for scale, order in ((1.0, orders[0]), (2.0, orders[0]), (1.0, orders[1])):
         update = update_of(Scaled(scale, order), b)
         x, z = attacks.starts(update, attack)
-        problems, *_ = attacks._problems(update, attack, z, None)
+        problems = attacks.problem(update, attack).formula
         loss, _ = engine.evaluator(problems, 2, 1, x.device)(problems.join(x, z))
         for k in range(2):
             own = {n: t[k] for n, t in problems.own.items()}
@@ -335,11 +335,11 @@ def test_local_steps_one_at_a_time_equal_one_graph(monkeypatch, labels, R, epoch
     x, z = attacks.starts(u, attack, R, seed=0)
     found = []
     for steps in (2 * epochs, 2 * epochs - 1):  # all in one graph, one at a time
-        monkeypatch.setattr(attacks, "UNROLLED_STEPS", steps)
-        problems, *_ = attacks._problems(u, attack, z, None)
+        monkeypatch.setattr(formula, "UNROLLED_STEPS", steps)
+        problems = attacks.problem(u, attack, R, seed=0).formula
         assert (problems.rollout is None) == (steps == 2 * epochs)
         if alone and problems.rollout:
-            monkeypatch.setattr(engine, "ONE_BY_ONE_FLOPS", 0)
+            monkeypatch.setattr(engine.problems, "ONE_BY_ONE_FLOPS", 0)
         evaluate = engine.evaluator(problems, 2, R, x.device)
         found.append(evaluate(problems.join(x, z)))
     for flat, rolled in zip(*found, strict=True):
@@ -532,7 +532,7 @@ def test_what_diverges_is_not_finite_beside_what_does_not(monkeypatch, optimizer
     make = {"adam": lambda v: optimizers.Adam(v, 0.05, 40, 3),
             "lbfgs": lambda v: optimizers.LBFGS(v, lr=0.01),
             "in turn": lambda v: optimizers.InTurn(v, [torch.arange(3)], lr=0.01)}[optimizer]
-    monkeypatch.setattr(engine, "evaluator", lambda p, K, R, d: gone)
+    monkeypatch.setattr(engine.loop, "evaluator", lambda p, K, R, d: gone)
     problems = engine.Problems(None, {}, {}, (1, 1, 1, 3), None, ())
     out = engine.minimise(problems, torch.zeros(2, 1, 3), make, 4 if optimizer != "adam" else 40)
     ended = [engine.ENDED[i] for i in out.ended.flatten()]
@@ -599,11 +599,11 @@ def test_the_size_of_an_own_objective_does_not_matter(line_search):
 def test_the_papers_l_bfgs_keeps_torchs_tolerances():
     for attack in (attacks.dlg(), attacks.idlg(), attacks.dlg(in_turn=True),
                    attacks.inverting_gradients(optimizer="lbfgs")):
-        assert attacks._as_published(attack)
+        assert attack.is_as_published
     for attack in (attacks.dlg(line_search=True), attacks.dlg(relative=True), attacks.dlg(scale=2),
                    replace(attacks.dlg(), objective=own_objective),
                    replace(attacks.dlg(), priors=((1.0, own_prior),))):
-        assert not attacks._as_published(attack)
+        assert not attack.is_as_published
 
 
 def test_relative_tolerances_change_nothing_of_a_large_objective():
@@ -747,8 +747,8 @@ def test_what_cannot_be_captured_stays_eager_and_says_so_once(monkeypatch):
 def test_an_iteration_counts_one_evaluation_captured_or_not(monkeypatch):
     FakeCuda(monkeypatch)
     optimizer = optimizers.Adam(torch.zeros(1, 1, 3), 0.1, 9, 3)
-    step = engine._Iteration(optimizer, lambda v: (v.square().sum(-1), 2 * v), optimizer.v.clone(),
-                             torch.full((1, 1), torch.inf))
+    step = engine.loop.Iteration(optimizer, lambda v: (v.square().sum(-1), 2 * v),
+                                 optimizer.v.clone(), torch.full((1, 1), torch.inf))
     step.whole = engine.Replayed(lambda: optimizer.advance(step.evaluate), "cuda:0")
     for count in range(1, 7):
         step()
@@ -759,7 +759,7 @@ def test_an_iteration_counts_one_evaluation_captured_or_not(monkeypatch):
 
 def test_an_evaluation_by_graph_hands_out_results_of_its_own(monkeypatch):
     FakeCuda(monkeypatch)
-    at = engine._evaluate_by_graph(lambda v: (v.sum(-1), v), torch.zeros(1, 1, 2))
+    at = engine.capture.evaluate_by_graph(lambda v: (v.sum(-1), v), torch.zeros(1, 1, 2))
     first = at(torch.ones(1, 1, 2))
     at(torch.zeros(1, 1, 2))
     assert first[0].item() == 2 and first[1].sum() == 2
@@ -774,7 +774,7 @@ def test_twelve_steps_with_momentum_are_those_of_torchs_sgd(nesterov):
                                nesterov=nesterov, weight_decay=0.01)
     model = models.dense(Shape(), hidden=(6,)).double()
     update = client.share(model, b, protocol, threat=client.ThreatModel(labels="known"))
-    problems, *_ = attacks._problems(update, attacks.idlg(1), None, None)
+    problems = attacks.problem(update, attacks.idlg(1)).formula
     assert problems.rollout is not None
 
     trained = models.dense(Shape(), hidden=(6,)).double()

@@ -455,8 +455,8 @@ def through_a_generator(space, copies, statistics, **settings):
     attack = attacks.gias(generator, space, (8, 3), layer=2, copies=copies, **settings)
     restarts = 2 if space[0] == "z" else 1
     guess = attacks.reconstruct(update, attack, restarts, seed=5)
-    x, _ = attacks.starts(update, attack if space[0] == "z" else replace(attack, search="z"),
-                          restarts, seed=5)
+    latents = attacks.gias(generator, "z", (1,))
+    x, _ = attacks.starts(update, latents, restarts, seed=5)
     return row, private, update, generator, guess, x
 
 

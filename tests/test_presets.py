@@ -22,6 +22,7 @@ from lib import (
     objectives,
     optimizers,
     priors,
+    spaces,
 )
 
 Z = nn.Sequential(nn.Flatten(0), nn.Unflatten(0, (1, 1, 1)))  # any module: no default reads it
@@ -106,9 +107,7 @@ ATTACKS = {
         ("normalise", True, "read", GIAS_CODE),
         ("box", False, "read", GIAS_CODE),
         ("in_turn", False, "read", GIAS_CODE),
-        ("search", "z", "read", "Jeon 2021: latents first"),
-        ("copies", "image", "read", f"{GIAS_CODE}: a copy of the parameters for each image"),
-        ("layer", 1, "ours", "unused in this space")]),
+        ("letter", "z", "read", "Jeon 2021: latents first")]),
     "gias, parameters": (attacks.gias(Z, latent=(3,)).then, [
         ("objective", objectives.cosine, "read", GIAS_CODE),
         ("priors", ((1e-6, priors.tv),), "read", GIAS_CODE),
@@ -121,9 +120,8 @@ ATTACKS = {
         ("normalise", True, "read", GIAS_CODE),
         ("box", False, "read", GIAS_CODE),
         ("in_turn", False, "read", GIAS_CODE),
-        ("search", "w", "read", "Jeon 2021: then the generator's own parameters"),
-        ("copies", "image", "read", GIAS_CODE),
-        ("layer", 1, "ours", "unused in this space"),
+        ("letter", "w", "read", "Jeon 2021: then the generator's own parameters"),
+        ("copies", "image", "read", f"{GIAS_CODE}: a copy of the parameters for each image"),
         ("then", None, "read", "two stages")]),
     "gias, pixels": (attacks.gias(None, "x"), [
         ("objective", objectives.cosine, "read", GIAS_CODE),
@@ -137,13 +135,10 @@ ATTACKS = {
         ("normalise", True, "read", GIAS_CODE),
         ("box", True, "read", f"{GIAS_CODE}: boxed"),
         ("in_turn", False, "read", GIAS_CODE),
-        ("search", "x", "read", GIAS_CODE),
-        ("copies", "image", "ours", "unused in this space"),
-        ("layer", 1, "ours", "unused in this space"),
-        ("generator", None, "ours", "unused in this space"),
+        ("letter", "x", "read", GIAS_CODE),
         ("then", None, "read", "one stage")]),
 }
-NAMED = ("name", "generator", "latent", "then")  # what is no setting, or holds the next stage
+NAMED = ("name", "space")  # what is no setting; a space is looked into
 
 # Defaults of functions that are no part of an `Attack`: argument -> (value, certainty, source)
 DEFAULTS = {
@@ -178,7 +173,7 @@ DEFAULTS = {
         "bn": (0.0, "read", GIAS_CODE), "latent_norm": (0.0, "read", GIAS_CODE),
         "labels": ("idlg", "ours", "a choice"), "masked": (False, "ours", "an option of ours"),
         "layer": (1, "ours", "none is right for every generator"),
-        "copies": ("image", "read", GIAS_CODE), "latent": (None, "ours", "read off a generator")},
+        },
     attacks.decode: {
         "signs": (False, "read", f"{HUANG_CODE}: MixUp without abs"),
         "iterations": (1000, "read", HUANG_CODE), "lr": (0.01, "read", HUANG_CODE),
@@ -221,7 +216,8 @@ def test_an_attacks_settings_are_the_papers(name):
     attack, rows = ATTACKS[name]
     named = {field: value for field, value, *_ in rows}
     for field, value in named.items():
-        assert getattr(attack, field) == value, (field, getattr(attack, field))
+        holder = attack.space if field in ("letter", "copies", "box") else attack
+        assert getattr(holder, field) == value, (field, getattr(holder, field))
     missing = {f.name for f in fields(attack)} - set(named) - set(NAMED)
     assert not missing, f"settings without a source: {missing}"
     assert attack.name == name.split(",")[0]
@@ -299,19 +295,19 @@ def test_a_threat_model_grants_nothing_and_a_protocol_is_one_gradient_in_eval_mo
 
 
 def test_what_is_no_attack_is_refused():
-    """Every rule of `Attack` and `Generative`, at its edge."""
+    """Every rule of `Attack` and of the spaces, at its edge."""
     lbfgs, adam, gias = attacks.dlg(1), attacks.inverting_gradients(1), attacks.gias
     for attack, changes in (
             (lbfgs, {"iterations": 0}), (lbfgs, {"lr": 0.0}), (lbfgs, {"decay": True}),
-            (lbfgs, {"box": True}), (adam, {"in_turn": True}), (adam, {"stop": 1e-6}),
+            (lbfgs, {"space": spaces.Pixels(box=True)}),
+            (adam, {"in_turn": True}), (adam, {"stop": 1e-6}),
             (lbfgs, {"stop": 0.0}), (attacks.dlg(1, in_turn=True), {"stop": 1.0}),
-            (gias(None, "x"), {"labels": "joint"}), (gias(None, "x"), {"search": "y"}),
-            (gias(None, "x"), {"copies": "none"}),
-            (gias(Z, "z/h", latent=(3,)).then, {"layer": 0}),
-            (gias(Z, "z/h", latent=(3,)).then, {"layer": 2})):
+            (gias(Z, "z", latent=(3,)), {"labels": "joint"}), (lbfgs, {"space": "x"})):
         with pytest.raises(ValueError):
             type(attack)(**{f.name: getattr(attack, f.name) for f in fields(attack)} | changes)
-    for call in (lambda: gias(None, "z"), lambda: gias(Z, "z/w", (1,), latent=(3,)),
+    for call in (lambda: gias(None, "z"), lambda: spaces.Layer(Z, (3,), 0),
+                 lambda: spaces.Layer(Z, (3,), 2), lambda: spaces.Parameters(Z, (3,), "none"),
+                 lambda: spaces.Latents(None, (3,)), lambda: gias(Z, "z/w", (1,), latent=(3,)),
                  lambda: gias(Z, "z/w", lr=(1.0,), latent=(3,)), lambda: gias(Z, "x/z")):
         with pytest.raises(ValueError):
             call()
@@ -323,8 +319,9 @@ def test_stages_of_a_search_through_a_generator():
     """An inner layer is the one behind the first; only a search of latents is gone on from."""
     net = torch.nn.Sequential(torch.nn.Linear(2, 64), torch.nn.Unflatten(1, (1, 8, 8)))
     both = attacks.gias(net, "z/w", latent=(2,))
-    layer = {f.name: f.default for f in fields(attacks.Generative)}["layer"]
-    assert layer == 1 and attacks.gias(net, "z/h", latent=(2,)).then.layer == 1
-    for wrong in ({"search": "w"}, {"then": replace(both.then, search="z")}, {"then": both}):
+    assert attacks.gias(net, "z/h", latent=(2,)).then.space.layer == 1
+    assert [attack.space.letter for attack in (both, both.then)] == ["z", "w"]
+    again = replace(both.then, space=spaces.Latents(net, (2,)))
+    for then in (again, both):
         with pytest.raises(ValueError, match="a search of latents is gone on from"):
-            replace(both, **wrong)
+            replace(both, space=spaces.Latents(net, (2,), then))

@@ -104,7 +104,10 @@ def test_orthogonality():
 
 def test_the_norm_is_of_all_that_is_optimised():
     assert priors.norm(tensor([3.0, 0.0], [0.0, 4.0])).item() == 5
-    assert priors.norm.reads_variables and priors.batch_norm.reads_moments
+    assert priors.read_by(priors.norm) == "variables" and priors.read_by(priors.tv) == "images"
+    assert priors.read_by(priors.batch_norm) == "moments"
+    with pytest.raises(ValueError, match="images, moments, variables"):
+        priors.reading("pixels")
 
 
 def test_the_batch_norm_prior_is_of_means_and_of_variances():

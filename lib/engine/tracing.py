@@ -1,4 +1,4 @@
-"""One flat graph of tensor operations out of a function, and what tells two graphs apart. Floor 6.
+"""One flat graph of tensor operations out of a function, and what tells two graphs apart.
 
 `make_fx` flattens a function, double backward included, to a list of tensor operations, and only
 the list runs. What does not depend on the dummy variables (norms of the targets, transposed
@@ -9,86 +9,17 @@ torch's or lib's own. What a user's callable or module reads from outside may ha
 and nothing here would notice; its graphs live as long as one attack.
 """
 
-import sys
 from collections.abc import Callable
-from functools import partial
-from types import BuiltinFunctionType, FunctionType
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from lib import batching
-from lib.batching import of_a_library
+from lib.twice import unannotated
 
 GRAPHS: dict = {}  # of what is torch's or lib's own: key -> (body graph, prologue graph)
 MAX_GRAPHS = 64  # a long session with many shapes: the oldest is forgotten
-_HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
-
-
-# --- whose it is ---------------------------------------------------------------------------------
-
-def described(value) -> tuple[object, bool]:
-    """(what tells this value from others, whether it computes the same at every later call).
-
-    The second holds for plain values, for functions and classes that can be imported from torch or
-    lib under their own names, and for a `functools.partial` of such. It does not hold for a
-    lambda, a closure, or a callable object: what those read may change."""
-    if isinstance(value, int | float | str | bool | type(None)):
-        return (type(value).__name__, value), True
-    if isinstance(value, tuple | list):
-        return _all_described(value)
-    if type(value) is partial:
-        given = (value.func, value.args, tuple(value.keywords), tuple(value.keywords.values()))
-        return _all_described(given)
-    return _Same(value), _importable(value)
-
-
-def _all_described(values) -> tuple[tuple, bool]:
-    pairs = [described(value) for value in values]
-    return tuple(key for key, _ in pairs), all(own for _, own in pairs)
-
-
-def _importable(value) -> bool:
-    """Whether this function or class is what its module has under its name."""
-    if not isinstance(value, FunctionType | BuiltinFunctionType | type):
-        return False
-    if not of_a_library(value):
-        return False
-    found = sys.modules.get(value.__module__)
-    for part in value.__qualname__.split("."):
-        found = getattr(found, part, None)
-    return found is value
-
-
-def described_module(model: nn.Module) -> tuple[tuple, bool]:
-    """`described` of a module: the class and attributes of each submodule, no tensors.
-
-    A module with a hook or with an attribute that is not plain data is not said to stay as it
-    is, nor is one of a class that torch, torchvision or lib does not have."""
-    ours = set(nn.Module().__dict__) - {"training"}
-    keys, stays = [], True
-    for name, m in model.named_modules(remove_duplicate=False):
-        attributes = [(k, *described(v)) for k, v in sorted(m.__dict__.items()) if k not in ours]
-        keys.append((name, type(m), *((k, key) for k, key, _ in attributes)))
-        hooked = any(getattr(m, name, None) for name in _HOOKS)
-        stays = stays and not hooked and all(own for *_, own in attributes) \
-            and _importable(type(m)) and of_a_library(type(m).forward)
-    return tuple(keys), stays
-
-
-class _Same:
-    """A value to compare by identity, kept alive so that no other one takes its place."""
-
-    def __init__(self, value):
-        self.value = value
-
-    def __hash__(self):
-        return id(self.value)
-
-    def __eq__(self, other):
-        return isinstance(other, _Same) and self.value is other.value
 
 
 # --- tracing -------------------------------------------------------------------------------------
@@ -103,7 +34,7 @@ def traced(function: Callable, moving: list[Tensor], fixed: list[Tensor], key: t
     key = (key, len(moving), *((tuple(t.shape), t.dtype, t.device) for t in tensors))
     if key not in graphs:
         flat = lambda *ts: function(list(ts[: len(moving)]), list(ts[len(moving) :]))  # noqa: E731
-        with sdpa_kernel(SDPBackend.MATH), batching.unannotated():
+        with sdpa_kernel(SDPBackend.MATH), unannotated():
             graph = _flattened(flat, tensors)
         if len(graphs) >= MAX_GRAPHS:
             graphs.pop(next(iter(graphs)))

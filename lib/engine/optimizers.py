@@ -1,4 +1,4 @@
-"""Batched optimisers: (K, R) independent problems of N variables each, in lockstep. Floor 7.
+"""Batched optimisers: (K, R) independent problems of N variables each, in lockstep.
 
 `v` is (K, R, N). `evaluate(v) -> (loss (K, R), gradient (K, R, N))`. `step` does one iteration as
 the papers count it and returns the objective at the point it started from. `finished` (K, R) marks
@@ -20,7 +20,8 @@ class Adam:
     is projected to the box. Sign and box touch only the first `images` variables of a problem.
     tied: all problems are one, of the mean objective, and start from one state."""
 
-    def __init__(self, v, lr, iterations, images, signed=False, decay=False, box=None, tied=False):
+    def __init__(self, v: Tensor, lr: float, iterations: int, images: int, signed: bool = False,
+                 decay: bool = False, box=None, tied: bool = False) -> None:
         self.v, self.lr, self.images, self.signed, self.tied = v, lr, images, signed, tied
         self.box = box  # (low, high), each (images,) or None
         self.milestones = [int(iterations // m) for m in MILESTONES] if decay else []
@@ -82,7 +83,8 @@ class LBFGS:
     and in float64 by the precision that it has beyond float32, of which the tolerances know
     nothing. A float32 objective of 1 or more at the start is walked as without."""
 
-    def __init__(self, v, lr=1.0, max_iter=20, history=100, line_search=False, relative=False):
+    def __init__(self, v: Tensor, lr: float = 1.0, max_iter: int = 20, history: int = 100,
+                 line_search: bool = False, relative: bool = False) -> None:
         P, N = v.shape[0] * v.shape[1], v.shape[2]
         self.v, self.lr, self.max_iter, self.m = v, lr, max_iter, history
         self.line_search, self.relative = line_search, relative
@@ -129,7 +131,7 @@ class LBFGS:
         shape = self.v.shape
         x = self.v.reshape(-1, shape[2])
 
-        def at(point):
+        def at(point) -> tuple[Tensor, Tensor]:
             return self._scaled(*evaluate(point.view(shape)))
 
         loss, g = evaluate(self.v)
@@ -224,7 +226,7 @@ class LBFGS:
         d = torch.bmm(combine[:, :1], S) + torch.bmm(combine[:, 1:], Y)
         return d[:, 0] - self.H[:, None] * g
 
-    def _backtrack(self, at, x, loss, g, slope, active):
+    def _backtrack(self, at, x, loss, g, slope, active) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Halve t until f(x + t d) <= f(x) + 1e-4 t slope; a problem that never does stays."""
         todo, done = active.clone(), torch.zeros_like(active)
         new_x, new_loss, new_g = x, loss, g
@@ -255,7 +257,7 @@ class InTurn:
     the others have moved; the pair that would span their turns is left out. A problem is finished
     when every image's last turn was (see `LBFGS`)."""
 
-    def __init__(self, v, blocks: list[Tensor], **settings):
+    def __init__(self, v, blocks: list[Tensor], **settings) -> None:
         self.v, self.blocks, self.turn = v, blocks, 0  # blocks: indices of each image's variables
         self.each = [LBFGS(v[..., block].contiguous(), **settings) for block in blocks]
         self.finished = torch.zeros_like(self.each[0].finished)
@@ -264,7 +266,7 @@ class InTurn:
     def step(self, evaluate) -> Tensor:
         one, block = (a[self.turn % len(self.blocks)] for a in (self.each, self.blocks))
 
-        def of_block(part):
+        def of_block(part) -> tuple[Tensor, Tensor]:
             whole = self.v.clone()
             whole[..., block] = part
             loss, g = evaluate(whole)
