@@ -57,9 +57,9 @@ def demix_weights(probabilities: Tensor, labels: Tensor) -> Tensor:
     if labels.shape != probabilities.shape[:-1]:
         raise ValueError(f"labels {tuple(labels.shape)} do not fit probabilities "
                          f"{tuple(probabilities.shape)}")
-    own = labels[..., :, None] == labels[..., None, :]  # (..., j, m)
-    index = labels[..., None, :].expand_as(own)  # p^m at c_j, as (..., m, j)
-    a = probabilities.gather(-1, index).mT - own.to(probabilities)
+    same_label = labels[..., :, None] == labels[..., None, :]  # (..., j, m)
+    index = labels[..., None, :].expand_as(same_label)  # p^m at c_j, as (..., m, j)
+    a = probabilities.gather(-1, index).mT - same_label.to(probabilities)
     return a / a.sum(-1, keepdim=True)
 
 
@@ -79,10 +79,10 @@ def in_span(update: SharedUpdate) -> tuple[SharedUpdate, Tensor]:
     B, pixels = update.batch_size, torch.Size(update.shape).numel()
     base, stacked = models.architecture(update.model)
     nets = update.model.unstack() if stacked else [copy.deepcopy(base) for _ in range(len(update))]
-    each = [(f"rounds.{t}.", m) for t, m in enumerate(base.rounds)] \
+    layers = [(f"rounds.{t}.", m) for t, m in enumerate(base.rounds)] \
         if isinstance(base, models.Rounds) else [("", base)]
     firsts = [next((p + n, m) for n, m in net.named_modules() if [*m.parameters(recurse=False)])
-              for p, net in each]
+              for p, net in layers]
     if not all(isinstance(m, nn.Linear) and m.bias is not None and m.in_features == pixels
                and m.out_features > B for _, m in firsts):
         raise ValueError("the first layer with weights must be dense, on the whole image, with a "

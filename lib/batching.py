@@ -39,14 +39,14 @@ def ready(model: nn.Module, mode: str, shape: tuple) -> tuple[nn.Module, tuple[s
         notes += ("parameters of less than float32 are computed in float32",)
     key = _structure(plain, mode, tuple(shape))
     if key is None or key not in _CHECKED:
-        found = _checked(plain, mode, tuple(shape))
+        checked = _checked(plain, mode, tuple(shape))
         if key is not None:
             if len(_CHECKED) >= 256:
                 _CHECKED.pop(next(iter(_CHECKED)))
-            _CHECKED[key] = found
+            _CHECKED[key] = checked
     else:
-        found = _CHECKED[key]
-    inplace, still, more = found
+        checked = _CHECKED[key]
+    inplace, still, more = checked
     return prepared(plain, mode, inplace, still), notes + more
 
 
@@ -130,28 +130,29 @@ def _structure(model: nn.Module, mode: str, shape: tuple) -> tuple | None:
 
 def _checked(model: nn.Module, mode: str, shape: tuple) -> tuple[bool, tuple, tuple[str, ...]]:
     """(whether activations must write in place, modules that stay in eval mode, notes)."""
-    one = model.member(0) if isinstance(model, Ensemble) else model
-    devices = {p.device for p in one.parameters() if p.device.type == "cuda"}
+    victim = model.member(0) if isinstance(model, Ensemble) else model
+    devices = {p.device for p in victim.parameters() if p.device.type == "cuda"}
     with torch.random.fork_rng(devices=devices), sdpa_kernel(SDPBackend.MATH):
-        x = probes.probe(one, shape)
+        x = probes.probe(victim, shape)
         still, before = (), probes.random_state(x)
-        truth, returned = probes.of_original(one, mode, still, x)
+        truth, returned = probes.of_original(victim, mode, still, x)
         if not torch.equal(before, probes.random_state(x)):
-            still = probes.random_layers(one, mode, x)
-            truth, returned = probes.of_original(one, mode, still, x)
+            still = probes.random_layers(victim, mode, x)
+            truth, returned = probes.of_original(victim, mode, still, x)
         for inplace in (False, True):
-            mine = probes.of_prepared(one, mode, inplace, still, x)
-            if probes.agree(truth, mine) or probes.agree_in_float64(one, mode, inplace, still, x):
+            mine = probes.of_prepared(victim, mode, inplace, still, x)
+            if probes.agree(truth, mine) or \
+                    probes.agree_in_float64(victim, mode, inplace, still, x):
                 break
         else:
-            raise ValueError(probes.difference(one, mode, still, x))
+            raise ValueError(probes.difference(victim, mode, still, x))
         try_batched(prepared(model, mode, inplace, still), shape)
     notes = probes.about_output(returned)
-    if mode == "train" and any(map(_is_spectral, one.modules())):
+    if mode == "train" and any(map(_is_spectral, victim.modules())):
         notes.append("spectral_norm: every local step iterates from the vectors that the model "
                      "holds")
     if still:
-        names = ", ".join(label(n, one.get_submodule(n)) for n in still[:4])
+        names = ", ".join(label(n, victim.get_submodule(n)) for n in still[:4])
         notes.append(f"random layers run in eval mode (an assumption): {names}"
                      + (", ..." if len(still) > 4 else ""))
     return inplace, still, tuple(notes)

@@ -64,9 +64,9 @@ def share(model, batch, protocol=None, defense=None, threat=None, seed=0) -> Sha
     gradients = _updates(base, params, buffers, stacked, protocol, x, target.to(x), steps)
     for step in steps:
         if hasattr(step, "update"):
-            each = [defenses.apply_update(step, {n: g[k] for n, g in gradients.items()}, rng)
+            changed = [defenses.apply_update(step, {n: g[k] for n, g in gradients.items()}, rng)
                     for k, rng in enumerate(rngs)]
-            gradients = {n: torch.stack([e[n] for e in each]) for n in gradients}
+            gradients = {n: torch.stack([e[n] for e in changed]) for n in gradients}
     granted = {}
     if threat.labels == "known":
         granted["labels"] = labels.to(like.device)
@@ -119,25 +119,25 @@ def drawn(batch, defense, seed=0) -> Batch:
 def _statistics(base, state, stacked, x) -> dict[str, Tensor]:
     """Mean and biased variance of what every BatchNorm sees of each client's batch x, by the names
     of the buffers that hold the model's own: (K, channels)."""
-    def seen(s, v) -> dict[str, Tensor]:
+    def moments_of(s, v) -> dict[str, Tensor]:
         return {f"{name}.running_{what}": t for name, mean, var, *_ in batching.moments(base, s, v)
                 for what, t in (("mean", mean), ("var", var))}
 
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
-        found = vmap(seen, in_dims=(0 if stacked else None, 0))(state, x)
-    if not found:
+        statistics = vmap(moments_of, in_dims=(0 if stacked else None, 0))(state, x)
+    if not statistics:
         raise ValueError("threat.bn_statistics is 'exact', and the model has no BatchNorm whose "
                          "statistics could be granted")
-    return found
+    return statistics
 
 
 def _keys(batch, steps, seed: int) -> tuple[Tensor, Tensor]:
     """The keys of the first defense that mixes; what draws before it would move its generator."""
     if not steps or not hasattr(steps[0], "keys"):
         raise ValueError("threat.mixing_keys: the first defense must be one that mixes images")
-    each = [steps[0].keys(len(y), rng)
+    drawn_keys = [steps[0].keys(len(y), rng)
             for y, rng in zip(batch.labels, _rngs(seed, len(batch.labels)), strict=True)]
-    return tuple(torch.stack(t) for t in zip(*each, strict=True))
+    return tuple(torch.stack(t) for t in zip(*drawn_keys, strict=True))
 
 
 def _rngs(seed: int, clients: int) -> list[torch.Generator]:
@@ -151,7 +151,7 @@ def _heaviest(target: Tensor) -> Tensor:
 
 def _encoded(images, truth, classes, steps, rngs) -> list[Tensor]:
     """What each client feeds: after `draw` and `encode` of every defense, in order."""
-    made = []
+    batches = []
     for x, y, rng in zip(images, truth, rngs, strict=True):
         target = hard_targets(y, classes).to(x.dtype)
         for step in steps:
@@ -161,11 +161,11 @@ def _encoded(images, truth, classes, steps, rngs) -> list[Tensor]:
             if hasattr(step, "encode"):
                 x, target = defenses.apply_encode(step, x, target, rng)
                 y = _heaviest(target)
-        made.append((x, target, y))
-    if len({len(x) for x, _, _ in made}) > 1:
+        batches.append((x, target, y))
+    if len({len(x) for x, _, _ in batches}) > 1:
         raise ValueError("a defense drew batches of different sizes: clients must share one size")
-    defenses.check_batch_size(steps, len(made[0][0]))
-    return [torch.stack(parts) for parts in zip(*made, strict=True)]
+    defenses.check_batch_size(steps, len(batches[0][0]))
+    return [torch.stack(parts) for parts in zip(*batches, strict=True)]
 
 
 def _updates(base, params, buffers, stacked, protocol, x, target, steps) -> dict[str, Tensor]:
@@ -175,14 +175,15 @@ def _updates(base, params, buffers, stacked, protocol, x, target, steps) -> dict
     if single and protocol.local_lr is not None:
         raise ValueError("a defense on per-example gradients needs one gradient, not local steps")
 
-    def one(p, b, v, t) -> dict[str, Tensor]:
+    def of_client(p, b, v, t) -> dict[str, Tensor]:
         if not single:
             return f(p, b, v, t)
-        each = vmap(lambda vi, ti: f(p, b, vi[None], ti[None]))(v, t)
+        per_image = vmap(lambda vi, ti: f(p, b, vi[None], ti[None]))(v, t)
         for step in single:
-            each = defenses.apply_per_example(step, each)
-        return {n: g.mean(0) for n, g in each.items()}
+            per_image = defenses.apply_per_example(step, per_image)
+        return {n: g.mean(0) for n, g in per_image.items()}
 
     axis = 0 if stacked else None
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
-        return vmap(one, in_dims=(axis, axis, 0, 0), chunk_size=32)(params, buffers, x, target)
+        of_all = vmap(of_client, in_dims=(axis, axis, 0, 0), chunk_size=32)
+        return of_all(params, buffers, x, target)

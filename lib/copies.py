@@ -25,11 +25,12 @@ def prepare(model: nn.Module, mode: str = "eval") -> nn.Module:
 def prepared(model: nn.Module, mode: str, inplace: bool = False, still: tuple = ()) -> nn.Module:
     """`prepare`; `inplace`: activations may write in place, `still`: names of modules that are in
     eval mode although the others are in train mode."""
-    out, made = in_mode(model, mode, still), {}
+    out, exchanged = in_mode(model, mode, still), {}
     for name, m in list(out.named_modules(remove_duplicate=False)):
-        if id(m) not in made:
-            made[id(m)] = m, _batchable(m, mode, inplace)  # m is held, so that its id stays its own
-        new = made[id(m)][1]
+        if id(m) not in exchanged:
+            # m is held, so that its id stays its own
+            exchanged[id(m)] = m, _batchable(m, mode, inplace)
+        new = exchanged[id(m)][1]
         if new is not m:
             if not name:
                 return new
@@ -52,8 +53,8 @@ def in_mode(model: nn.Module, mode: str, still: tuple = ()) -> nn.Module:
 
 def _batchable(m: nn.Module, mode: str, inplace: bool) -> nn.Module:
     if _runs(m, OWN_BATCH_NORM) or isinstance(m, layers.BatchStatistics | layers.AffineBatchNorm):
-        own = mode == "train" or m.running_mean is None
-        return layers.BatchStatistics(m) if own else layers.AffineBatchNorm(m)
+        from_the_batch = mode == "train" or m.running_mean is None
+        return layers.BatchStatistics(m) if from_the_batch else layers.AffineBatchNorm(m)
     if isinstance(m, nn.modules.batchnorm._BatchNorm):
         m.num_batches_tracked = None  # a subclass would count in it; `layers` does the rest
     if _runs(m, OWN_DROPOUT):
@@ -90,7 +91,7 @@ def moments(base: nn.Module, state: dict[str, Tensor], x: Tensor) -> list[tuple[
     """For every BatchNorm of a prepared model, in the order of the calls: its name, mean and biased
     variance (channels,) of its input when the model is fed x (B, C, H, W), and its stored mean and
     variance."""
-    seen, named = [], {m: n for n, m in base.named_modules()}
+    inputs, named = [], {m: n for n, m in base.named_modules()}
     buffers = {id(t): n.removesuffix(".running_mean") for n, t in state.items()
                if n.endswith("running_mean")}
 
@@ -99,7 +100,7 @@ def moments(base: nn.Module, state: dict[str, Tensor], x: Tensor) -> list[tuple[
         mean = given.mean(dims)
         centred = given - mean.reshape((1, -1) + (1,) * (given.dim() - 2))
         variance = (centred * centred).mean(dims)
-        seen.append((name, mean, variance, stored_mean, stored_var))
+        inputs.append((name, mean, variance, stored_mean, stored_var))
 
     def of_module(m, given) -> None:
         keep(named[m], given[0], m.running_mean, m.running_var)
@@ -115,7 +116,7 @@ def moments(base: nn.Module, state: dict[str, Tensor], x: Tensor) -> list[tuple[
     finally:
         for hook in hooks:
             hook.remove()
-    return seen
+    return inputs
 
 
 def original(model: nn.Module, mode: str, still: tuple) -> nn.Module:

@@ -61,9 +61,9 @@ class Batch:
             indices = whole_numbers("indices", self.indices)
             require(indices.shape == labels.shape and (indices >= 0).all(),
                      f"indices must be of shape {tuple(labels.shape)}, each 0 or more")
-        one = torch.ones(images.shape[2])
+        ones = torch.ones(images.shape[2])
         mean, std = (given if given is not None else default
-                     for given, default in ((self.mean, 0 * one), (self.std, one)))
+                     for given, default in ((self.mean, 0 * ones), (self.std, ones)))
         mean, std = public_moments(mean, std, images.shape[2])
         put(self, images=images, labels=labels, num_classes=num_classes, indices=indices,
              mean=mean, std=std)
@@ -141,9 +141,9 @@ class ImageSet:
         number = [self.classes.index(name) for name in classes]
         rows = torch.isin(self.labels, torch.tensor(number)).nonzero()[:, 0]
         require(len(rows), f"{self.name} has no images of {', '.join(classes)}")
-        kept = self.subset(rows)
-        labels = torch.tensor([number.index(label) for label in kept.labels.tolist()])
-        return replace(kept, labels=labels, classes=list(classes))
+        chosen = self.subset(rows)
+        labels = torch.tensor([number.index(label) for label in chosen.labels.tolist()])
+        return replace(chosen, labels=labels, classes=list(classes))
 
     def relabel(self, classes: int, seed: int = 0) -> "ImageSet":
         """The same images under uniform random labels of `classes` classes: label studies only."""

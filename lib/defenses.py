@@ -39,9 +39,9 @@ def steps(defense) -> tuple:
     if defense is None:
         return ()
     if isinstance(defense, list | tuple):
-        if any(one is None for one in defense):
+        if any(entry is None for entry in defense):
             raise ValueError("a list of defenses holds None: leave it out")
-        return tuple(step for one in defense for step in steps(one))
+        return tuple(step for entry in defense for step in steps(entry))
     known = ", ".join(f"{name}({', '.join(given)})" for name, given in METHODS.items())
     if isinstance(defense, type):
         raise ValueError(f"{defense.__name__} is a class: give an object of it, as "
@@ -83,9 +83,9 @@ def _misspelt(defense) -> tuple[str, str] | None:
     missing = [method for method in METHODS if not hasattr(defense, method)]
     for name in dir(defense):
         for method in missing if not name.startswith("__") else ():
-            own = name.lower().strip("_")
-            near = SequenceMatcher(None, own, method).ratio() > 0.85
-            if (near or sorted(own) == sorted(method)) and callable(getattr(defense, name, None)):
+            bare = name.lower().strip("_")
+            near = SequenceMatcher(None, bare, method).ratio() > 0.85
+            if (near or sorted(bare) == sorted(method)) and callable(getattr(defense, name, None)):
                 return name, method
     return None
 

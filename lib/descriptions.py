@@ -37,7 +37,7 @@ def described(value) -> tuple[object, bool]:
 
 def _all_described(values) -> tuple[tuple, bool]:
     pairs = [described(value) for value in values]
-    return tuple(key for key, _ in pairs), all(own for _, own in pairs)
+    return tuple(key for key, _ in pairs), all(stays for _, stays in pairs)
 
 
 def _importable(value) -> bool:
@@ -46,10 +46,10 @@ def _importable(value) -> bool:
         return False
     if not of_a_library(value):
         return False
-    found = sys.modules.get(value.__module__)
+    there = sys.modules.get(value.__module__)
     for part in value.__qualname__.split("."):
-        found = getattr(found, part, None)
-    return found is value
+        there = getattr(there, part, None)
+    return there is value
 
 
 def described_module(model: nn.Module) -> tuple[tuple, bool]:
@@ -63,7 +63,7 @@ def described_module(model: nn.Module) -> tuple[tuple, bool]:
         attributes = [(k, *described(v)) for k, v in sorted(m.__dict__.items()) if k not in ours]
         keys.append((name, type(m), *((k, key) for k, key, _ in attributes)))
         hooked = any(getattr(m, name, None) for name in _HOOKS)
-        stays = stays and not hooked and all(own for *_, own in attributes) \
+        stays = stays and not hooked and all(plain for *_, plain in attributes) \
             and _importable(type(m)) and of_a_library(type(m).forward)
     return tuple(keys), stays
 

@@ -39,10 +39,10 @@ def faces(split: str, size: int | None) -> tuple[Tensor, Tensor, list[str]]:
 def photos(split: str, size: int | None) -> tuple[Tensor, Tensor, list[str]]:
     """Crops of ten photographs, cut anew for `size` (None: 32); class: the photograph."""
     crops = [_crops(file, subject, split, size or 32) for file, subject in PHOTOS.items()]
-    each = min(len(photo) for photo in crops)  # as many of each class
-    images = torch.stack([photo[:each] for photo in crops], dim=1)  # (each, 10, C, H, W)
+    count = min(len(photo) for photo in crops)  # as many of each class
+    images = torch.stack([photo[:count] for photo in crops], dim=1)  # (each, 10, C, H, W)
     classes = [Path(file).stem for file in PHOTOS]
-    return images.flatten(0, 1), torch.arange(len(classes)).repeat(each), classes
+    return images.flatten(0, 1), torch.arange(len(classes)).repeat(count), classes
 
 
 EMBEDDED = {"digits": digits, "faces": faces, "photos": photos}

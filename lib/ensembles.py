@@ -37,13 +37,13 @@ class Ensemble(nn.Module):
 
     def member(self, k: int) -> nn.Module:
         """Victim k as a module of its own."""
-        own = {}  # copied instead of the stack
+        unstacked = {}  # copied instead of the stack
         for stack in (*self.base.parameters(), *self.base.buffers()):
             tensor = stack.detach()[k].clone()
             if isinstance(stack, nn.Parameter):
                 tensor = nn.Parameter(tensor, stack.requires_grad)
-            own[id(stack)] = tensor
-        return copy.deepcopy(self.base, own)
+            unstacked[id(stack)] = tensor
+        return copy.deepcopy(self.base, unstacked)
 
     def forward(self, x: Tensor) -> Tensor:  # (K, B, C, H, W) -> (K, B, classes)
         state = dict(self.base.named_parameters()) | dict(self.base.named_buffers())
@@ -58,10 +58,10 @@ def ensemble(builder: Callable[..., nn.Module], images, seeds, **kwargs) -> Ense
     if isinstance(seeds, str) or not isinstance(seeds, Iterable):
         raise ValueError("seeds must be whole numbers, one for each victim, not "
                          f"{checks.shown(seeds)}")
-    each = [checks.whole("each of seeds", s, 0) for s in seeds]
-    if not each:
+    numbers = [checks.whole("each of seeds", s, 0) for s in seeds]
+    if not numbers:
         raise ValueError("an ensemble needs at least one seed")
-    return Ensemble([builder(images, seed=s, **kwargs) for s in each])
+    return Ensemble([builder(images, seed=s, **kwargs) for s in numbers])
 
 
 def _alike(members) -> bool:

@@ -46,8 +46,8 @@ def buffer_evidence(update) -> Evidence | None:
         mode = "train" if steps is None else None
     else:
         mode = "eval"
-    made = steps or len(local_slices(update.protocol, update.batch_size))
-    once = mode == "train" and made == 1
+    taken = steps or len(local_slices(update.protocol, update.batch_size))
+    once = mode == "train" and taken == 1
     return Evidence(mode, steps, _batch_statistics(update, averages, layers) if once else None)
 
 
@@ -62,12 +62,12 @@ def _norm_layers(update) -> dict[str, _NormLayer]:
     """Every BatchNorm with stored statistics, by name, as one forward pass meets it."""
     base, stacked = batching.architecture(update.model)
     state = {n: t[0] if stacked else t for part in tensors(update.model) for n, t in part.items()}
-    found: dict[str, _NormLayer] = {}
+    layers: dict[str, _NormLayer] = {}
 
     def meet(module, given, name) -> None:
-        calls = found[name].calls + 1 if name in found else 1
+        calls = layers[name].calls + 1 if name in layers else 1
         positions = given[0].numel() // (len(given[0]) * given[0].shape[1])
-        found[name] = _NormLayer(calls, positions, getattr(module, "momentum", None))
+        layers[name] = _NormLayer(calls, positions, getattr(module, "momentum", None))
 
     hooks = [m.register_forward_pre_hook(lambda m, given, name=n: meet(m, given, name))
              for n, m in base.named_modules() if getattr(m, "running_mean", None) is not None]
@@ -78,37 +78,37 @@ def _norm_layers(update) -> dict[str, _NormLayer]:
     finally:
         for hook in hooks:
             hook.remove()
-    return found
+    return layers
 
 
 def _batch_statistics(update, averages, layers) -> dict[str, Tensor] | None:
     """The private batch's statistics (K, channels), biased variances as BatchNorm normalises."""
-    own, out = tensors(update.model)[1], {}
+    buffers, out = tensors(update.model)[1], {}
     for name, change in averages.items():
         layer = layers.get(name.rpartition(".")[0])
-        if layer is None or layer.calls > 1 or not layer.momentum or name not in own:
+        if layer is None or layer.calls > 1 or not layer.momentum or name not in buffers:
             return None
-        value = own[name] + change / layer.momentum
+        value = buffers[name] + change / layer.momentum
         if name.endswith("running_var"):
             count = update.batch_size * layer.positions
             value = value * (count - 1) / count
-        out[name] = value.to(own[name])
+        out[name] = value.to(buffers[name])
     return out or None
 
 
 def check_evidence(update) -> None:
     """ValueError where the message's buffers contradict the protocol's mode or number of steps."""
-    found, protocol = buffer_evidence(update), update.protocol
-    if found is None or found.mode is None:
+    proof, protocol = buffer_evidence(update), update.protocol
+    if proof is None or proof.mode is None:
         return
-    if found.mode != protocol.mode:
-        moved = "moved" if found.mode == "train" else "did not move"
+    if proof.mode != protocol.mode:
+        moved = "moved" if proof.mode == "train" else "did not move"
         raise ValueError(f"the BatchNorm buffers of the message {moved}, so the client computed in "
-                         f"{found.mode} mode, not in {protocol.mode} mode as the protocol says: "
-                         f"Protocol(mode={found.mode!r})")
+                         f"{proof.mode} mode, not in {protocol.mode} mode as the protocol says: "
+                         f"Protocol(mode={proof.mode!r})")
     steps = len(local_slices(protocol, update.batch_size))
-    if found.mode == "train" and found.steps is not None and found.steps != steps:
-        raise ValueError(f"num_batches_tracked in the message counts {found.steps} local steps, "
+    if proof.mode == "train" and proof.steps is not None and proof.steps != steps:
+        raise ValueError(f"num_batches_tracked in the message counts {proof.steps} local steps, "
                          f"and the protocol makes {steps} of a batch of {update.batch_size}: mend "
                          "epochs, local_batch or batch_size")
 
@@ -117,9 +117,9 @@ def changed_buffers(model, buffers, protocol, clients) -> dict[str, Tensor]:
     """Buffers of the message -> (K, ...): by how much each differs from the model's own."""
     plain, out = batching.unwrap(model)[0], {}
     base, stacked = batching.architecture(plain)
-    own = dict(base.named_buffers())
+    buffers_before = dict(base.named_buffers())
     for name, value in buffers.items():
-        before = own[name].detach().to(value.device)
+        before = buffers_before[name].detach().to(value.device)
         many = value.dim() == before.dim() + 1 - int(stacked)
         value = value if many else value.expand(clients, *value.shape)
         out[name] = (value if protocol.sends == "weights" else value - before).clone()

@@ -1,8 +1,8 @@
 """The function that an attack minimises: from one problem's dummy variables to a number.
 
-All tensors are its arguments, in two dicts: `shared` of all clients, `own` of one. Their names say
-whose they are: "p " parameters of the victim, "b " its buffers, "g " the shared update, "G " a
-generator's tensors; beside them `target`, `mean`, `std` and `latent`.
+All tensors are its arguments, in two dicts: `shared` of all clients, `per_client` of one. Their
+names say whose they are: "p " parameters of the victim, "b " its buffers, "g " the shared update,
+"G " a generator's tensors; beside them `target`, `mean`, `std` and `latent`.
 """
 
 from collections.abc import Callable
@@ -34,9 +34,9 @@ class Formula:
         targets = state["target"] if z is None else client.soft_targets(z)
         return v, targets
 
-    def objective(self, x: Tensor, z: Tensor | None, shared: dict, own: dict) -> Tensor:
+    def objective(self, x: Tensor, z: Tensor | None, shared: dict, per_client: dict) -> Tensor:
         """The distance of the dummy's update from the shared one, with the weighed priors."""
-        state = shared | own
+        state = shared | per_client
         v, targets = self.fed(x, z, state)
         dummy = self.gradient(of("p ", state), of("b ", state), v, targets)
         return self.distance(dummy, x, v, state)
@@ -70,25 +70,26 @@ class Formula:
         self.local_step = client.local_step(self.base, self.protocol)
         return engine.Rollout(self.first, self.step, self.last, parts)
 
-    def first(self, shared: dict, own: dict) -> dict[str, Tensor]:
+    def first(self, shared: dict, per_client: dict) -> dict[str, Tensor]:
         """The weights that the client was sent and, with momentum, the velocity beside them."""
-        params = of("p ", shared | own)
+        params = of("p ", shared | per_client)
         velocity = client.still(params, self.protocol)
         return params | _velocities(velocity)
 
-    def step(self, theta: dict, x: Tensor, z: Tensor | None, shared: dict, own: dict,
+    def step(self, theta: dict, x: Tensor, z: Tensor | None, shared: dict, per_client: dict,
              part: slice) -> dict[str, Tensor]:
         """One local step, on the images `part`."""
-        state = shared | own
+        state = shared | per_client
         v, targets = self.fed(x, z, state)
         weights, velocity = _parted(theta)
         weights, velocity = self.local_step(weights, velocity, of("b ", state), v[part],
                                             targets[part])
         return weights | _velocities(velocity)
 
-    def last(self, theta: dict, x: Tensor, z: Tensor | None, shared: dict, own: dict) -> Tensor:
+    def last(self, theta: dict, x: Tensor, z: Tensor | None, shared: dict,
+             per_client: dict) -> Tensor:
         """`distance` of the weights after all steps."""
-        state = shared | own
+        state = shared | per_client
         sent = of("p ", state)
         weights, _ = _parted(theta)
         change = {name: weight - sent[name] for name, weight in weights.items()}

@@ -89,15 +89,16 @@ def _check_generator(generator, shape: tuple | None = None) -> None:
     training = {m: m.training for m in generator.modules()}
     try:
         with torch.no_grad():
-            made = generator.eval()(like.new_zeros(2, *latent))
+            images = generator.eval()(like.new_zeros(2, *latent))
     except (RuntimeError, TypeError, ValueError) as error:
         raise ValueError(f"the generator takes no latents of shape {tuple(latent)}: "
                          f"{checks.shown(str(error), 200)}") from error
     finally:
         for module, mode in training.items():
             module.training = mode
-    if not isinstance(made, Tensor) or tuple(made.shape) != (2, *shape):
-        raise ValueError(f"the generator makes {tuple(made.shape)} of two latents, not two images "
+    if not isinstance(images, Tensor) or tuple(images.shape) != (2, *shape):
+        raise ValueError(f"the generator makes {tuple(images.shape)} of two latents, not two "
+                         "images "
                          f"of {tuple(shape)} as the set holds")
 
 
@@ -224,7 +225,7 @@ def quality(generator: nn.Module, critic: nn.Module, seen: ImageSet, unseen: Ima
     if len(unseen) < 2:
         raise ValueError("unseen must hold two images or more")
     device = next(generator.parameters()).device
-    made, new = sample(generator, count, seed), unseen.images[:count].to(device).float() / 255
+    samples, new = sample(generator, count, seed), unseen.images[:count].to(device).float() / 255
 
     def nearest(x) -> float:
         return nearest_seen(x, seen)[1].median().item()
@@ -232,9 +233,10 @@ def quality(generator: nn.Module, critic: nn.Module, seen: ImageSet, unseen: Ima
     def spread(x) -> Tensor:
         return torch.pdist(x.flatten(1)).mean()
 
-    better = critic(new)[:, None] > critic(made)[None]
-    return {"told apart": better.float().mean().item(), "to the nearest seen image": nearest(made),
-            "of unseen images": nearest(new), "spread": (spread(made) / spread(new)).item()}
+    better = critic(new)[:, None] > critic(samples)[None]
+    return {"told apart": better.float().mean().item(),
+            "to the nearest seen image": nearest(samples), "of unseen images": nearest(new),
+            "spread": (spread(samples) / spread(new)).item()}
 
 
 def learn(generator: nn.Module, rounds: Iterable[SharedUpdate], iterations=(1000, 500), lr=1e-2,
@@ -261,8 +263,9 @@ def learn(generator: nn.Module, rounds: Iterable[SharedUpdate], iterations=(1000
         latents = attacks.gias(out, "z", iterations[:1], rates[:1], latent_norm=latent_norm,
                                **settings)
         shared = attacks.gias(out, "w", iterations[1:], rates[1:], copies="all", **settings)
-        found = attacks.reconstruct(update, latents, seed=seed + i)
-        moved = attacks.reconstruct(update, shared, seed=seed + i, start=found).variables[0, 0]
+        reconstruction = attacks.reconstruct(update, latents, seed=seed + i)
+        moved = attacks.reconstruct(update, shared, seed=seed + i, start=reconstruction)
+        moved = moved.variables[0, 0]
         for p, new in zip(parameters, moved.split([p.numel() for p in parameters]), strict=True):
             p.grad = 2 * (p.detach() - new.view_as(p))
         optimizer.step()

@@ -72,17 +72,17 @@ def simulate(update: SharedUpdate, labels: Tensor, head: str | None = None) -> S
         g = step(p, b, v, t)
         silent = {n: (g[n] == 0).all() for n in update.gradients}
         along = {n: alignment(g[n], p[n], update) for n in update.gradients if p[n].dim() == 4}
-        kept = () if head is None else (g[head + "weight"], g[head + "bias"])
-        return silent, along, kept
+        last_layer = () if head is None else (g[head + "weight"], g[head + "bias"])
+        return silent, along, last_layer
 
     axis = 0 if stacked else None
     numbers = sum(g[0].numel() for g in update.gradients.values()) * len(x)
     of_all_images = vmap(reduced, in_dims=(None, None, 0, 0))
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
-        silent, along, kept = vmap(
+        silent, along, last_layer = vmap(
             of_all_images, in_dims=(axis, axis, None, 0),
             chunk_size=max(1, _NUMBERS_AT_ONCE // numbers))(params, buffers, x, target)
-    return Simulated(silent, along, *(t[:, :DUMMIES] for t in kept))
+    return Simulated(silent, along, *(t[:, :DUMMIES] for t in last_layer))
 
 
 def _shuffled(labels: Tensor, count: int, classes: int) -> Tensor:
@@ -195,8 +195,8 @@ def scale(update: SharedUpdate, layer, simulated: Simulated, slack: float) -> Sc
     up, down = (fit(update, layer, layer.weight, layer.bias,
                     read_labels(sign * layer.bias, update.batch_size)) for sign in (1, -1))
     if update.batch_size == 1 and len(local_slices(update.protocol, 1)) == 1:
-        one = torch.ones_like(up.factor)
-        low, high, limit = one - max(0.01, slack), one + max(0.01, slack), slack * one
+        unit = torch.ones_like(up.factor)
+        low, high, limit = unit - max(0.01, slack), unit + max(0.01, slack), slack * unit
     else:
         low, high, limit = _limits(update, layer, simulated, slack)
     turned = (up.misfit > limit) & (down.misfit <= limit) & (down.factor < 0)

@@ -57,20 +57,21 @@ def last_layer(update: SharedUpdate) -> LastLayer:
     _check_update(update)
     base, stacked = models.architecture(update.model)
     params, fixed = client.tensors(update.model)
-    one = {n: t[0] if stacked else t for n, t in (params | fixed).items()}
+    tensors_of_one = {n: t[0] if stacked else t for n, t in (params | fixed).items()}
     rng = run.generator("probe")
     probe = torch.cat([f(8, *update.shape, generator=rng) for f in (torch.rand, torch.randn)])
-    seen: dict[str, list] = {}  # name of a dense layer -> [(input, output), ...]
+    passes: dict[str, list] = {}  # name of a dense layer -> [(input, output), ...]
     hooks = [m.register_forward_hook(
-        lambda m, given, out, name=n: seen.setdefault(name, []).append((given[0], out)))
+        lambda m, given, out, name=n: passes.setdefault(name, []).append((given[0], out)))
         for n, m in base.named_modules() if isinstance(m, nn.Linear)]
     try:
         with torch.no_grad():
-            logits = models.call(base, one, probe.to(next(iter(params.values()))))
+            logits = models.call(base, tensors_of_one, probe.to(next(iter(params.values()))))
     finally:
         for hook in hooks:
             hook.remove()
-    last = [n for n, calls in seen.items() if len(calls) == 1 and torch.equal(calls[0][1], logits)]
+    last = [name for name, calls in passes.items()
+            if len(calls) == 1 and torch.equal(calls[0][1], logits)]
     prefix = f"{last[-1]}." if last and last[-1] else ""
     if not last or prefix + "weight" not in update.gradients:
         raise ValueError("the model does not end in a dense layer: no labels can be read off it")
@@ -80,7 +81,7 @@ def last_layer(update: SharedUpdate) -> LastLayer:
         update.mean_gradient(prefix + "weight"),
         update.mean_gradient(prefix + "bias") if biased else None,
         lead(params[prefix + "weight"]), lead(params[prefix + "bias"]) if biased else None,
-        seen[last[-1]][0][0].flatten(1), update.batch_size, prefix)
+        passes[last[-1]][0][0].flatten(1), update.batch_size, prefix)
 
 
 def _check_update(update) -> None:

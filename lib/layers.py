@@ -172,10 +172,10 @@ def _recurrent(next_state: Callable) -> Callable:
             sides = []
             for way in range(ways):
                 at = layer * ways + way
-                state, own = tuple(h[at] for h in first), weights[at * held: (at + 1) * held]
+                state, of_layer = tuple(h[at] for h in first), weights[at * held: (at + 1) * held]
                 steps, outputs = x.unbind(0), []
                 for step in steps[::-1] if way else steps:
-                    state = next_state(step, state, own, has_biases)
+                    state = next_state(step, state, of_layer, has_biases)
                     outputs.append(state[0])
                 last.append(state)
                 sides.append(torch.stack(outputs[::-1] if way else outputs))

@@ -30,10 +30,10 @@ def with_state(plain: nn.Module, old: intake.Message, names: intake.Names) \
         if tuple(value.shape) != names.all[name]:
             raise ValueError(f"before of {name} has shape {tuple(value.shape)}: the weights that "
                              f"the clients were sent are one state, {names.all[name]}")
-    own = dict(model.named_parameters()) | dict(model.named_buffers())
+    tensors_here = dict(model.named_parameters()) | dict(model.named_buffers())
     with torch.no_grad():
         for name, value in given.items():
-            own[name].copy_(value)
+            tensors_here[name].copy_(value)
     notes = []
     for what, group in (("trained parameters", names.trained), ("frozen parameters", names.frozen),
                         ("buffers", names.buffers)):
@@ -45,12 +45,12 @@ def with_state(plain: nn.Module, old: intake.Message, names: intake.Names) \
     return model, tuple(notes)
 
 
-def check_before(old: intake.Message, new: intake.Message, own: dict[str, Tensor]) -> None:
+def check_before(old: intake.Message, new: intake.Message, sent: dict[str, Tensor]) -> None:
     """ValueError where `after` holds what `before` lacks, or a frozen parameter that moved."""
     for name in new.trained:
         if name not in old.trained:
             raise ValueError(f"before lacks {name}, which after holds: the difference needs both")
     for name, value in new.frozen.items():
-        if not torch.allclose(value, own[name].to(value).expand_as(value), rtol=1e-6, atol=0):
+        if not torch.allclose(value, sent[name].to(value).expand_as(value), rtol=1e-6, atol=0):
             raise ValueError(f"{name} is frozen (requires_grad=False) in the model and differs "
                              "between before and after: the client trained it, so unfreeze it")

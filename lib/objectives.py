@@ -97,9 +97,9 @@ def _made_of(function: Callable, objective: Callable, *given) -> partial:
 
 @lru_cache
 def _made(function, objective, *given) -> partial:
-    made = partial(function, objective, *given)
-    made.__name__ = f"{function.__name__[1:]} {name_of(objective)}"
-    return made
+    composed = partial(function, objective, *given)
+    composed.__name__ = f"{function.__name__[1:]} {name_of(objective)}"
+    return composed
 
 
 def name_of(function: Callable) -> str:

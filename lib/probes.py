@@ -26,8 +26,8 @@ def probe(model: nn.Module, shape: tuple) -> Tensor:
 
 def of_original(model: nn.Module, mode: str, still: tuple, x: Tensor) -> tuple:
     """((outputs, gradients), what the model returned) of the original on x."""
-    own = original(model, mode, still)
-    returned = _run(own, x)
+    network = original(model, mode, still)
+    returned = _run(network, x)
     output = logits(returned)
     if not output.requires_grad:
         raise ValueError("the model's output does not depend on its trainable parameters in a way "
@@ -35,7 +35,7 @@ def of_original(model: nn.Module, mode: str, still: tuple, x: Tensor) -> tuple:
     if not torch.isfinite(output).all():
         raise ValueError("the model's output is not finite on random images: check its weights")
     try:
-        return _measured(output, list(own.parameters())), returned
+        return _measured(output, list(network.parameters())), returned
     except RuntimeError as error:
         raise refusal([], error) from error
 
@@ -72,7 +72,7 @@ def random_layers(model: nn.Module, mode: str, x: Tensor) -> tuple[str, ...]:
 
 def _drawing(model: nn.Module, x: Tensor) -> list[str]:
     """Names of the innermost modules of a copy that move torch's random state."""
-    before, inside, found = [], [set()], []
+    before, inside, names = [], [set()], []
 
     def enter(m, given) -> None:
         before.append(random_state(x))
@@ -80,8 +80,8 @@ def _drawing(model: nn.Module, x: Tensor) -> list[str]:
 
     def leave(m, given, output, name) -> None:
         moved, within = not torch.equal(before.pop(), random_state(x)), inside.pop()
-        if moved and not within and name not in found:
-            found.append(name)
+        if moved and not within and name not in names:
+            names.append(name)
         if moved:
             inside[-1].add(name)
 
@@ -90,7 +90,7 @@ def _drawing(model: nn.Module, x: Tensor) -> list[str]:
         m.register_forward_hook(lambda m, given, output, name=name: leave(m, given, output, name))
     with torch.no_grad():
         _run(model, x)
-    return found
+    return names
 
 
 def random_state(x: Tensor) -> Tensor:
@@ -106,52 +106,52 @@ def of_prepared(model: nn.Module, mode: str, inplace: bool, still: tuple, x: Ten
         -> tuple[Tensor, list[Tensor]]:
     """(outputs, gradients) of the prepared copy on x. ValueError that names the layer in the way.
     """
-    own, entered = prepared(model, mode, inplace, still), []
-    state = dict(own.named_parameters()) | dict(own.named_buffers())
-    with naming(own, entered):
+    network, entered = prepared(model, mode, inplace, still), []
+    state = dict(network.named_parameters()) | dict(network.named_buffers())
+    with naming(network, entered):
         try:
-            output = call(own, state, x)
+            output = call(network, state, x)
         except Exception as error:
             raise refusal(entered, error) from error
-    if not agree((output.detach(), []), (_outputs(own, x)[""].detach(), [])):
-        where = _first_difference(own, _outputs(own, x), _outputs(own, x))
+    if not agree((output.detach(), []), (_outputs(network, x)[""].detach(), [])):
+        where = _first_difference(network, _outputs(network, x), _outputs(network, x))
         raise ValueError(f"{where} gives another output each time that it is called, and an attack "
                          "needs the same twice: it must not draw numbers, count, or write to a "
                          "buffer; assign a new tensor instead, or leave that to the train mode")
-    return _measured(output, list(own.parameters()))
+    return _measured(output, list(network.parameters()))
 
 
 def _measured(output: Tensor, parameters: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
     """(outputs, gradients of a random linear function of them)."""
     weights = torch.randn(output.shape, generator=torch.Generator().manual_seed(1)).to(output)
     trained = [p for p in parameters if p.requires_grad]
-    found = torch.autograd.grad((output * weights).sum(), trained, allow_unused=True)
-    pairs = zip(trained, found, strict=True)
+    gradients = torch.autograd.grad((output * weights).sum(), trained, allow_unused=True)
+    pairs = zip(trained, gradients, strict=True)
     return output.detach(), [torch.zeros_like(p) if g is None else g for p, g in pairs]
 
 
 def _outputs(prepared: nn.Module, x: Tensor) -> dict[str, Tensor]:
     """The outputs of all modules of a prepared model that return tensors, in the order in which
     they end; the model's own logits under ""."""
-    with _keeping(prepared) as kept, torch.no_grad():
+    with _keeping(prepared) as outputs, torch.no_grad():
         state = dict(prepared.named_parameters()) | dict(prepared.named_buffers())
-        kept[""] = call(prepared, state, x)
-    return kept
+        outputs[""] = call(prepared, state, x)
+    return outputs
 
 
 @contextlib.contextmanager
 def _keeping(model: nn.Module) -> Iterator[dict]:
     """While the context lasts, what each module returns first is kept by its name."""
-    kept, hooks = {}, []
+    outputs, hooks = {}, []
 
     def keep(name, output) -> None:  # returns nothing, or it would exchange the output
-        kept.setdefault(name, output)
+        outputs.setdefault(name, output)
 
     for name, m in model.named_modules():
         hooks.append(m.register_forward_hook(
             lambda m, given, output, name=name: keep(name, output)))
     try:
-        yield kept
+        yield outputs
     finally:
         for hook in hooks:
             hook.remove()
@@ -185,10 +185,10 @@ def agree_in_float64(model, mode, inplace, still, x) -> bool:
 
 def difference(model: nn.Module, mode: str, still: tuple, x: Tensor) -> str:
     """Which layer's output is the first that differs between original and copy, in a sentence."""
-    own = original(model, mode, still)
-    with _keeping(own) as truth, torch.no_grad():
-        _run(own, x)
-    where = _first_difference(own, truth, _outputs(prepared(model, mode, False, still), x))
+    network = original(model, mode, still)
+    with _keeping(network) as truth, torch.no_grad():
+        _run(network, x)
+    where = _first_difference(network, truth, _outputs(prepared(model, mode, False, still), x))
     return (f"the model cannot be attacked, because its copy is another network in {mode} mode: "
             f"the first difference is in {where}. Write that layer with plain operations, without "
             "writing to its buffers or its input, and without random numbers of its own")

@@ -157,13 +157,14 @@ def _posed(update: SharedUpdate, attack: Attack, z: Tensor | None, latents: Tens
     base, stacked = batching.architecture(update.model)
     space = attack.space.opened(update, attack.normalise, latents)
     formula = Formula(update, attack, base, space)
-    shared, own = _tensors(update, attack, space, labels)
+    shared, per_client = _tensors(update, attack, space, labels)
     described, stays = formula.described()
     convert = attack.normalise != update.protocol.normalise
-    key = (described, convert, attack.normalise, stacked, tuple(own), tuple(shared), space.key)
+    names = tuple(per_client), tuple(shared)
+    key = (described, convert, attack.normalise, stacked, *names, space.key)
     graphs = tracing.GRAPHS if stays and space.stays else {}
     z_shape = None if z is None else (update.batch_size, update.num_classes)
-    problems = engine.Problems(formula.objective, shared, own, space.shape, z_shape, key,
+    problems = engine.Problems(formula.objective, shared, per_client, space.shape, z_shape, key,
                                _flops(update), formula.rollout(), graphs)
     return Problem(update, attack, problems, space, variables, labels, z, latents)
 
@@ -173,25 +174,25 @@ def _tensors(update: SharedUpdate, attack: Attack, space: Opened, labels: Tensor
     """The tensors of a formula by name: of all clients, and of each (K, ...)."""
     params, buffers = client.tensors(update.model)
     _, stacked = batching.architecture(update.model)
-    shared, own = {}, {f"g {name}": g for name, g in update.gradients.items()}
+    shared, per_client = {}, {f"g {name}": g for name, g in update.gradients.items()}
     victim = {f"p {name}": p for name, p in params.items()}
     victim |= {f"b {name}": b for name, b in buffers.items()}
     if stacked:
-        own |= victim
+        per_client |= victim
     else:
         shared |= victim
     for name, value in (update.statistics or {}).items():  # each client's own, where granted
-        own[f"b {name}"] = value
+        per_client[f"b {name}"] = value
         shared.pop(f"b {name}", None)
-    shared, own = shared | space.shared, own | space.own
+    shared, per_client = shared | space.shared, per_client | space.per_client
     if attack.normalise != update.protocol.normalise:
         shared |= {"mean": update.mean.to(update.device), "std": update.std.to(update.device)}
     if update.targets is not None and labels is not None:
-        own["target"] = update.targets
+        per_client["target"] = update.targets
     elif labels is not None:
         like = next(iter(params.values()))
-        own["target"] = client.hard_targets(labels, update.num_classes).to(like)
-    return shared, own
+        per_client["target"] = client.hard_targets(labels, update.num_classes).to(like)
+    return shared, per_client
 
 
 def _flops(update: SharedUpdate) -> float:

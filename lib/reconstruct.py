@@ -162,10 +162,10 @@ def _why_not_finite(posed: Problem, k: int) -> str:
 
 def _value_and_slope(formula: engine.Problems, v: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The objective of client k at v (N,), and its gradient, untraced."""
-    own = {name: tensor[k] for name, tensor in formula.own.items()}
+    per_client = {name: tensor[k] for name, tensor in formula.per_client.items()}
 
     def objective(v) -> Tensor:
-        return formula.objective(*formula.split(v), formula.shared, own)
+        return formula.objective(*formula.split(v), formula.shared, per_client)
     slope, value = torch.func.grad_and_value(objective)(v)
     return value, slope
 
@@ -215,9 +215,9 @@ def _read(posed: Problem, v: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
     update, attack, space = posed.update, posed.attack, posed.space
     x, z = posed.formula.split(v)
     if space.key:
-        def image(x, own) -> Tensor:
-            return space.image(x, posed.formula.shared | own)
-        x = torch.func.vmap(torch.func.vmap(image, in_dims=(0, None)))(x, space.own)
+        def image(x, per_client) -> Tensor:
+            return space.image(x, posed.formula.shared | per_client)
+        x = torch.func.vmap(torch.func.vmap(image, in_dims=(0, None)))(x, space.per_client)
     x = client.to_input(x, attack.normalise, False, update.mean, update.std)
     if posed.labels is None:
         return x, client.read_labels(z), z

@@ -71,17 +71,18 @@ def fresh() -> bool:
 
 
 def _device(device) -> torch.device:
-    found = None
+    chosen = None
     if isinstance(device, str) and device == "auto":
-        found = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        chosen = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     elif isinstance(device, str | torch.device):
         with contextlib.suppress(RuntimeError):
-            found = torch.device(device)
-    if found is None or found.type not in ("cpu", "cuda") or (found.type == "cpu" and found.index):
+            chosen = torch.device(device)
+    known = chosen is not None and chosen.type in ("cpu", "cuda")
+    if not known or (chosen.type == "cpu" and chosen.index):
         raise ValueError(f"device must be auto, cpu, cuda or cuda:<n>, not {device!r}")
-    if found.type == "cuda" and (found.index or 0) >= (count := torch.cuda.device_count()):
-        raise ValueError(f"device {found} was asked for, but torch sees {count} GPUs")
-    return found
+    if chosen.type == "cuda" and (chosen.index or 0) >= (count := torch.cuda.device_count()):
+        raise ValueError(f"device {chosen} was asked for, but torch sees {count} GPUs")
+    return chosen
 
 
 def _data_root(data_root) -> Path:

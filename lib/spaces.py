@@ -22,13 +22,13 @@ NAMES = {"x": "pixels", "z": "latents", "h": "an inner layer's activations", "w"
 class Opened:
     """A space on one update: `shape` of one client's variables, and the images that they stand for,
     `image(variables, state)`, in the space in which the attack works. `state` holds the tensors
-    that it reads: `shared` of all clients, `own` of each, (K, ...). key, stays: see
+    that it reads: `shared` of all clients, `per_client` of each, (K, ...). key, stays: see
     `descriptions.described`; no key: the variables are the images."""
 
     shape: tuple[int, ...]
     image: Callable = staticmethod(lambda variables, state: variables)
     shared: dict[str, Tensor] = field(default_factory=dict)
-    own: dict[str, Tensor] = field(default_factory=dict)
+    per_client: dict[str, Tensor] = field(default_factory=dict)
     key: tuple = ()
     stays: bool = True
 
@@ -230,7 +230,7 @@ class Parameters(_Generated):
         shapes = {name: p.shape for name, p in net.named_parameters()}
         sizes = [math.prod(shape) for shape in shapes.values()]
 
-        def made(flat: Tensor, z: Tensor, state: dict[str, Tensor]) -> Tensor:
+        def images_of(flat: Tensor, z: Tensor, state: dict[str, Tensor]) -> Tensor:
             """The images of latents z by a generator of these parameters."""
             weights = {}
             for (name, shape), values in zip(shapes.items(), flat.split(sizes), strict=True):
@@ -239,13 +239,13 @@ class Parameters(_Generated):
 
         def image(variables: Tensor, state: dict[str, Tensor]) -> Tensor:
             if len(variables) == 1:
-                return made(variables[0], state["latent"], state)
-            each = torch.func.vmap(lambda flat, z: made(flat, z[None], state)[0])
-            return each(variables, state["latent"])
+                return images_of(variables[0], state["latent"], state)
+            of_each_image = torch.func.vmap(lambda flat, z: images_of(flat, z[None], state)[0])
+            return of_each_image(variables, state["latent"])
 
         shape = (self._count(update), sum(sizes))
         opened = self._opened(update, normalise, shape, net, net, image)
-        opened.own = {"latent": latents}
+        opened.per_client = {"latent": latents}
         return opened
 
 

@@ -246,8 +246,9 @@ def _dealt(labels: Tensor, same_label: int, rng: torch.Generator) -> Tensor:
     order = torch.randperm(len(labels), generator=rng)
     if same_label == 1:
         return order
-    each = [order[labels[order] == c] for c in labels.unique()]
-    groups = torch.cat([o[: len(o) // same_label * same_label].view(-1, same_label) for o in each])
+    of_class = [order[labels[order] == c] for c in labels.unique()]
+    groups = torch.cat([rows[: len(rows) // same_label * same_label].view(-1, same_label)
+                        for rows in of_class])
     return groups[torch.randperm(len(groups), generator=rng)].flatten()
 
 

@@ -62,7 +62,7 @@ def _culprit(model: nn.Module, x: Tensor) -> list:
 
 def _twice(m: nn.Module, given: tuple[Tensor, ...]) -> bool:
     """Whether m of these inputs can be differentiated twice in batches."""
-    own = {n: p.detach() for n, p in m.named_parameters()}
+    weights = {n: p.detach() for n, p in m.named_parameters()}
     moves = [t.is_floating_point() for t in given]
 
     def squares(tensors) -> Tensor:
@@ -71,8 +71,8 @@ def _twice(m: nn.Module, given: tuple[Tensor, ...]) -> bool:
     def output(p, *floats) -> Tensor:
         left = iter(floats)
         values = [next(left) if moving else t for t, moving in zip(given, moves, strict=True)]
-        found = functional_call(m, p, tuple(values))
-        return squares([found if isinstance(found, Tensor) else logits(found)])
+        returned = functional_call(m, p, tuple(values))
+        return squares([returned if isinstance(returned, Tensor) else logits(returned)])
 
     def distance(p, *floats) -> Tensor:
         g = grad(output, argnums=tuple(range(1 + sum(moves))))(p, *floats)
@@ -82,7 +82,7 @@ def _twice(m: nn.Module, given: tuple[Tensor, ...]) -> bool:
     try:
         with layers.Rewritten():
             vmap(grad(distance, argnums=tuple(range(1 + len(floats)))),
-                 in_dims=(None, *(0 for _ in floats)), randomness="same")(own, *floats)
+                 in_dims=(None, *(0 for _ in floats)), randomness="same")(weights, *floats)
     except Exception:
         return False
     return True
@@ -127,11 +127,11 @@ def naming(model: nn.Module, entered: list) -> Iterator[None]:
 def unannotated() -> Iterator[None]:
     """Trace without the fake tensor that make_fx notes down for each node: only the graphs are run,
     and it is three quarters of the time. Not public: a torch without it traces as it did."""
-    kept = getattr(proxy_tensor, "set_meta", None)
+    usual = getattr(proxy_tensor, "set_meta", None)
     try:
-        if kept is not None:
+        if usual is not None:
             proxy_tensor.set_meta = lambda proxy, value: proxy
         yield
     finally:
-        if kept is not None:
-            proxy_tensor.set_meta = kept
+        if usual is not None:
+            proxy_tensor.set_meta = usual

@@ -164,11 +164,11 @@ class SharedUpdate:
             notes = (*notes, f"a partial update: {len(gradients)} of {len(params)} tensors were "
                              f"sent, {', '.join([*gradients][:4])}"
                              + (", ..." if len(gradients) > 4 else ""))
-        made = cls(gradients, protocol, ready, shape, num_classes, notes=notes, **kwargs)
+        update = cls(gradients, protocol, ready, shape, num_classes, notes=notes, **kwargs)
         buffers = changed_buffers(model, message.buffers, protocol, clients)
-        made = replace(made, buffers=buffers) if buffers else made
-        check_evidence(made)
-        return made
+        update = replace(update, buffers=buffers) if buffers else update
+        check_evidence(update)
+        return update
 
     @classmethod
     def from_weights(cls, before, after, model, protocol, *, shape, num_classes, **kwargs) \
@@ -191,14 +191,14 @@ class SharedUpdate:
         old = intake.read(before, names, "before")
         new = intake.read(after, names, "after")
         model, notes = with_state(plain, old, names)
-        own = {n: t.detach() for n, t in model.state_dict().items()}
-        check_before(old, new, own)
-        change = {n: t - own[n].to(t) for n, t in new.trained.items()}
+        sent = {n: t.detach() for n, t in model.state_dict().items()}
+        check_before(old, new, sent)
+        change = {n: t - sent[n].to(t) for n, t in new.trained.items()}
         if not any(bool(t.any()) for t in change.values()):
             raise ValueError("before and after are equal: a state_dict is a view of the weights, "
                              "keep copies ({n: v.clone() ...}) before training")
         # Evidence needs both: a model that was trained in place holds the buffers of `after`.
-        moved = {n: t - own[n].to(t) for n, t in new.buffers.items() if n in old.buffers}
+        moved = {n: t - sent[n].to(t) for n, t in new.buffers.items() if n in old.buffers}
         message = intake.Message(change, {}, moved, (*notes, *old.notes, *new.notes))
         return cls._of_message(model, message, protocol, shape, num_classes, kwargs)
 
@@ -206,11 +206,11 @@ class SharedUpdate:
         """The same update, where the attacker takes the private batch's BatchNorm statistics from
         the message's own buffers: `statistics` granted as "exact". ValueError where they do not
         give them away (`buffer_evidence`)."""
-        found = buffer_evidence(self)
-        if found is None or found.statistics is None:
+        proof = buffer_evidence(self)
+        if proof is None or proof.statistics is None:
             raise ValueError("the message's buffers do not give the batch's statistics: they do "
                              "after one step in train mode, with BatchNorm's momentum known")
-        return replace(self, statistics=found.statistics,
+        return replace(self, statistics=proof.statistics,
                        threat=replace(self.threat, bn_statistics="exact"))
 
     def card(self) -> dict[str, str]:

@@ -76,11 +76,11 @@ def _check_buffers(update) -> None:
     if not isinstance(update.buffers, dict):
         raise ValueError("buffers is a dict from names to tensors (K, ...), not "
                          f"{type(update.buffers).__name__}")
-    own, stacked = tensors(update.model)[1], batching.architecture(update.model)[1]
+    buffers, stacked = tensors(update.model)[1], batching.architecture(update.model)[1]
     for name, value in update.buffers.items():
         if not isinstance(value, Tensor) or value.dim() < 1 or len(value) != len(update):
             raise ValueError(f"buffers: {name} is no tensor ({len(update)} clients, ...)")
-        shape = own[name].shape[int(stacked):] if name in own else value.shape[1:]
+        shape = buffers[name].shape[int(stacked):] if name in buffers else value.shape[1:]
         if value.shape[1:] != shape:
             raise ValueError(f"buffers: {name} is {tuple(value.shape[1:])} of a client, and the "
                              f"model's {tuple(shape)}")
@@ -106,14 +106,14 @@ def check_grants(update) -> None:
 
 
 def _check_statistics(update) -> None:
-    own = tensors(update.model)[1]
+    buffers = tensors(update.model)[1]
     if update.statistics is not None and not (
             isinstance(update.statistics, dict) and update.statistics):
         raise ValueError("statistics is a dict from buffers of a BatchNorm to tensors (K, "
                          f"channels), not {type(update.statistics).__name__} of nothing")
     for name, value in (update.statistics or {}).items():
-        if name not in own or not isinstance(value, Tensor) \
-                or value.shape != (len(update), own[name].shape[-1]):
+        if name not in buffers or not isinstance(value, Tensor) \
+                or value.shape != (len(update), buffers[name].shape[-1]):
             raise ValueError(f"statistics: {name} is no buffer of a BatchNorm of this model "
                              "with a row (channels,) a client")
 
@@ -153,8 +153,8 @@ def checked_labels(update) -> Tensor | None:
     labels = labels.long().to(update.device)
     need, shape = (len(update), update.batch_size), tuple(labels.shape)
     if shape != need:
-        one = ": for one client give labels[None]" if (1, *shape) == need else ""
-        raise ValueError(f"labels have shape {shape}, need (clients, images) = {need}{one}")
+        hint = ": for one client give labels[None]" if (1, *shape) == need else ""
+        raise ValueError(f"labels have shape {shape}, need (clients, images) = {need}{hint}")
     check_range(labels, update.num_classes)
     return labels
 

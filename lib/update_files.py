@@ -73,10 +73,10 @@ def check_state(plain: nn.Module, state: dict) -> None:
     base, _ = batching.architecture(plain)
     named = dict(base.named_parameters()) | dict(base.named_buffers())
     for name, value in (state.get("params", {}) | state.get("buffers", {})).items():
-        own = tuple(named[name].shape) if name in named else "no such name"
+        shape_here = tuple(named[name].shape) if name in named else "no such name"
         shape = tuple(value.shape) if isinstance(value, Tensor) else "no tensor"
-        if own != shape:
-            raise ValueError(f"the update's {name} {shape} does not fit this model: {own}")
+        if shape_here != shape:
+            raise ValueError(f"the update's {name} {shape} does not fit this model: {shape_here}")
         kinds = value.is_floating_point(), named[name].is_floating_point()
         if kinds[0] != kinds[1] or value.layout != torch.strided:
             raise ValueError(f"the update's {name} is of {value.dtype}, {value.layout}, and the "

@@ -60,7 +60,7 @@ def test_traced_and_batched_equal_the_formula_one_by_one(R):
         for r in range(R):
             u = v[k, r].clone().requires_grad_()
             x, z = problems.split(u)
-            own = {n: t[k] for n, t in problems.own.items()}
+            own = {n: t[k] for n, t in problems.per_client.items()}
             one = problems.objective(x, z, problems.shared, own)
             torch.testing.assert_close(loss[k, r], one.detach())
             torch.testing.assert_close(g[k, r], torch.autograd.grad(one, u)[0])
@@ -239,7 +239,7 @@ def test_graphs_are_not_shared_by_models_that_look_alike():
         problems = attacks.problem(update, attack).formula
         loss, _ = engine.evaluator(problems, 2, 1, x.device)(problems.join(x, z))
         for k in range(2):
-            own = {n: t[k] for n, t in problems.own.items()}
+            own = {n: t[k] for n, t in problems.per_client.items()}
             one = problems.objective(x[k, 0], z[k, 0], problems.shared, own)
             torch.testing.assert_close(loss[k, 0], one)
 

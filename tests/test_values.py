@@ -500,7 +500,7 @@ def test_the_span_of_a_batch_is_scaled_to_a_fair_start():
 
 def test_only_the_restarts_that_go_on_are_counted():
     """20 evaluations an iteration; the first restart begins at the minimum and is done with one."""
-    problems = engine.Problems(lambda x, z, shared, own: (x - 1).pow(4).sum(), {},
+    problems = engine.Problems(lambda x, z, shared, per_client: (x - 1).pow(4).sum(), {},
                                {"unused": torch.zeros(1, 1)}, (1, 1, 1, 3), None, ("quartic",))
     start = torch.stack([torch.ones(3), torch.full((3,), 5.0)])[None]
     out = engine.minimise(problems, start, lambda v: optimizers.LBFGS(v, lr=0.01), 3)

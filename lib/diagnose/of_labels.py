@@ -56,18 +56,18 @@ def _rank(weight: Tensor) -> Tensor:
 
 def repeated_labels(subject: Subject) -> Row | None:
     update, B = subject.update, subject.update.batch_size
-    seen, how = update.labels, "granted"
-    if B > 1 and seen is None and subject.entropy and subject.steps == 1:
+    labels, how = update.labels, "granted"
+    if B > 1 and labels is None and subject.entropy and subject.steps == 1:
         if bool(subject.uncounted.any()):
             return row("repeated labels", subject.uncounted,
                        "not to be counted before the scale is mended",
                        "Divide the update first (see scale of the loss), then count.")
-        seen, how = label_rules.infer(update, "analytic", enforce=False), "as counted"
+        labels, how = label_rules.infer(update, "analytic", enforce=False), "as counted"
     if B == 1:
         return row("repeated labels", False, "one image", "")
-    if seen is None:
+    if labels is None:
         return None
-    distinct = B - (seen.sort(-1)[0].diff(dim=-1) == 0).sum(-1)
+    distinct = B - (labels.sort(-1)[0].diff(dim=-1) == 0).sum(-1)
     return row("repeated labels", distinct < B, f"different labels of {B} images, {how}: "
                f"{worst_of(distinct, distinct.argmin())}", "Images of one label mix in the last "
                "layer's gradient: they may come back blended.")
@@ -96,11 +96,11 @@ def scale_of_the_loss(subject: Subject) -> Row | None:
     """Is the last bias's gradient that of the mean cross-entropy, or `factor` times it?"""
     if not subject.entropy:
         return None
-    scale, one = subject.scale, subject.update.batch_size == 1
-    if one and not bool(scale.factor.isfinite().any()):  # no client's gradient says anything
+    scale, single = subject.scale, subject.update.batch_size == 1
+    if single and not bool(scale.factor.isfinite().any()):  # no client's gradient says anything
         return None
-    misfit = scale.misfit.nan_to_num(0) if one else subject.surplus
-    wrong = misfit > (scale.misfit_limit if one else subject.slack_of_sum)
+    misfit = scale.misfit.nan_to_num(0) if single else subject.surplus
+    wrong = misfit > (scale.misfit_limit if single else subject.slack_of_sum)
     if bool(wrong.any()):
         said = worst_of(100 * misfit, misfit.argmax(), " %")
         return row("scale of the loss", wrong, said + " of the last bias's gradient does not fit "

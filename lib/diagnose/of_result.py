@@ -113,6 +113,6 @@ def _distances(subject: Subject, dummy: dict[str, Tensor]) -> Tensor:
     objective = objectives.l2 if subject.attack is None else subject.attack.objective
     given = subject.update.gradients
     with torch.no_grad():
-        each = [objective({n: dummy[n][k] for n in given}, {n: g[k] for n, g in given.items()})
+        distances = [objective({n: dummy[n][k] for n in given}, {n: g[k] for n, g in given.items()})
                 for k in range(len(subject.update))]
-    return torch.stack([torch.as_tensor(t) for t in each]).to(subject.guess.loss)
+    return torch.stack([torch.as_tensor(t) for t in distances]).to(subject.guess.loss)

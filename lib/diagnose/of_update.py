@@ -53,10 +53,10 @@ def impossible_gradients(subject: Subject) -> Row | None:
         return None
     impossible = {n: silent.all(1) & _heard(subject, n)
                   for n, silent in subject.simulated.silent.items()}
-    found = [n for n, bad in impossible.items() if bool(bad.any())]
+    names = [n for n, bad in impossible.items() if bool(bad.any())]
     return row(
         "gradients where the model can have none", torch.stack(list(impossible.values())).any(0),
-        f"{len(found)} of {len(impossible)}{some(found)}", "The model as attacked cannot have "
+        f"{len(names)} of {len(impossible)}{some(names)}", "The model as attacked cannot have "
         "made this update: the client's had other outputs (an auxiliary head of train mode), "
         "another loss or other frozen layers, or noise was added. Mend the model, "
         "Protocol(mode=, loss=), or leave those tensors out.", "stops")
@@ -73,12 +73,12 @@ def _heard(subject: Subject, name: str) -> Tensor:
 
 
 def batch_norm(subject: Subject) -> Row:
-    own = "train" in subject.norms
+    from_the_batch = "train" in subject.norms
     said = "stored statistics, as the protocol says" if "eval" in subject.norms else "none"
-    if own:
+    if from_the_batch:
         said = "train mode: the private batch's own statistics"
-    return row("BatchNorm", own, said, "The private batch's statistics are unknown and mix its "
-               "images: expect less, or share in eval mode.")
+    return row("BatchNorm", from_the_batch, said, "The private batch's statistics are unknown and "
+               "mix its images: expect less, or share in eval mode.")
 
 
 def mode(subject: Subject) -> Row | None:

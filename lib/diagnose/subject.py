@@ -68,9 +68,9 @@ class Subject:
         is, in the protocol's."""
         known = {"AffineBatchNorm": "eval", "BatchStatistics": "train"}
         modes = {known[name] for name in self.modules & set(known)}
-        kept = [m for m in self.update.model.modules()
+        subclasses = [m for m in self.update.model.modules()
                 if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-        return modes | ({self.update.protocol.mode} if kept else set())
+        return modes | ({self.update.protocol.mode} if subclasses else set())
 
     @cached_property
     def layer(self) -> label_rules.LastLayer | None:

@@ -29,15 +29,16 @@ class _Unrolled:
 
     def __init__(self, problems: Problems, K: int, R: int) -> None:
         self.problems, self.K, self.R = problems, K, R
-        self.own = list(problems.own.values())
+        self.per_client = list(problems.per_client.values())
         self.shared = list(problems.shared.values())
         self.shapes = [shape for shape in (problems.x_shape, problems.z_shape) if shape is not None]
         self.lead = (K,) if R == 1 else (K, R)
 
-    def of_one(self, dummies: list[Tensor], own: list[Tensor], shared: list[Tensor]) -> tuple:
+    def of_one(self, dummies: list[Tensor], per_client: list[Tensor], shared: list[Tensor]) \
+            -> tuple:
         """(gradients of the dummies, objective) of one problem."""
         of_all = dict(zip(self.problems.shared, shared, strict=True))
-        of_client = dict(zip(self.problems.own, own, strict=True))
+        of_client = dict(zip(self.problems.per_client, per_client, strict=True))
 
         def objective(dummies) -> Tensor:
             return self.problems.objective(*pair(dummies), of_all, of_client)
@@ -45,7 +46,7 @@ class _Unrolled:
 
     def example(self, lead: tuple[int, ...]) -> list[Tensor]:
         """Dummies to trace with, of problems on the leading axes `lead`."""
-        like = (self.own or self.shared)[0]
+        like = (self.per_client or self.shared)[0]
         return [like.new_full((*lead, *shape), 0.5) for shape in self.shapes]
 
     def dummies(self, v: Tensor) -> list[Tensor]:
@@ -70,14 +71,14 @@ class _Batched(_Unrolled):
         if R > 1:
             of_client = vmap(of_client, in_dims=(0, None, None))  # targets are not copied
         of_all = vmap(of_client, in_dims=(0, 0, None))
-        count = len(self.own)
+        count = len(self.per_client)
 
         def step(dummies, tensors) -> tuple:
             gradients, loss = of_all(dummies, tensors[:count], tensors[count:])
             return *gradients, loss
 
-        self.step = traced(step, self.example(self.lead), self.own + self.shared, problems.key,
-                           problems.graphs)
+        fixed = self.per_client + self.shared
+        self.step = traced(step, self.example(self.lead), fixed, problems.key, problems.graphs)
 
     def __call__(self, v: Tensor) -> tuple[Tensor, Tensor]:
         *gradients, loss = self.step(*self.dummies(v))
@@ -89,7 +90,7 @@ class _OneByOne(_Unrolled):
 
     def __init__(self, problems: Problems, K: int, R: int) -> None:
         super().__init__(problems, K, R)
-        count = len(self.own)
+        count = len(self.per_client)
 
         def step(dummies, tensors) -> tuple:
             gradients, loss = self.of_one(dummies, tensors[:count], tensors[count:])
@@ -98,7 +99,7 @@ class _OneByOne(_Unrolled):
         key = (*problems.key, "single")
         self.steps = []
         for k in range(K):
-            fixed = [tensor[k] for tensor in self.own] + self.shared
+            fixed = [tensor[k] for tensor in self.per_client] + self.shared
             self.steps.append(traced(step, self.example(()), fixed, key, problems.graphs))
 
     def __call__(self, v: Tensor) -> tuple[Tensor, Tensor]:

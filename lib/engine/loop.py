@@ -152,8 +152,8 @@ def joined(parts: list[Outcome]) -> Outcome:
         return parts[0]
 
     def of_all(name) -> Tensor | None:
-        each = [getattr(part, name) for part in parts]
-        return None if each[0] is None else torch.cat(each)
+        values = [getattr(part, name) for part in parts]
+        return None if values[0] is None else torch.cat(values)
 
     losses = torch.cat([part.losses for part in parts], 1)
     states = {i: torch.cat([part.states[i] for part in parts]) for i in parts[0].states}

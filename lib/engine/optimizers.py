@@ -264,7 +264,7 @@ class InTurn:
         self.broken = self.finished.clone()
 
     def step(self, evaluate) -> Tensor:
-        one, block = (a[self.turn % len(self.blocks)] for a in (self.each, self.blocks))
+        image, block = (a[self.turn % len(self.blocks)] for a in (self.each, self.blocks))
 
         def of_block(part) -> tuple[Tensor, Tensor]:
             whole = self.v.clone()
@@ -272,12 +272,12 @@ class InTurn:
             loss, g = evaluate(whole)
             return loss, g[..., block]
 
-        one.finished = torch.zeros_like(one.finished)  # the others may have moved meanwhile
-        loss = one.step(of_block, carry=False)
-        self.v[..., block] = one.v
+        image.finished = torch.zeros_like(image.finished)  # the others may have moved meanwhile
+        loss = image.step(of_block, carry=False)
+        self.v[..., block] = image.v
         if self.turn == 0:  # one objective: what it was at the start of all turns
             for other in self.each:
-                other.size = one.size.clone()
+                other.size = image.size.clone()
         self.turn += 1
         self.broken.copy_(torch.stack([e.broken for e in self.each]).any(0))
         stuck = torch.stack([e.finished for e in self.each]).all(0)
@@ -285,7 +285,7 @@ class InTurn:
         return loss
 
     def select(self, keep: Tensor) -> None:
-        for one in self.each:
-            one.select(keep)
+        for image in self.each:
+            image.select(keep)
         for name in ("v", "finished", "broken"):
             setattr(self, name, getattr(self, name)[keep].contiguous())

@@ -17,15 +17,16 @@ ONE_BY_ONE_FLOPS = 1e9
 class Problems:
     """K x R minimisation problems that share a formula.
 
-    `objective(x, z, shared, own) -> scalar`: `x` (B, C, H, W) dummy images, `z` (B, classes) dummy
-    label logits or None, `shared` tensors of all clients, `own` one client's tensors. `own` holds
-    them stacked, (K, ...). `key` tells formulas apart, and `graphs` holds those traced so far:
+    `objective(x, z, shared, per_client) -> scalar`: `x` (B, C, H, W) dummy images, `z` (B, classes)
+    dummy label logits or None, `shared` tensors of all clients, `per_client` one client's tensors.
+    The field `per_client` holds them stacked, (K, ...). `key` tells formulas apart, and `graphs`
+    holds those traced so far:
     `tracing.GRAPHS` where the formula is torch's and lib's alone, else a dict of this attack's.
     `flops` is a forward pass of one problem."""
 
     objective: Callable
     shared: dict[str, Tensor]
-    own: dict[str, Tensor]
+    per_client: dict[str, Tensor]
     x_shape: tuple[int, ...]  # (B, C, H, W)
     z_shape: tuple[int, ...] | None  # (B, classes) when the labels are optimised too
     key: tuple
@@ -34,7 +35,7 @@ class Problems:
     graphs: dict = field(default_factory=dict)
 
     def select(self, keep: Tensor) -> "Problems":
-        return replace(self, own={n: t[keep] for n, t in self.own.items()})
+        return replace(self, per_client={n: t[keep] for n, t in self.per_client.items()})
 
     def split(self, v: Tensor) -> tuple[Tensor, Tensor | None]:
         """(..., N) variables as images (..., B, C, H, W) and label logits (..., B, classes)."""
@@ -58,10 +59,10 @@ class Rollout:
     """Local steps theta_0, ..., theta_n of a client, one at a time, for a gradient without one
     graph of all steps: time and memory of tracing do not grow with n.
 
-    `first(shared, own)` are the weights that the client was sent, and beside them what else a step
-    hands to the next, the velocity of momentum; `step(theta, x, z, shared, own,
+    `first(shared, per_client)` are the weights that the client was sent, and beside them what else
+    a step hands to the next, the velocity of momentum; `step(theta, x, z, shared, per_client,
     part)` one step on the images `part`; `parts` those of all steps; `objective(theta, x, z,
-    shared, own)` the distance of the last weights, with the priors."""
+    shared, per_client)` the distance of the last weights, with the priors."""
 
     first: Callable
     step: Callable

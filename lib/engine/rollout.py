@@ -22,10 +22,10 @@ class Rolled:
         self.problems, self.rollout, self.K, self.R = problems, problems.rollout, K, R
         self.alone = is_run_alone(problems, K * R, device)
         self.shapes = [shape for shape in (problems.x_shape, problems.z_shape) if shape is not None]
-        self.own = {}  # of every problem: (K R, ...)
-        for name, tensor in problems.own.items():
-            self.own[name] = tensor.repeat_interleave(R, 0)
-        of_first = {name: tensor[0] for name, tensor in self.own.items()}
+        self.per_client = {}  # of every problem: (K R, ...)
+        for name, tensor in problems.per_client.items():
+            self.per_client[name] = tensor.repeat_interleave(R, 0)
+        of_first = {name: tensor[0] for name, tensor in self.per_client.items()}
         self.begin = self.rollout.first(problems.shared, of_first)  # what a step hands on
         self.graphs = {}
 
@@ -63,8 +63,8 @@ class Rolled:
     def _first(self, dummies: list[Tensor], rows: int | slice) -> list[Tensor]:
         """What the first step starts from, for each of the problems."""
         lead = dummies[0].shape[: -len(self.problems.x_shape)]
-        own = {name: tensor[rows] for name, tensor in self.own.items()}
-        start = self.rollout.first(self.problems.shared, own)
+        per_client = {name: tensor[rows] for name, tensor in self.per_client.items()}
+        start = self.rollout.first(self.problems.shared, per_client)
         return [start[name].expand(*lead, *value.shape).contiguous()
                 for name, value in self.begin.items()]
 
@@ -75,9 +75,9 @@ class Rolled:
         if name not in self.graphs:
             function = self._function(kind, part)
             if not self.alone:
-                axes = [0] * len(self.own) + [None] * len(self.problems.shared)
+                axes = [0] * len(self.per_client) + [None] * len(self.problems.shared)
                 function = vmap(function, in_dims=(0, axes))
-            fixed = [tensor[rows] for tensor in self.own.values()]
+            fixed = [tensor[rows] for tensor in self.per_client.values()]
             fixed += list(self.problems.shared.values())
             key = (*self.problems.key, "rolled", kind, place, self.alone)
             self.graphs[name] = traced(function, moving, fixed, key, self.problems.graphs)
@@ -120,6 +120,6 @@ class Rolled:
 
     def _named(self, fixed: list[Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """The tensors of all clients, and of one, by name."""
-        count = len(self.own)
+        count = len(self.per_client)
         return (dict(zip(self.problems.shared, fixed[count:], strict=True)),
-                dict(zip(self.own, fixed[:count], strict=True)))
+                dict(zip(self.per_client, fixed[:count], strict=True)))

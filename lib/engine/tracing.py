@@ -40,8 +40,8 @@ def traced(function: Callable, moving: list[Tensor], fixed: list[Tensor], key: t
             graphs.pop(next(iter(graphs)))
         graphs[key] = _split(_cleaned(graph), len(moving))
     body, prologue = graphs[key]
-    kept = prologue.forward(*fixed)
-    return lambda *now: body.forward(*now, *kept)
+    constants = prologue.forward(*fixed)
+    return lambda *now: body.forward(*now, *constants)
 
 
 def _flattened(flat: Callable, tensors: list[Tensor]) -> fx.GraphModule:
@@ -63,11 +63,11 @@ def _cleaned(graph: fx.GraphModule) -> fx.GraphModule:
             node.replace_all_uses_with(node.args[0])
             graph.graph.erase_node(node)
     graph.graph.eliminate_dead_code()
-    seen = {}
+    first = {}
     for node in [] if _mutates(graph) else list(graph.graph.nodes):
         key = repr((node.target, node.args, sorted(node.kwargs.items())))
-        if node.op == "call_function" and seen.setdefault(key, node) is not node:
-            node.replace_all_uses_with(seen[key])
+        if node.op == "call_function" and first.setdefault(key, node) is not node:
+            node.replace_all_uses_with(first[key])
             graph.graph.erase_node(node)
     return graph  # its code is never run: `_split` copies the nodes
 
@@ -87,14 +87,14 @@ def _split(graph: fx.GraphModule, moving: int) -> tuple[fx.GraphModule, fx.Graph
         if n.op != "placeholder" and (not hoist or any(a in moves for a in n.all_input_nodes)):
             moves.add(n)
     still = [n for n in nodes if n not in moves and n.op != "output"]
-    kept = [n for n in still if any(u in moves or u.op == "output" for u in n.users)]
+    handed_on = [n for n in still if any(u in moves or u.op == "output" for u in n.users)]
     prologue, body = fx.Graph(), fx.Graph()
     copies: dict = {n: prologue.placeholder(n.name) for n in inputs[moving:]}
     for n in still:
         if n.op != "placeholder":
             copies[n] = prologue.node_copy(n, copies.__getitem__)
-    prologue.output(tuple(copies[n] for n in kept))
-    copies = {n: body.placeholder(n.name) for n in (*inputs[:moving], *kept)}
+    prologue.output(tuple(copies[n] for n in handed_on))
+    copies = {n: body.placeholder(n.name) for n in (*inputs[:moving], *handed_on)}
     for n in nodes:
         if n not in copies and (n in moves or n.op == "output"):
             copies[n] = body.node_copy(n, copies.__getitem__)
