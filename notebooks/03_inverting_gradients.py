@@ -158,7 +158,7 @@ if run.quick:
 # 1/std and nothing has peak 1. That costs about $20 \log_{10}(1/\mathrm{std})$, 12 dB with CIFAR-10's std of 0.25 a channel, so a stored "13.09" of those notebooks is about 25 dB on the scale of this page [inferred].
 
 # %%
-def psnr(error):
+def psnr(error) -> torch.Tensor:
     """10 log10(1 / MSE) of errors (K, ...), for each of the K images."""
     return -10 * error.flatten(1).square().mean(1).log10()
 
@@ -268,7 +268,7 @@ report.caption("Single images; PSNR in dB under each picture.", *pictures.values
 two = photos.clients(2, indices=[0, 2])
 
 
-def agreement(victim, steps, rate):
+def agreement(victim, steps, rate) -> float:
     """Cosine between the weight difference and minus the gradient, mean over two photos."""
     local = client.Protocol(normalise=True, sends="weights", local_lr=rate, epochs=steps)
     change = client.share(victim, two, local, threat=known).gradients
@@ -289,7 +289,7 @@ angles.style.format("{:.3f}", na_rep="–")
 # %%
 table2 = tables.table2(sweeps, published)
 report.save_table(table2, "table2_fedavg")
-here = measures.of_this_run(*sweeps.table2.values())
+here = measures.of_this_run(*(sweeps.table2["LeNet", column] for column in table2.index))
 report.caption("Mean ± standard deviation over images; images of one client are not independent.",
                *here)
 table2
@@ -303,9 +303,9 @@ mean_colour = measures.mean_colour(sweeps.mean_colour)
 drawings.save(drawings.fig5(fig5, mean_colour), "fig5_local_steps")
 report.caption("Figure: every image a dot, the median as a bar (with quartiles from eight images "
                "on).", *fig5.values())
-table5 = tables.fig5(sweeps, published)
-report.save_table(table5, "fig5_local_steps")
-table5
+steps_table = tables.fig5(sweeps, published)
+report.save_table(steps_table, "fig5_local_steps")
+steps_table
 
 # %% [markdown]
 # ## Figure 4: width and depth
@@ -317,9 +317,9 @@ fig4 = measures.narrow_resnets(sweeps)
 drawings.save(drawings.fig4(fig4, mean_colour), "fig4_width_depth")
 report.caption("The paper's five networks at its 4,800 iterations need a GPU. The others have 300, "
                "and a network of its own for each image.", *fig4.values())
-table4 = tables.fig4(sweeps, published)
-report.save_table(table4, "fig4_width_depth")
-table4
+width_table = tables.fig4(sweeps, published)
+report.save_table(width_table, "fig4_width_depth")
+width_table
 
 # %% [markdown]
 # ## Figure 6: a large batch with labels that differ
@@ -331,9 +331,9 @@ table4
 ten = sweeps.fig6["ten classes, LeNet"].shown()
 drawings.save(drawings.fig6(ten), "fig6_large_batch")
 report.caption("The first batch, all labels different; sorted by PSNR (dB).", ten)
-table6 = tables.fig6(sweeps)
-report.save_table(table6, "fig6_large_batch")
-table6
+batch_table = tables.fig6(sweeps)
+report.save_table(batch_table, "fig6_large_batch")
+batch_table
 
 # %% [markdown]
 # ## Table 3: which part does the work?

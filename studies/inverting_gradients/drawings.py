@@ -103,7 +103,8 @@ def fig2(attacks: dict[tuple[str, str], Cell]) -> Figure:
     notes = [[]] + [_decibels(cell, shown) for cell in cells]
     labels = ["truth"]
     for state, row in attacks:
-        labels.append(f"{'L-BFGS' if row == 'Euclid' else 'cosine'}\n{state}")
+        name = "L-BFGS" if row == "Euclid" else "cosine"
+        labels.append(f"{name}\n{state}")
     width = 0.7 if count >= 6 else 0.55
     return sheet(np.stack(images) / 255, labels, notes=notes, width=width)
 

@@ -112,11 +112,11 @@ def _resnet20_wide(state: str, row: str, seed: int) -> Sweep:
 
 def _resnet20_narrow(state: str, row: str, seed: int) -> Sweep:
     """A narrow relative of Table 1's ResNet20-4, which a CPU can attack."""
-    n, iterations, few = {"cosine": (8, 400, 200), "Euclid": (4, 20, 8)}[row]
+    n, iterations, quick_iterations = {"cosine": (8, 400, 200), "Euclid": (4, 20, 8)}[row]
     search, quick = SEARCHES[row], []
     if state == "trained":
-        quick = [attacked(SMALL_PHOTOS, resnet(8, 8, seed), few, [0, 4], seed, search,
-                          **training(state, "photos"))]
+        quick = [attacked(SMALL_PHOTOS, resnet(8, 8, seed), quick_iterations, [0, 4], seed,
+                          search, **training(state, "photos"))]
     paper = attacked(CIFAR10, resnet(16, 20, seed), iterations, [0, n], seed, search,
                      **training(state, "narrow", first=10000))
     return sweep(f"t1_resnet20-1_{state}_{row}".lower(), quick, [paper], 6,
