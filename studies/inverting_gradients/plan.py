@@ -82,7 +82,8 @@ def _more_networks(seed: int) -> dict:
     euclidean = [attacked(CIFAR10, lenet(network), 300, [0, 8], seed, SEARCHES["Euclid"])
                  for network in (2, 3, 4, 5)]
     return {
-        "cosine": sweep("t1_lenet_untrained_cosine_more", [], cosine, 7, "further networks"),
+        "cosine": sweep("t1_lenet_untrained_cosine_more", [], cosine, 7,
+                        "networks of the table after the first"),
         "Euclid": sweep("t1_lenet_untrained_euclid_more", [], euclidean, 7, "further networks")}
 
 
