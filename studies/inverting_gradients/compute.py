@@ -1,4 +1,5 @@
-"""What notebook 03 alone computes: the gradients of single images while their victim trains."""
+"""What notebook 03 alone computes: the gradients of single images while their victim trains, and
+what the mean colour alone reaches."""
 
 from dataclasses import replace
 
@@ -6,7 +7,7 @@ import pandas as pd
 import torch
 from torch.nn.functional import cross_entropy
 
-from lib import client, models, objectives, run
+from lib import client, data, metrics, models, objectives, run
 from studies.case import image_set, trained, victims
 from studies.keys import stored_as
 
@@ -47,3 +48,13 @@ def training_path(images: dict, victim: dict, clients: int, seed: int, epochs: i
 
     trained(model, images, seed, True, first, epochs=epochs, watch=look, **how)
     return pd.DataFrame(rows), {}
+
+
+@stored_as("__main__.blind")
+def mean_colour(images: dict, clients: list[int]) -> tuple[pd.DataFrame, dict]:
+    """PSNR (dB) of the set's mean colour against each image [first, last): what an attacker reaches
+    who knows the set and has no gradient. Columns client and psnr, a row an image."""
+    first, last = clients
+    batch = data.load(**images).clients(last - first, indices=range(first, last))
+    flat = batch.mean.view(-1, 1, 1).expand_as(batch.images)
+    return metrics.score(flat, batch.images)[["client", "psnr"]], {}
