@@ -9,6 +9,7 @@ attack found. `attack` is the experiment that most notebooks need.
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import pandas as pd
 import torch
@@ -38,8 +39,8 @@ class Case:
     images: arguments of `describe.image_set`. victim: {"name": ..., arguments}; client k's weights
     are drawn under seed * 10**6 + k, unless it has a "seed" of its own: then all clients share that
     one. None: only images are dealt. train: arguments of `accuracy.trained`, for such a victim.
-    dealt: which images each client holds; pool: so many, where not the `batch_size` that it uses of
-    them: those that its defense draws or mixes, else the first.
+    dealt: which images each client holds: `batch_size`, or a pool of so many of which it uses
+    `batch_size`: those that its defense draws or mixes, else the first.
     defenses: what clients do besides, as `client.share` takes it. Where there are several, D, they
     stand side by side: each client is there D times, once under each, as clients 0 to DK - 1.
     A threat of an "active" server permutes the victim's classes (`models.permute_classes`).
@@ -59,7 +60,7 @@ class Case:
     defenses: tuple = (None,)
     train: dict | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if len(self.clients) != 2 or not 0 <= self.clients[0] < self.clients[1]:
             raise ValueError(f"clients are [first, last) with 0 <= first < last, not {self.clients}")
         if self.batch_size < 1:
@@ -92,12 +93,12 @@ class Case:
     def private(self) -> data.Batch:
         """The images (DK, B) that the reconstructions are of: as a defense drew them, not as it
         mixed them."""
-        used = []
-        for defense in self.defenses:
-            steps = _steps(self._complete(defense))
-            draws = steps and hasattr(steps[0], "draw")
-            first = steps[0] if draws else _First(self.batch_size)
-            used.append(client.drawn(self.held, (first,), self.seed))
+        chosen = [_drawing(defense) for defense in self.defenses]
+        if self.pool is None and not any(chosen):
+            numbers = self.held.indices[:, :self.batch_size].repeat(len(self.defenses), 1)
+            return self.pictures.clients(len(numbers), self.batch_size, indices=numbers)
+        first = _First(self.batch_size)
+        used = [client.drawn(self.held, drawing or first, self.seed) for drawing in chosen]
         images, labels = (torch.cat([getattr(batch, name) for batch in used])
                           for name in ("images", "labels"))
         return replace(used[0], images=images, labels=labels, indices=None)
@@ -150,11 +151,11 @@ class Case:
         images, logits = (t if t is None else torch.cat([t[:len(self)]] * times) for t in drawn)
         return images, logits
 
-    def _complete(self, defense):
+    def _complete(self, defense: Any) -> Any:
         """The defense, led by one that takes the first images of a pool where it does not choose."""
         steps = _steps(defense)
-        chooses = steps and (hasattr(steps[0], "draw") or hasattr(steps[0], "encode"))
-        if chooses or self.held.images.shape[1] == self.batch_size:
+        mixes = steps and hasattr(steps[0], "encode")
+        if mixes or _drawing(defense) or self.held.images.shape[1] == self.batch_size:
             return defense
         return (_First(self.batch_size), *steps)
 
@@ -191,11 +192,17 @@ class _First:
         return torch.arange(self.batch_size)
 
 
-def _steps(defense) -> tuple:
+def _steps(defense: Any) -> tuple:
     """The defenses that one is composed of."""
     if defense is None:
         return ()
     return tuple(defense) if isinstance(defense, tuple | list) else (defense,)
+
+
+def _drawing(defense: Any) -> Any:
+    """The defense that chooses which images of a pool are used, the first one; else None."""
+    steps = _steps(defense)
+    return steps[0] if steps and hasattr(steps[0], "draw") else None
 
 
 def _side_by_side(updates: list[client.SharedUpdate], model: nn.Module) -> client.SharedUpdate:
@@ -294,8 +301,8 @@ def attack(**config) -> tuple[pd.DataFrame, dict]:
     return table, _curves(how, case, update, guess)
 
 
-def _curves(how: AttackConfig, case: Case, update: client.SharedUpdate, guess: attacks.Reconstruction) \
-        -> dict:
+def _curves(how: AttackConfig, case: Case, update: client.SharedUpdate,
+            guess: attacks.Reconstruction) -> dict:
     """The arrays of `attack`."""
     arrays = {"losses": scores.losses(guess)}
     if guess.history.images:

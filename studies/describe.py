@@ -4,6 +4,7 @@ arguments of `image_set` are a set of images. Device and data root are those of 
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields
+from typing import Any
 
 from torch import nn
 
@@ -21,7 +22,7 @@ DEFENSES = {"gaussian": defenses.GaussianNoise, "laplacian": defenses.LaplacianN
             "instahide": defenses.InstaHide, "dpsgd": defenses.DPSGD}
 
 
-def named(known: dict[str, Callable], described: dict | None, *args, **kwargs):
+def named(known: dict[str, Callable], described: dict | None, *args, **kwargs) -> Any:
     """The object that {"name": ..., arguments} describes; None for None."""
     if described is None:
         return None
@@ -31,7 +32,7 @@ def named(known: dict[str, Callable], described: dict | None, *args, **kwargs):
     return known[described["name"]](*args, **kwargs, **given)
 
 
-def composed(described: dict | list | None, **more):
+def composed(described: dict | list | None, **more) -> Any:
     """A defense of {"name": ..., arguments}, a tuple of them of a list, None of None; arguments
     that `described` leaves open are taken from `more`, where a defense has them."""
     if described is None:

@@ -62,7 +62,7 @@ def drawn_case(images: dict, draw: str, batch_size: int, clients: list[int], see
     if draw == "equal":
         return Case(images, None, clients, batch_size, seed, deal.Drawn(), pool,
                     defenses=(defenses.EqualLabels(batch_size),))
-    return Case(images, None, clients, batch_size, seed, deal.Drawn(draw == "unique"))
+    return Case(images, None, clients, batch_size, seed, deal.Drawn(draw == "unique"), batch_size)
 
 
 @dataclass(frozen=True)
