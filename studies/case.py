@@ -29,7 +29,7 @@ from studies.describe import (  # noqa: F401
     victims,
 )
 from studies.keys import stored_as
-from studies.scores import as_bytes  # noqa: F401
+from studies.scores import as_bytes
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,8 @@ class Case:
 
     def __post_init__(self) -> None:
         if len(self.clients) != 2 or not 0 <= self.clients[0] < self.clients[1]:
-            raise ValueError(f"clients are [first, last) with 0 <= first < last, not {self.clients}")
+            raise ValueError(f"clients are [first, last) with 0 <= first < last, not "
+                             f"{self.clients}")
         if self.batch_size < 1:
             raise ValueError(f"batch_size is at least 1, not {self.batch_size}")
         if self.pool is not None and self.pool < self.batch_size:
@@ -114,7 +115,7 @@ class Case:
 
     @cached_property
     def victim_accuracy(self) -> float:
-        """The share of the split "test" that the victim classifies right, before any permutation."""
+        """The share of the split "test" that the victim classifies right, not yet permuted."""
         pictures = image_set(self.images | {"split": "test"}, self.seed)
         return models.accuracy(self._honest, pictures, self.protocol.normalise)
 
@@ -143,8 +144,8 @@ class Case:
 
     def starts(self, update: client.SharedUpdate, attack: attacks.Attack, restarts: int = 1,
                seed: int | None = None) -> tuple[Tensor, Tensor | None]:
-        """`attacks.starts` of the clients from `first` on, the same under every defense; seed: where
-        it is not the case's."""
+        """`attacks.starts` of the clients from `first` on, the same under every defense; seed:
+        another than the case's."""
         drawn_under = self.seed if seed is None else seed
         drawn = attacks.starts(update, attack, restarts, drawn_under, self.clients[0])
         times = len(update) // len(self)
@@ -152,7 +153,7 @@ class Case:
         return images, logits
 
     def _complete(self, defense: Any) -> Any:
-        """The defense, led by one that takes the first images of a pool where it does not choose."""
+        """The defense, led by one that takes the first images of a pool, where it chooses none."""
         steps = _steps(defense)
         mixes = steps and hasattr(steps[0], "encode")
         if mixes or _drawing(defense) or self.held.images.shape[1] == self.batch_size:
