@@ -5,7 +5,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from lib import attacks, client, data, models
-from studies import dlg
+from studies.dlg import compute as dlg
 
 IDS = dlg.token_ids(dlg.SENTENCES)
 

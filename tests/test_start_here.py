@@ -4,15 +4,17 @@ import numpy as np
 import pytest
 
 from lib import client, data, defenses
-from studies import start_here
+from studies.start_here import compute as start_here
 
 DIGITS, DENSE, LENET = {"name": "digits"}, {"name": "dense"}, {"name": "lenet", "channels": 3}
 NOISE, MIXUP = {"name": "gaussian", "variance": 1e-4}, {"name": "mixup", "k": 2}
 
 
 def compared(attack, victim=DENSE, B=1, under=(None,), **more):
-    return start_here.compared(DIGITS, victim, {"name": attack} | more.pop("how", {}), B,
-                               list(under), 3, **{"seed": 0, "pool": 6} | more)
+    described = {"name": attack} | more.pop("how", {})
+    return start_here.compared(**{
+        "images": DIGITS, "victim": victim, "attack": described, "batch_size": B,
+        "defenses": list(under), "clients": 3, "seed": 0, "pool": 6} | more)
 
 
 def test_a_dense_layer_gives_its_image_back_and_noise_stops_that():

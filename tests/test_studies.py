@@ -8,14 +8,14 @@ import pytest
 import torch
 from PIL import Image
 
-from lib import client, data, experiment
-from studies import gias
-from studies import huang_evaluation as huang
-from studies.dlg import information, sentences
-from studies.huang_evaluation import defended
-from studies.idlg import label_counts
-from studies.inverting_gradients import training_path
-from studies.mixing_gradients import demixing, mixing
+from lib import client, data
+from studies import case, deal
+from studies.dlg.compute import information, sentences
+from studies.gias import compute as gias
+from studies.huang_evaluation import compute as huang
+from studies.idlg.compute import label_counts
+from studies.inverting_gradients.compute import training_path
+from studies.mixing_gradients.compute import demixing, mixing
 
 DIGITS, LENET = {"name": "digits"}, {"name": "lenet"}
 NOISE = {"name": "gaussian", "variance": 1e-2}
@@ -144,13 +144,18 @@ PREACT = {"name": "preact_resnet", "width": 4, "blocks": [1], "seed": 0}
 HUANG = {"name": "huang", "iterations": 3}
 
 
+def defended(attack=HUANG, batch_size=2, clients=8, **changes):
+    return huang.defended(images=PHOTOS, victim=PREACT, attack=attack, batch_size=batch_size,
+                          clients=clients, seed=0, **changes)
+
+
 def test_defended_clients_have_a_row_an_image():
-    table, arrays = defended(PHOTOS, PREACT, HUANG, 4, 2, 0, [{"name": "prune", "p": 0.9}],
+    table, arrays = defended(batch_size=4, clients=2, defense=[{"name": "prune", "p": 0.9}],
                              shown=1, record=[0, 3])
     assert len(table) == 8 and arrays["guesses"].shape == arrays["truth"].shape == (4, 3, 16, 16)
     assert arrays["path"].shape == (2, 2) and (table.labels_right == 1).all()
     assert (table.nearest_psnr >= table.psnr - 1e-4).all()
-    one = defended(PHOTOS, PREACT, HUANG, 1, 3, 0)[0]
+    one, _ = defended(batch_size=1, clients=3)
     np.testing.assert_allclose(one.psnr, one.nearest_psnr, rtol=1e-5)
 
 
@@ -160,7 +165,7 @@ def test_encodings_are_decoded_with_the_keys_of_the_pool():
     kept = {}
 
     def perfect(update, attack, seed, record=()):
-        own = experiment.composed(mixed, batch_size=2)
+        own = case.composed(mixed, batch_size=2)
         fed = client.drawn(kept["held"], own, seed).images
         kept["draws"] = kept.get("draws", 0) + 1
         return SimpleNamespace(last=fed[:, None], last_labels=update.labels[:, None], seconds=0.0)
@@ -170,8 +175,8 @@ def test_encodings_are_decoded_with_the_keys_of_the_pool():
         huang.attacks.reconstruct = perfect
         huang.client.share = lambda model, held, *rest: (kept.update(held=held),
                                                          share(model, held, *rest))[1]
-        table, _ = defended(PHOTOS, PREACT, HUANG, 2, 8, 0, mixed)
-        more, _ = defended(PHOTOS, PREACT, HUANG, 2, 8, 0, mixed, draws=4)
+        table, _ = defended(defense=mixed)
+        more, _ = defended(defense=mixed, draws=4)
     finally:
         huang.attacks.reconstruct, huang.client.share = real, share
     assert table.encoding_psnr.min() > 60
@@ -195,10 +200,21 @@ def test_baselines_are_what_they_say():
 @pytest.mark.parametrize(("name", "different"), [
     ("all different", 4), ("two labels", 2), ("all equal", 1)])
 def test_the_labels_of_a_batch_are_as_asked(name, different):
-    pictures = experiment.image_set(PHOTOS, 0)
-    rows = huang._labelled(pictures, huang.COMPOSITIONS[name], 3, 4)
-    assert len(rows.unique()) == 12
-    assert all(len(y.unique()) == different for y in pictures.labels[rows].view(3, 4))
+    pictures = case.image_set(PHOTOS, 0)
+    rows = deal.Labelled(huang.COMPOSITIONS[name]).rows(pictures, [0, 3], 4, 0)
+    assert rows.shape == (3, 4) and len(rows.unique()) == 12
+    assert all(len(y.unique()) == different for y in pictures.labels[rows])
+
+
+def test_unknown_settings_of_a_study_are_named():
+    with pytest.raises(ValueError, match="all different, two labels, all equal, not 'odd'"):
+        defended(labels_of_batch="odd")
+    with pytest.raises(ValueError, match="'random', 'unique' or 'equal', not 'odd'"):
+        attacked([SEARCH], draw="odd")
+    with pytest.raises(TypeError, match="'defence'"):
+        defended(defence=None)
+    with pytest.raises(TypeError, match="'clients'"):
+        gias.searched(**{name: value for name, value in SEARCHED.items() if name != "clients"})
 
 
 def test_operations_are_counted():
@@ -209,13 +225,17 @@ def test_operations_are_counted():
 
 
 GAN = {"images": DIGITS, "latent": 8, "width": 2, "train": {"steps": 3, "width": 2}}
+SEARCHED = {"images": DIGITS, "victim": {"name": "dense", "hidden": [16]}, "generator": GAN,
+            "spaces": ["z"], "iterations": {"z": 1}, "batch_size": 2, "clients": [1, 4], "seed": 0}
 
 
 def test_search_spaces_share_the_latent_stage():
     victim = {"name": "dense", "hidden": [16], "seed": 0}
     its = {"z": 4, "w": 3, "x": 2, "signed x": 5}
-    table, arrays = gias.searched(DIGITS, victim, GAN, ["signed x", "z", "z/w", "z/x"], its, 2,
-                                  [1, 4], 0, restarts=2, record=3, shown=4)
+    spaces = ["signed x", "z", "z/w", "z/x"]
+    table, arrays = gias.searched(**SEARCHED | {
+        "victim": victim, "spaces": spaces, "iterations": its, "restarts": 2, "record": 3,
+        "shown": 4})
     assert table.space.value_counts().to_dict() == dict.fromkeys(
         ["signed x", "z", "z/w", "z/x"], 6)
     assert arrays["at z/w"].tolist() == [0, 2, 4, 4, 6, 7]
@@ -231,20 +251,19 @@ def test_the_prior_and_the_attacked_images_never_meet():
     settings = {"victim": {"name": "dense"}, "generator": GAN, "spaces": ["z"],
                 "iterations": {"z": 1}, "batch_size": 1, "clients": [0, 397], "seed": 0}
     _, _, seen = gias.prior(GAN)
-    _, arrays = gias.searched(DIGITS, shown=397, **settings)
+    _, arrays = gias.searched(images=DIGITS, shown=397, **settings)
     attacked = torch.tensor(arrays["truth"]).flatten(1).float()
     assert torch.cdist(attacked, seen.images.flatten(1).float()).min() > 0
     assert len(attacked.unique(dim=0)) == 397  # the whole split: nothing was left out
     with pytest.raises(ValueError, match="has seen"):
-        gias.searched(DIGITS | {"split": "train"}, **settings)
+        gias.searched(images=DIGITS | {"split": "train"}, **settings)
     with pytest.raises(ValueError, match="no split"):
         gias.prior(GAN | {"images": DIGITS | {"split": "test"}})
 
 
 def test_mid_grey_is_scored_on_the_attacked_images():
     table, _ = gias.grey(DIGITS, 2, [1, 4], 0)
-    _, arrays = gias.searched(DIGITS, {"name": "dense", "hidden": [16]}, GAN, ["z"], {"z": 1}, 2,
-                              [1, 4], 0, shown=6)
+    _, arrays = gias.searched(**SEARCHED, shown=6)
     error = ((arrays["truth"] / 255 - 0.5) ** 2).mean((1, 2, 3))
     np.testing.assert_allclose(table.psnr, -10 * np.log10(error), rtol=1e-3)
 

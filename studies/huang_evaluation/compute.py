@@ -2,37 +2,84 @@
 
 import itertools
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor, nn
 from torch.nn.functional import one_hot
 from torch.utils.flop_counter import FlopCounterMode
 
-from lib import attacks, client, data, metrics, models, run
-from studies.case import ATTACKS, as_bytes, composed, image_set, named, trained, victims
+from lib import attacks, client, metrics, models, run
+from studies import deal, scores
+from studies.case import Case
+from studies.describe import ATTACKS, composed, image_set, named, victims
 from studies.keys import stored_as
 
 COMPOSITIONS = {  # the label of image b of client k, of C classes
-    "all different": lambda k, b, C: (k + b) % C, "two labels": lambda k, b, C: (k + b % 2) % C,
+    "all different": lambda k, b, C: (k + b) % C,
+    "two labels": lambda k, b, C: (k + b % 2) % C,
     "all equal": lambda k, b, C: k % C}
+PICTURES = 6  # at most, of one cell
+
+
+# --- attacks under a defense ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class DefendedConfig:
+    """What `defended` is asked for; victim and train: see `case.Case`; the victim has a "seed".
+
+    Private images: the official code's attack set (`deal.AttackSet`), or with labels_of_batch those
+    that COMPOSITIONS names. defense: see `describe.composed`; one that mixes takes the partners
+    from all clients' images. draws: epochs of encodings, all of which are attacked and decoded
+    together. statistics, labels: what the threat model grants; with labels "unknown" the attack
+    optimises them. mode: of the clients. fixed_statistics: `attacks.as_if_eval`."""
+
+    images: dict
+    victim: dict
+    attack: dict
+    batch_size: int
+    clients: int
+    seed: int
+    defense: list | None = None
+    train: dict | None = None
+    mode: str = "train"
+    statistics: str = "exact"
+    labels: str = "known"
+    fixed_statistics: bool = False
+    labels_of_batch: str | None = None
+    record: list[int] | None = None
+    shown: int = 0
+    draws: int = 1
+
+    def case(self) -> Case:
+        defense = composed(self.defense, batch_size=self.batch_size)
+        mixes = any(hasattr(step, "keys") for step in defense or ())
+        dealt = deal.AttackSet()
+        if self.labels_of_batch is not None:
+            dealt = deal.Labelled(_composition(self.labels_of_batch))
+        granted = client.ThreatModel(labels=self.labels, bn_statistics=self.statistics,
+                                     mixing_keys=mixes)
+        return Case(self.images, self.victim, (0, self.clients), self.batch_size, self.seed,
+                    deal.Everybodys(dealt) if mixes else dealt,
+                    protocol=client.Protocol(mode=self.mode, normalise=True), threat=granted,
+                    defenses=(defense,), train=self.train)
+
+
+def _composition(name: str) -> Callable[[int, int, int], int]:
+    if name not in COMPOSITIONS:
+        raise ValueError(f"labels_of_batch is one of {', '.join(COMPOSITIONS)}, not {name!r}")
+    return COMPOSITIONS[name]
 
 
 @stored_as("studies.huang_evaluation.defended")
-def defended(images: dict, victim: dict, attack: dict, batch_size: int, clients: int, seed: int,
-             defense: list | None = None, train: dict | None = None, mode: str = "train",
-             statistics: str = "exact", labels: str = "known", fixed_statistics: bool = False,
-             labels_of_batch: str | None = None, record: list[int] | None = None, shown: int = 0,
-             draws: int = 1):
-    """Attack clients under a defense, all of one victim: a row an image.
-
-    Private images: the official code's attack set (Huang et al. 2021): the first images of every
-    class of the split, in the set's order, dealt in turn; or with labels_of_batch those that
-    COMPOSITIONS names. A defense that mixes takes the partners from all clients' images; draws:
-    epochs of encodings, all of which are attacked and decoded together (the other columns are of
-    the first). victim, train: as in `experiment.attack`; the victim has a "seed". statistics,
-    labels: what the threat model grants; with labels "unknown" the attack optimises them.
-    fixed_statistics: `attacks.as_if_eval`. The scores are of the last iterate, as that code's.
+def defended(**config) -> tuple[pd.DataFrame, dict]:
+    """Attack clients under a defense, all of one victim: a row an image. The arguments:
+    DefendedConfig. The scores are of the last iterate, as the official code's (Huang et al. 2021),
+    and of the first epoch of encodings but for what is decoded.
 
     Columns: the metrics, reconstructions matched to originals one to one; nearest_psnr, the best
     over all originals of the batch, as that code counts (one original may count many times); with
@@ -43,136 +90,121 @@ def defended(images: dict, victim: dict, attack: dict, batch_size: int, clients:
     Arrays: `truth`, `guesses` and where mixed `decoded` (images, C, H, W), uint8, of the first
     `shown` clients, six images at most, where they may be shown; with `record`, `path`
     (clients, T): mean PSNR of each client at those iterations, matched."""
-    pictures, B = image_set(images, seed), batch_size
-    model = victims(pictures, victim, [0, 1], seed)
-    if train:
-        model = trained(model, images, seed, True, **train)
-        reached = models.accuracy(model, image_set(images | {"split": "test"}, seed), True)
-    rows = _attack_set(pictures, clients * B) if labels_of_batch is None else \
-        _labelled(pictures, COMPOSITIONS[labels_of_batch], clients, B)
-    truth = pictures.clients(clients, B, indices=rows)
-    own = composed(defense, batch_size=B)
-    mixes = any(hasattr(d, "keys") for d in own or ())
-    held = _everybodys(pictures, rows, clients, B) if mixes else truth
-    protocol = client.Protocol(mode=mode, normalise=True)
-    granted = client.ThreatModel(labels=labels, bn_statistics=statistics, mixing_keys=mixes)
-    update = client.share(model, held, protocol, own, granted, seed)
-    seen = attacks.as_if_eval(update) if fixed_statistics else update
-    guess = attacks.reconstruct(seen, named(ATTACKS, attack), seed=seed, record=record or ())
-    found = guess.last[:, 0].cpu()  # (K, B, C, H, W)
-    table = metrics.score(found, truth.images, root=run.current().data_root)
-    each = 10 * -(found.clamp(0, 1)[:, :, None] - truth.images[:, None]).square() \
-        .mean((-3, -2, -1)).log10()  # (K, reconstruction, original)
-    order = torch.tensor(table.guess.array).view(clients, B)
-    own_labels, read = (one_hot(t, pictures.num_classes).sum(1)
-                        for t in (truth.labels, guess.last_labels[:, 0].cpu()))
-    right = torch.minimum(own_labels, read).sum(1) / B  # as sets with repetition
-    nearest = each.amax(2).gather(1, order).flatten()
+    how = DefendedConfig(**config)
+    case = how.case()
+    update = case.share()
+    attacked = attacks.as_if_eval(update) if how.fixed_statistics else update
+    attack = named(ATTACKS, how.attack)
+    guess = attacks.reconstruct(attacked, attack, seed=how.seed, record=how.record or ())
+    images, truth = guess.last[:, 0].cpu(), case.private.images  # (K, B, C, H, W)
+    table, order = _defended_rows(case, guess, images)
+    if how.train:
+        table = table.assign(victim_accuracy=case.victim_accuracy)
+    pictures = {"truth": truth, "guesses": scores.reordered(images, order)}
+    if case.threat.mixing_keys:
+        fed = client.drawn(case.held, case.defenses[0], how.seed).images
+        decoded = _decoded(case, update, images, attack, how.draws)
+        table["encoding_psnr"] = metrics.psnr(images, fed).flatten().numpy()
+        of_decoded = metrics.score(decoded, truth, match=False)
+        for name in ("mse", "psnr", "ssim", "avd"):
+            table[f"decoded_{name}"] = of_decoded[name]
+        pictures |= {"guesses": images, "decoded": decoded}  # encodings, in their places
+    arrays, shown = {}, case.shown(how.shown)
+    if shown.any():
+        for name, values in pictures.items():
+            arrays[name] = scores.as_bytes(values[shown].flatten(0, 1)[:PICTURES])
+    if how.record:
+        recorded = [guess.history.images[i][:, 0].cpu() for i in how.record]
+        path = [scores.mean_psnr(state, truth) for state in recorded]
+        arrays["path"] = np.stack(path, 1).astype(np.float32)
+    return scores.narrowed(table), arrays
+
+
+def _defended_rows(case: Case, guess: attacks.Reconstruction, images: Tensor) \
+        -> tuple[pd.DataFrame, Tensor]:
+    """The columns that are there under every defense, and the order of the reconstructions."""
+    size, truth = case.batch_size, case.private
+    table = case.score(images)
+    order = scores.order_of(table, size)
+    nearest = scores.nearest_psnr(images, truth.images).gather(1, order)
+    right = scores.labels_right(truth.labels, guess.last_labels[:, 0].cpu(), truth.num_classes)
     table = table.drop(columns="guess").assign(
-        nearest_psnr=nearest.numpy(), labels_right=right.repeat_interleave(B).numpy(),
-        seconds=guess.seconds / (clients * B))
-    table = table.assign(victim_accuracy=reached) if train else table
-    arrays, some = {}, shown if data.shareable(pictures.name) else 0
-    ordered = found.gather(1, order[..., None, None, None].expand_as(found))
-    arrays = {"truth": truth.images[:some], "guesses": ordered[:some]} if some else {}
-    if mixes:
-        fed = client.drawn(held, own, seed).images
-        table["encoding_psnr"] = metrics.psnr(found, fed).flatten().numpy()
-        shift = B * torch.arange(clients).repeat_interleave(B)[:, None]
-        recovered, chosen, weights = [found.flatten(0, 1)], [], []
-        for draw in range(draws):
-            if draw:
-                update = client.share(model, held, protocol, own, granted, seed + draw)
-                again = attacks.reconstruct(update, named(ATTACKS, attack), seed=seed + draw)
-                recovered.append(again.last[:, 0].cpu().flatten(0, 1))
-            chosen.append((update.keys[0].flatten(0, 1) + shift) % (clients * B))
-            weights.append(update.keys[1].flatten(0, 1))
-        flipped = any(type(d).__name__ == "InstaHide" for d in own)
-        keys = torch.cat(chosen), torch.cat(weights)
-        decoded = attacks.decode(torch.cat(recovered), keys, clients * B, flipped)
-        decoded = decoded.view_as(truth.images)
-        scores = metrics.score(decoded, truth.images, match=False)
-        table = table.assign(**{f"decoded_{m}": scores[m] for m in ("mse", "psnr", "ssim", "avd")})
-        arrays |= {"guesses": found[:some], "decoded": decoded[:some]} if some else {}
-    arrays = {n: as_bytes(t).reshape(-1, *t.shape[2:])[:6] for n, t in arrays.items()}
-    if record:
-        arrays["path"] = np.stack([
-            metrics.score(guess.history.images[i][:, 0].cpu(), truth.images)
-            .groupby("client").psnr.mean().to_numpy() for i in record], 1).astype(np.float32)
-    floats = table.select_dtypes("float").columns
-    return table.astype(dict.fromkeys(floats, "float32")), arrays
+        nearest_psnr=nearest.flatten().numpy(), labels_right=scores.per_image(right / size, size),
+        seconds=guess.seconds / (len(case) * size))
+    return table, order
+
+
+def _decoded(case: Case, update: client.SharedUpdate, images: Tensor, attack: attacks.Attack,
+             draws: int) -> Tensor:
+    """(K, B, C, H, W): the private images, decoded from the encodings that were recovered, and from
+    those of `draws` - 1 more epochs, attacked here."""
+    updates, recovered = [update], [images]
+    for draw in range(1, draws):
+        seed = case.seed + draw
+        updates.append(case.share(seed=seed))
+        guess = attacks.reconstruct(updates[-1], attack, seed=seed)
+        recovered.append(guess.last[:, 0].cpu())
+    count = len(case) * case.batch_size
+    shift = case.batch_size * torch.arange(len(case)).repeat_interleave(case.batch_size)
+    # a client counts from its own images on
+    partners = [(shared.keys[0].flatten(0, 1) + shift[:, None]) % count for shared in updates]
+    weights = [shared.keys[1].flatten(0, 1) for shared in updates]
+    flipped = any(type(step).__name__ == "InstaHide" for step in case.defenses[0])
+    encodings = torch.cat(recovered).flatten(0, 1)
+    keys = torch.cat(partners), torch.cat(weights)
+    return attacks.decode(encodings, keys, count, flipped).view_as(case.private.images)
 
 
 @stored_as("studies.huang_evaluation.baselines")
-def baselines(images: dict, clients: int, seed: int, mixing: list):
+def baselines(images: dict, clients: int, seed: int, mixing: list) -> tuple[pd.DataFrame, dict]:
     """What guesses score that no attack made: a row a guess and image of the attack set (B = 1).
 
     Mid-grey; uniform noise; the image's own mean colour; its best encoding, exactly recovered, for
     each defense of `mixing`. No reconstruction below the first says anything. nearest_psnr: the
     best over all originals of a batch of 16 (NaN where fewer are left), as `defended` has it."""
-    pictures = image_set(images, seed)
-    rows = _attack_set(pictures, clients)
-    truth, tables = pictures.clients(clients, 1, indices=rows), []
-    x = truth.images
-    guesses = {"mid-grey": torch.full_like(x, 0.5),
-               "uniform noise": torch.rand(x.shape, generator=run.generator("noise", seed)),
-               "own mean colour": x.mean((-2, -1), keepdim=True).expand_as(x)}
-    held = _everybodys(pictures, rows, clients, 1)
-    for one in mixing:
-        own = composed([one], batch_size=1)
-        guesses[f"exact encoding, {one['name']} {one['k']}"] = client.drawn(held, own, seed).images
+    case = Case(images, None, (0, clients), 1, seed, deal.Everybodys(deal.AttackSet()))
+    truth = case.private.images
+    noise = torch.rand(truth.shape, generator=run.generator("noise", seed))
+    guesses = {"mid-grey": torch.full_like(truth, 0.5), "uniform noise": noise,
+               "own mean colour": truth.mean((-2, -1), keepdim=True).expand_as(truth)}
+    for described in mixing:
+        encoding = client.drawn(case.held, composed([described], batch_size=1), seed)
+        guesses[f"exact encoding, {described['name']} {described['k']}"] = encoding.images
+    whole, tables = clients // 16 * 16, []
     for name, guess in guesses.items():
-        whole, nearest = clients // 16 * 16, np.full(clients, np.nan)
-        t, g = (v[:whole].view(-1, 16, *x.shape[2:]) for v in (x, guess.contiguous()))
-        each = -10 * (g[:, :, None] - t[:, None]).square().mean((-3, -2, -1)).log10()
-        nearest[:whole] = each.amax(2).flatten().numpy()
-        table = metrics.score(guess, x, match=False)
+        batches = [t[:whole].reshape(-1, 16, *t.shape[2:]) for t in (guess, truth)]
+        nearest = np.full(clients, np.nan)
+        nearest[:whole] = scores.nearest_psnr(*batches).flatten().numpy()
+        table = metrics.score(guess, truth, match=False)
         tables.append(table.assign(guess=name, nearest_psnr=nearest))
     return pd.concat(tables, ignore_index=True), {}
 
 
-def _everybodys(pictures, rows, clients: int, B: int):
-    """A batch in which each client holds all clients' images, its own first."""
-    pool = torch.stack([rows.roll(-k * B) for k in range(clients)])
-    return pictures.clients(clients, clients * B, indices=pool)
-
-
-def _attack_set(pictures, count: int) -> torch.Tensor:
-    """The first images of every class in the set's order, ceil(count / classes) of each: (count,),
-    dealt class by class in turn, so that batches have different labels where they can."""
-    each = -(-count // pictures.num_classes)
-    of_class = [(pictures.labels == c).nonzero()[:each, 0] for c in range(pictures.num_classes)]
-    if min(map(len, of_class)) < each:
-        raise ValueError(f"{count} private images need {each} of every class")
-    return torch.stack(of_class, 1).flatten()[:count]
-
-
-def _labelled(pictures, label, clients: int, B: int) -> torch.Tensor:
-    unused = {c: iter((pictures.labels == c).nonzero()[:, 0].tolist())
-              for c in range(pictures.num_classes)}
-    return torch.tensor([next(unused[label(k, b, pictures.num_classes)])
-                         for k in range(clients) for b in range(B)])
+# --- what training and attacking cost -------------------------------------------------------------
 
 
 @stored_as("studies.huang_evaluation.training_time")
 def training_time(images: dict, victim: dict, defenses_: list, batch_size: int, repeats: int,
-                  first: int | None = None, seed: int = 0):
+                  first: int | None = None, seed: int = 0) -> tuple[pd.DataFrame, dict]:
     """Seconds of one epoch of training under each defense: a row a repeat and defense (its number).
 
     The defenses take turns, so that what else the machine does meets all of them; on the first
     `first` training images, or all. The first turn, which warms up, is left out."""
     pictures, rows = image_set(images | {"split": "train"}, seed), []
-    pictures = pictures.subset(range(first)) if first else pictures
-    for turn, (i, one) in itertools.product(range(repeats + 1), enumerate(defenses_)):
+    if first:
+        pictures = pictures.subset(range(first))
+    for turn, (number, described) in itertools.product(range(repeats + 1), enumerate(defenses_)):
         model = victims(pictures, {"seed": seed} | victim, [0, 1], seed)
         begin = time.perf_counter()
-        models.train(model, pictures, 1, batch_size, defense=composed(one), normalise=True)
-        rows.append({"repeat": turn, "defense": i, "seconds": time.perf_counter() - begin})
+        models.train(model, pictures, 1, batch_size, defense=composed(described), normalise=True)
+        seconds = time.perf_counter() - begin
+        rows.append({"repeat": turn, "defense": number, "seconds": seconds})
     return pd.DataFrame(rows[len(defenses_):]), {}
 
 
 @stored_as("studies.huang_evaluation.effort")
-def effort(images: dict, victims_: list, batch_sizes: list, seed: int = 0):
+def effort(images: dict, victims_: list, batch_sizes: list, seed: int = 0) \
+        -> tuple[pd.DataFrame, dict]:
     """Floating point operations of one step of the attack: a row a victim and batch size.
 
     forward: of the network; gradient: the update of the dummy batch; step: the objective and its
@@ -180,31 +212,41 @@ def effort(images: dict, victims_: list, batch_sizes: list, seed: int = 0):
     pictures, rows = image_set(images, seed), []
     for described in victims_:
         model = victims(pictures, {"seed": 0} | described, [0, 1], seed)
-        for B in batch_sizes:
-            update = client.share(model, pictures.clients(1, B), client.Protocol(mode="train"))
-            base, _ = models.architecture(update.model)
-            params, buffers = client.tensors(update.model)
-            target = one_hot(torch.arange(B) % pictures.num_classes, pictures.num_classes).float()
-            x = torch.rand(B, *pictures.shape, requires_grad=True)
-            counted = {}
-            with FlopCounterMode(display=False) as counter:
-                models.call(base, params | buffers, x)
-            counted["forward"] = counter.get_total_flops()
-            with FlopCounterMode(display=False) as counter:
-                g = _gradient(base, params, buffers, x, target, update.protocol)
-            counted["gradient"] = counter.get_total_flops()
-            with FlopCounterMode(display=False) as counter:
-                g = _gradient(base, params, buffers, x, target, update.protocol)
-                sum((t - update.gradients[n][0]).square().sum() for n, t in g.items()).backward()
-            counted["step"] = counter.get_total_flops()
-            rows.append({"victim": described["name"], "width": described.get("width"), "B": B,
-                         "parameters": sum(p.numel() for p in params.values())} | counted)
+        for batch_size in batch_sizes:
+            batch = pictures.clients(1, batch_size)
+            update = client.share(model, batch, client.Protocol(mode="train"))
+            parameters = sum(p.numel() for p in client.tensors(update.model)[0].values())
+            rows.append({"victim": described["name"], "width": described.get("width"),
+                         "B": batch_size, "parameters": parameters} | _operations(update))
     return pd.DataFrame(rows), {}
 
 
-def _gradient(base, params, buffers, x, target, protocol) -> dict[str, torch.Tensor]:
+def _operations(update: client.SharedUpdate) -> dict[str, int]:
+    """The columns of `effort` that the counter of operations gives."""
+    base, _ = models.architecture(update.model)
+    params, buffers = client.tensors(update.model)
+    labels = torch.arange(update.batch_size) % update.num_classes
+    target = one_hot(labels, update.num_classes).float()
+    x = torch.rand(update.batch_size, *update.shape, requires_grad=True)
+    counted = {}
+    with FlopCounterMode(display=False) as counter:
+        models.call(base, params | buffers, x)
+    counted["forward"] = counter.get_total_flops()
+    with FlopCounterMode(display=False) as counter:
+        _gradient(base, params, buffers, x, target, update.protocol)
+    counted["gradient"] = counter.get_total_flops()
+    with FlopCounterMode(display=False) as counter:
+        dummy = _gradient(base, params, buffers, x, target, update.protocol)
+        squares = [(g - update.gradients[name][0]).square().sum() for name, g in dummy.items()]
+        sum(squares).backward()
+    counted["step"] = counter.get_total_flops()
+    return counted
+
+
+def _gradient(base: nn.Module, params: dict, buffers: dict, x: Tensor, target: Tensor,
+              protocol: client.Protocol) -> dict[str, Tensor]:
     """The update of one batch by plain autograd, which the counter of operations understands."""
-    live = {n: p.clone().requires_grad_() for n, p in params.items()}
+    live = {name: p.clone().requires_grad_() for name, p in params.items()}
     loss = client.loss_function(base, protocol)(live, buffers, x, target)
-    return dict(zip(live, torch.autograd.grad(loss, live.values(), create_graph=True),
-                    strict=True))
+    gradients = torch.autograd.grad(loss, live.values(), create_graph=True)
+    return dict(zip(live, gradients, strict=True))

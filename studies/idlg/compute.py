@@ -5,17 +5,18 @@ import itertools
 import numpy as np
 import pandas as pd
 import torch
-from torch.nn.functional import one_hot
 
-from lib import client, models, run
+from lib import client, data, models
 from lib import labels as label_rules
-from studies.case import VICTIMS, image_set, named, victims
+from studies import scores
+from studies.case import Case
 from studies.keys import stored_as
 
 
 @stored_as("studies.idlg.label_counts")
 def label_counts(images: dict, victim: dict, rules: list, batch_sizes: list, clients: int,
-                 seed: int, unique: bool = False, train: dict | None = None):
+                 seed: int, unique: bool = False, train: dict | None = None) \
+        -> tuple[pd.DataFrame, dict]:
     """How many labels of a batch each rule of `labels.RULES` reads right: a row a rule and client.
 
     accuracy: of a client's B labels, the share that the rule counts right, as sets with repetition;
@@ -25,25 +26,37 @@ def label_counts(images: dict, victim: dict, rules: list, batch_sizes: list, cli
     `train` (arguments of `models.train`) all share one, trained on the split "train" beforehand,
     and column `victim_accuracy` is its share of `images` classified right.
     """
-    pictures, rows, reached = image_set(images, seed), [], np.nan
     if train:
-        model = named(VICTIMS, victim, pictures, seed=seed).to(run.current().device)
-        models.train(model, image_set(images | {"split": "train"}, seed), seed=seed, **train)
-        reached = models.accuracy(model, pictures)
-    else:
-        model = victims(pictures, victim, [0, clients], seed)
-    C = pictures.num_classes
-    for B, rule in itertools.product(batch_sizes, rules):
-        if B > (1 if rule.startswith("idlg") else C if unique or rule == "yin" else B):
+        victim = {"seed": seed} | victim
+    case = Case(images, victim, (0, clients), 1, seed, train=train)
+    reached = models.accuracy(case.model, case.pictures) if train else np.nan
+    rows = []
+    for batch_size, rule in itertools.product(batch_sizes, rules):
+        if not _readable(rule, batch_size, case.pictures.num_classes, unique):
             continue
-        batch = pictures.clients(clients, B, seed=seed, unique_labels=unique)
-        if rule == "even":
-            read = torch.arange(B).remainder(C).expand(clients, -1)
-        else:
-            update = client.share(model, batch, seed=seed)
-            read = label_rules.infer(update, rule, enforce=False).cpu()
-        truth, counted = (one_hot(t, C).sum(1) for t in (batch.labels, read))
-        right = torch.minimum(truth, counted).sum(1)
-        rows += [{"rule": rule, "B": B, "client": k, "accuracy": n / B, "exact": float(n == B),
-                  "victim_accuracy": reached} for k, n in enumerate(right.tolist())]
+        batch = case.pictures.clients(clients, batch_size, seed=seed, unique_labels=unique)
+        read = _read(case, batch, rule)
+        right = scores.labels_right(batch.labels, read, batch.num_classes)
+        for k, count in enumerate(right.tolist()):
+            rows.append({"rule": rule, "B": batch_size, "client": k,
+                         "accuracy": count / batch_size, "exact": float(count == batch_size),
+                         "victim_accuracy": reached})
     return pd.DataFrame(rows), {}
+
+
+def _readable(rule: str, batch_size: int, classes: int, unique: bool) -> bool:
+    """Whether there are batches of that size, and the rule can read them."""
+    if rule.startswith("idlg"):
+        return batch_size == 1
+    if unique or rule == "yin":
+        return batch_size <= classes
+    return True
+
+
+def _read(case: Case, batch: data.Batch, rule: str) -> torch.Tensor:
+    """(K, B) labels that a rule reads off the gradients of a batch."""
+    if rule == "even":
+        size = batch.labels.shape[1]
+        return torch.arange(size).remainder(batch.num_classes).expand(len(case), -1)
+    update = client.share(case.model, batch, seed=case.seed)
+    return label_rules.infer(update, rule, enforce=False).cpu()

@@ -2,38 +2,109 @@
 
 import copy
 import itertools
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 import torch
-from torch.nn.functional import one_hot
+from torch import Tensor, nn
 
-from lib import analytic, client, data, defenses, metrics, models, run
-from lib import attacks as attack_presets
+from lib import analytic, attacks, client, data, defenses, metrics, models
 from lib import labels as label_rules
-from studies.case import ATTACKS, DEFENSES, as_bytes, image_set, named, trained, victims
+from studies import deal, scores
+from studies.case import Case
+from studies.describe import ATTACKS, composed, members, named
 from studies.keys import stored_as
 
 
-@stored_as("studies.mixing_gradients.mixing")
-def mixing(images: dict, victim: dict, loss: str, draw: str, batch_size: int, attacks: list,
-           clients: list[int], seed: int, pool: int = 80, defense: dict | None = None,
-           rounds: int = 1, round_lr: float = 0.0, train: dict | None = None, shown: int = 0):
-    """Attack mixed gradients (Eloul et al. 2022) with several attacks: a row an attack and image.
+@dataclass(frozen=True)
+class MixingConfig:
+    """What `mixing` is asked for; images, victim, clients, batch_size, seed and train: see
+    `case.Case`.
 
     draw: a client's batch is "random", "unique" (no label twice), or "equal" (one label, drawn by
-    `defenses.EqualLabels` from `pool` images). victim, train, seed: as in `attack`. defense: what
-    the client does besides. rounds: the attacker sees that many gradients of the same batch, the
-    network moving on by `round_lr` times the client's gradient in between.
+    `defenses.EqualLabels` from `pool` images). defense: what the client does besides. rounds: the
+    attacker sees that many gradients of the same batch, the network moving on by `round_lr` times
+    the client's gradient in between. attacks: arguments of `MixedAttack` each, and those of the
+    attack of that name beside them."""
 
-    attacks: each {"name", "grant", "restarts", "start", arguments}. grant: "known" labels (the
-    default), "unknown", or "equal" (known to be equal, read off the bias gradient). name: one of
-    ATTACKS; "demix", the closed form (labels that are not granted are those of the B smallest bias
-    gradients); or "in_span" (`analytic.in_span`, its arguments those of `attacks.dlg`). start:
-    "demix" starts from the closed form plus normal noise of standard deviation 0.1, without which
-    images of one label never part. Labels that are not granted are read by the rule "analytic"
-    behind cross-entropy, and optimised behind other losses.
+    images: dict
+    victim: dict
+    loss: str
+    draw: str
+    batch_size: int
+    attacks: list
+    clients: list[int]
+    seed: int
+    pool: int = 80
+    defense: dict | None = None
+    rounds: int = 1
+    round_lr: float = 0.0
+    train: dict | None = None
+    shown: int = 0
+
+    def case(self) -> Case:
+        case = drawn_case(self.images, self.draw, self.batch_size, self.clients, self.seed,
+                          self.pool)
+        under = case.defenses
+        if self.defense is not None:
+            drawing = (step for step in under if step is not None)
+            under = ((*drawing, composed(self.defense)),)
+        return replace(case, victim=self.victim, protocol=client.Protocol(loss=self.loss),
+                       defenses=under, train=self.train)
+
+
+def drawn_case(images: dict, draw: str, batch_size: int, clients: list[int], seed: int,
+               pool: int) -> Case:
+    """Clients that hold batches drawn as `MixingConfig.draw` says, so far without a victim."""
+    if draw not in ("random", "unique", "equal"):
+        raise ValueError(f"draw is 'random', 'unique' or 'equal', not {draw!r}")
+    if draw == "equal":
+        return Case(images, None, clients, batch_size, seed, deal.Drawn(), pool,
+                    defenses=(defenses.EqualLabels(batch_size),))
+    return Case(images, None, clients, batch_size, seed, deal.Drawn(draw == "unique"), batch_size)
+
+
+@dataclass(frozen=True)
+class MixedAttack:
+    """One attack of `mixing`.
+
+    name: one of ATTACKS; "demix", the closed form (labels that are not granted are those of the B
+    smallest bias gradients); or "in_span" (`analytic.in_span`, its arguments those of
+    `attacks.dlg`). grant: "known" labels, "unknown", or "equal" (known to be equal, read off the
+    bias gradient). start: "demix" starts from the closed form plus normal noise of standard
+    deviation 0.1, without which images of one label never part. Labels that are not granted are
+    read by the rule "analytic" behind cross-entropy, and optimised behind other losses."""
+
+    name: str
+    arguments: dict
+    grant: str = "known"
+    restarts: int = 1
+    start: str = "noise"
+
+    @classmethod
+    def described(cls, described: dict) -> "MixedAttack":
+        """The attack of {"name", "grant", "restarts", "start", and the arguments of that name}."""
+        own = ("name", "grant", "restarts", "start")
+        said = {key: value for key, value in described.items() if key in own}
+        arguments = {key: value for key, value in described.items() if key not in own}
+        return cls(arguments=arguments, **said)
+
+    def preset(self, update: client.SharedUpdate) -> attacks.Attack:
+        """The attack of ATTACKS, reading labels as the update allows."""
+        arguments = self.arguments
+        if "labels" not in arguments:
+            if update.protocol.loss != "cross_entropy":
+                arguments = arguments | {"labels": "joint"}
+            elif update.threat.labels == "equal":
+                arguments = arguments | {"labels": "idlg_bias"}
+        return named(ATTACKS, {"name": self.name} | arguments)
+
+
+@stored_as("studies.mixing_gradients.mixing")
+def mixing(**config) -> tuple[pd.DataFrame, dict]:
+    """Attack mixed gradients (Eloul et al. 2022) with several attacks: a row an attack and image.
+    The arguments: MixingConfig.
 
     Arrays of the images of the first `shown` clients, where they may be shown: `truth` (images, C,
     H, W) and `guesses` (images, attacks, C, H, W), uint8, clipped.
@@ -41,133 +112,135 @@ def mixing(images: dict, victim: dict, loss: str, draw: str, batch_size: int, at
     The scores are of the last iterate of the restart with the smallest objective. avd_8bit is
     `metrics.avd` through 8 bits, as published; distance the squared distance of the gradients over
     the shared one's, the same measure for all attacks; label_right of a batch as a whole.
+    Column `attack` counts through the attacks; victim_accuracy: of a trained victim.
     """
-    pictures, (first, last), K = image_set(images, seed), clients, clients[1] - clients[0]
-    size = pool if draw == "equal" else batch_size
-    rows = pictures.clients(last, size, seed, unique_labels=draw == "unique").indices[first:]
-    drawing = (defenses.EqualLabels(batch_size),) if draw == "equal" else ()
-    own = drawing if defense is None else (*drawing, named(DEFENSES, defense))
-    held = pictures.clients(K, size, indices=rows)
-    truth, protocol = client.drawn(held, own, seed), client.Protocol(loss=loss)
-    model, reached = victims(pictures, victim, clients, seed), np.nan
-    if train:
-        model = trained(model, images, seed, False, **train)
-        reached = models.accuracy(model, image_set(images | {"split": "test"}, seed))
-    if rounds > 1:
-        model = _in_rounds(model, truth, protocol, rounds, round_lr)
+    how = MixingConfig(**config)
+    case = how.case()
+    model = _in_rounds(case, how.rounds, how.round_lr) if how.rounds > 1 else case.model
+    shown = case.shown(how.shown)
     tables, pictured = [], []
-    for number, described in enumerate(attacks):
-        how = {"grant": "known", "restarts": 1, "start": "noise"} | described
-        name, grant, restarts, start = (how.pop(k) for k in ("name", "grant", "restarts", "start"))
-        granted = client.ThreatModel(labels=grant)
-        update = client.share(model, held, protocol, own, granted, seed)
-        x, labels = _recovered(update, name, how, restarts, start, seed, first)
-        table = metrics.score(x, truth.images, root=run.current().data_root)
-        order = torch.tensor(table.guess.array).view(K, -1)
-        right = (labels.sort(1).values == truth.labels.sort(1).values).all(1)
-        certain = 1e4 * one_hot(labels, update.num_classes).to(x)
-        dummy = attack_presets.dummy_gradients(update, x, certain)  # images beside their own labels
-        x = x.gather(1, order[..., None, None, None].expand_as(x))  # now in the order of the truth
-        far, size_of = (torch.stack([t.flatten(1).square().sum(1) for t in g.values()]).sum(0)
-                        for g in ({n: dummy[n] - t for n, t in update.gradients.items()},
-                                  update.gradients))
-        each = {"distance": far / size_of, "label_right": right}
-        table = table.drop(columns="guess").assign(
-            attack=number, avd_8bit=metrics.avd(x, truth.images, quantise=True).flatten().numpy(),
-            **{k: v.repeat_interleave(batch_size).numpy() for k, v in each.items()})
-        table["client"] += first
-        tables.append(table.astype(dict.fromkeys(table.select_dtypes("float"), "float32")))
-        pictured.append(as_bytes(x[:shown] if data.shareable(pictures.name) else x[:0]))
+    for number, described in enumerate(how.attacks):
+        attack = MixedAttack.described(described)
+        update = case.share(model, client.ThreatModel(labels=attack.grant))
+        images, labels = _reconstructed(case, update, attack)
+        table, images = _scored(case, update, number, images, labels)
+        tables.append(table)
+        pictured.append(scores.as_bytes(images[shown]))
     table = pd.concat(tables, ignore_index=True)
-    table = table.assign(victim_accuracy=reached) if train else table
-    arrays = {"truth": as_bytes(truth.images[: len(pictured[0])]), "guesses": np.stack(pictured, 2)}
-    arrays = {n: a.reshape(-1, *a.shape[2:]) for n, a in arrays.items() if len(pictured[0])}
+    if how.train:
+        table = table.assign(victim_accuracy=case.victim_accuracy)
+    arrays = {}
+    if shown.any():
+        truth = scores.as_bytes(case.private.images[shown])
+        arrays = {"truth": truth, "guesses": np.stack(pictured, 2)}
+        arrays = {name: values.reshape(-1, *values.shape[2:]) for name, values in arrays.items()}
     return table, arrays
 
 
-def _recovered(update, name, how, restarts, start, seed, first):
-    """Images (K, B, C, H, W) and labels (K, B) that one attack of `mixing` finds."""
-    K, B = len(update), update.batch_size
+def _scored(case: Case, update: client.SharedUpdate, number: int, images: Tensor,
+            labels: Tensor) -> tuple[pd.DataFrame, Tensor]:
+    """The rows of one attack, and its images in the order of the private ones."""
+    truth, size = case.private, case.batch_size
+    table = case.score(images)
+    far = scores.relative_distance(update, images, labels)  # images beside their own labels
+    right = (labels.sort(1).values == truth.labels.sort(1).values).all(1)
+    images = scores.reordered(images, scores.order_of(table, size))
+    through_bytes = metrics.avd(images, truth.images, quantise=True).flatten().numpy()
+    table = case.numbered(table).drop(columns=["guess", "defense"]).assign(
+        attack=number, avd_8bit=through_bytes, distance=scores.per_image(far, size),
+        label_right=scores.per_image(right, size))
+    return scores.narrowed(table), images
 
-    def ratio():
-        layer, labels = label_rules.last_layer(update), update.labels
-        if labels is None:
-            count = 1 if update.threat.labels == "equal" else B
-            labels = layer.bias.topk(count, largest=False).indices.sort(1).values.expand(K, B)
-        x = analytic.demix(layer.weight, layer.bias, labels)
-        if x.shape[-1] != torch.Size(update.shape).numel():
-            raise ValueError("the closed form needs a victim of one dense layer")
-        return x.reshape(K, B, *update.shape), labels
 
-    if name == "demix":
-        return ratio()
-    if name == "in_span":
+def _reconstructed(case: Case, update: client.SharedUpdate, attack: MixedAttack) \
+        -> tuple[Tensor, Tensor]:
+    """Images (K, B, C, H, W) and labels (K, B) that one attack finds."""
+    if attack.name == "demix":
+        return _closed_form(update)
+    if attack.name == "in_span":
         small, basis = analytic.in_span(update)
-        guess = attack_presets.reconstruct(small, attack_presets.dlg(**how), restarts, seed)
-        x = (guess.images.flatten(2) @ basis).view(K, B, *update.shape)
-        return x.float().cpu(), guess.labels.cpu()
-    if "labels" not in how and update.protocol.loss != "cross_entropy":
-        how = how | {"labels": "joint"}
-    if "labels" not in how and update.threat.labels == "equal":
-        how = how | {"labels": "idlg_bias"}
-    chosen = named(ATTACKS, {"name": name} | how)
-    x, z = attack_presets.starts(update, chosen, restarts, seed, first)
-    if start == "demix":
-        x = ratio()[0].nan_to_num(0).clamp(-2, 2)[:, None] + 0.1 * x
-    guess = attack_presets.reconstruct(update, chosen, restarts, seed, start=(x, z))
-    rows, winner = torch.arange(K), guess.loss.argmin(1).cpu()
-    return guess.last.cpu()[rows, winner], guess.last_labels.cpu()[rows, winner]
+        preset = attacks.dlg(**attack.arguments)
+        guess = attacks.reconstruct(small, preset, attack.restarts, case.seed)
+        images = guess.images.flatten(2) @ basis
+        shape = (len(update), update.batch_size, *update.shape)
+        return images.view(shape).float().cpu(), guess.labels.cpu()
+    preset = attack.preset(update)
+    x, z = case.starts(update, preset, attack.restarts)
+    if attack.start == "demix":
+        near = _closed_form(update)[0].nan_to_num(0).clamp(-2, 2)
+        x = near[:, None] + 0.1 * x
+    guess = attacks.reconstruct(update, preset, attack.restarts, case.seed, start=(x, z))
+    return scores.last_of(guess, scores.best_restarts(guess))
 
 
-def _in_rounds(model, batch, protocol, rounds: int, lr: float):
-    """The victims of `model`, one a client, over several rounds: an ensemble of `models.Rounds`."""
-    now, path = model, []
+def _closed_form(update: client.SharedUpdate) -> tuple[Tensor, Tensor]:
+    """Images and labels by `analytic.demix` of the one dense layer."""
+    layer, labels = label_rules.last_layer(update), update.labels
+    if labels is None:
+        count = 1 if update.threat.labels == "equal" else update.batch_size
+        smallest = layer.bias.topk(count, largest=False).indices.sort(1).values
+        labels = smallest.expand(len(update), update.batch_size)
+    images = analytic.demix(layer.weight, layer.bias, labels)
+    if images.shape[-1] != torch.Size(update.shape).numel():
+        raise ValueError("the closed form needs a victim of one dense layer")
+    return images.reshape(len(update), update.batch_size, *update.shape), labels
+
+
+def _in_rounds(case: Case, rounds: int, lr: float) -> nn.Module:
+    """The victims of the clients over several rounds: an ensemble of `models.Rounds`."""
+    model, path = case.model, []
     for _ in range(rounds):
-        path.append(copy.deepcopy(now))
-        g = client.share(now, batch, protocol).gradients
-        now = copy.deepcopy(now)
-        for n, p in now.base.named_parameters():
-            p.data -= lr * g[n]
-    of_client = zip(*(each.unstack() for each in path), strict=True)
-    return models.Ensemble([models.Rounds(nets) for nets in of_client])
+        path.append(model)
+        gradients = client.share(model, case.private, case.protocol).gradients
+        model = copy.deepcopy(model)
+        for name, parameter in model.base.named_parameters():
+            parameter.data -= lr * gradients[name]
+    of_clients = zip(*(ensemble.unstack() for ensemble in path), strict=True)
+    return models.Ensemble([models.Rounds(nets) for nets in of_clients])
 
 
 @stored_as("studies.mixing_gradients.demixing")
 def demixing(images: dict, init: str, scales: list, batch_sizes: list, draws: list, losses: list,
-             clients: int, seed: int, pool: int = 80, precision: str = "float32"):
+             clients: int, seed: int, pool: int = 80, precision: str = "float32") \
+        -> tuple[pd.DataFrame, dict]:
     """The closed form on one dense layer, with no optimiser: a row a setting, client and image.
 
     error: mean squared error of the pixels against the image of that label (equal labels: against
     each image of the batch). neglected: sum of |w_jm| over m != j (`analytic.demix_weights`), the
     weight of the other images; predicted: the error that the weights give (both for cross-entropy).
     precision: in which the client computes."""
-    pictures, rows = image_set(images, seed), []
-    exact = getattr(torch, precision)
-    for draw, B in itertools.product(draws, batch_sizes):
-        held = pictures.clients(clients, pool if draw == "equal" else B, seed,
-                                unique_labels=draw == "unique")
-        own = defenses.EqualLabels(B) if draw == "equal" else None
-        batch = client.drawn(held, own, seed)
-        x, y = batch.images.flatten(2).to(exact), batch.labels
+    exact, tables = getattr(torch, precision), []
+    for draw, batch_size in itertools.product(draws, batch_sizes):
+        case = drawn_case(images, draw, batch_size, [0, clients], seed, pool)
+        batch = replace(case.private, images=case.private.images.to(exact))
         for scale, loss in itertools.product(scales, losses):
-            each = {"init": init} | ({} if scale is None else {"scale": scale})
-            seeds = [seed * 10**6 + k for k in range(clients)]
-            net = models.ensemble(models.dense, pictures, seeds, **each).to(exact)
-            g = client.share(net, replace(batch, images=batch.images.to(exact)),
-                             client.Protocol(loss=loss)).gradients
-            found = analytic.demix(g["1.weight"], g["1.bias"], y)
-            W, b = (t.double() for t in (net.base[1].weight, net.base[1].bias))
-            p = torch.softmax(torch.einsum("kbf,kcf->kbc", x.double(), W) + b[:, None], -1)
-            w = analytic.demix_weights(p, y).nan_to_num(0)
-            told = (torch.einsum("kjm,kmf->kjf", w, x.double()) - x).square().mean(-1)
-            error = (found - x).square().mean(-1).double()
-            others = (w - torch.diag_embed(w.diagonal(dim1=1, dim2=2))).abs().sum(-1)
-            rows += [pd.DataFrame({
-                "draw": draw, "B": B, "scale": scale, "loss": loss,
-                "client": torch.arange(clients).repeat_interleave(B), "error": error.flatten(),
-                "repeated": ((y[:, :, None] == y[:, None]).sum(-1) > 1).flatten(),
-                "predicted": told.detach().flatten(), "neglected": others.detach().flatten()})]
-    table = pd.concat(rows, ignore_index=True).astype({"scale": float})
+            victim = {"name": "dense", "init": init}
+            if scale is not None:
+                victim["scale"] = scale
+            nets = members(case.pictures, victim, case.clients, seed)
+            model = models.Ensemble(nets).to(exact)
+            setting = {"draw": draw, "B": batch_size, "scale": scale, "loss": loss}
+            tables.append(_demixed(model, batch, setting))
+    table = pd.concat(tables, ignore_index=True).astype({"scale": float})
     floats = ["error", "predicted", "neglected"]  # 1e-30 is a float32 too
     with np.errstate(over="ignore"):  # where a bias gradient is nearly 0
         return table.astype(dict.fromkeys(floats, "float32")), {}
+
+
+def _demixed(model: models.Ensemble, batch: data.Batch, setting: dict) -> pd.DataFrame:
+    """The rows of `demixing` of one setting."""
+    x, y = batch.images.flatten(2), batch.labels  # (K, B, features), (K, B)
+    shared = client.share(model, batch, client.Protocol(loss=setting["loss"])).gradients
+    guess = analytic.demix(shared["1.weight"], shared["1.bias"], y)
+    weight, bias = (t.detach().double() for t in (model.base[1].weight, model.base[1].bias))
+    logits = torch.einsum("kbf,kcf->kbc", x.double(), weight) + bias[:, None]
+    mixed = analytic.demix_weights(torch.softmax(logits, -1), y).nan_to_num(0)  # (K, B, B)
+    told = torch.einsum("kjm,kmf->kjf", mixed, x.double())
+    of_others = mixed - torch.diag_embed(mixed.diagonal(dim1=1, dim2=2))
+    repeated = (y[:, :, None] == y[:, None]).sum(-1) > 1
+    return pd.DataFrame(setting | {
+        "client": torch.arange(len(y)).repeat_interleave(y.shape[1]),
+        "error": (guess - x).square().mean(-1).double().flatten(),
+        "repeated": repeated.flatten(),
+        "predicted": (told - x).square().mean(-1).flatten(),
+        "neglected": of_others.abs().sum(-1).flatten()})

@@ -1,12 +1,11 @@
 """From configs to rows: the same as doing it by hand, in the shapes the notebooks rely on."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
 
-from lib import attacks, client, data, experiment, models, run
+from lib import attacks, client, data, models
+from studies import accuracy, case, deal
 
 DIGITS, LENET = {"name": "digits"}, {"name": "lenet"}
 SHORT = {"name": "dlg", "iterations": 3}
@@ -15,7 +14,7 @@ NOISE = {"name": "gaussian", "variance": 1e-2}
 
 def attack(**changes):
     settings = {"images": DIGITS, "victim": LENET, "attack": SHORT, "clients": [2, 4], "seed": 1}
-    return experiment.attack(**settings | {"record": [0, 3], "shown": 1} | changes)
+    return case.attack(**settings | {"record": [0, 3], "shown": 1} | changes)
 
 
 def test_defenses_side_by_side_are_the_same_attacks_as_one_after_another():
@@ -62,10 +61,10 @@ def test_an_unknown_name_is_named(changes):
 def test_accuracy_under_defenses():
     victim = {"name": "lenet", "activation": "tanh", "scale": 0.1}
     ruin = {"name": "gaussian", "variance": 1e4}
-    table, _ = experiment.accuracy(DIGITS, victim, [0, 1], [None, ruin], epochs=6, lr=0.05)
+    table, _ = case.accuracy(DIGITS, victim, [0, 1], [None, ruin], epochs=6, lr=0.05)
     means = table.groupby("defense").accuracy.mean()
     assert len(table) == 4 and means[0] > 0.7 and means[1] < 0.4
-    again, _ = experiment.accuracy(DIGITS, victim, [1], [None], epochs=6, lr=0.05)
+    again, _ = case.accuracy(DIGITS, victim, [1], [None], epochs=6, lr=0.05)
     assert again.accuracy[0] == table.accuracy[1]
 
 
@@ -93,7 +92,7 @@ ONE = {"victim": LENET | {"seed": 5}, "attack": INVERT, "protocol": {"normalise"
 
 
 def test_clients_may_share_one_victim_trained_once(monkeypatch, tmp_path):
-    monkeypatch.setattr(experiment, "WEIGHTS", tmp_path)
+    monkeypatch.setattr(accuracy, "WEIGHTS", tmp_path)
     how = {"first": 200, "epochs": 3, "batch_size": 16}
     plain, _ = attack(**ONE)
     table, arrays = attack(**ONE, train=how)
@@ -141,27 +140,10 @@ def test_batches_of_unique_labels_are_those_that_the_set_deals():
     assert all(len(set(rows)) == 4 for _, rows in table.groupby("client").true_label)
 
 
-def test_a_cell_is_none_where_it_cannot_be_had(monkeypatch):
-    def sweep(name="digits", done=0, files=1):
-        configs = {"quick": [{"images": {"name": name}}] * files}
-        return SimpleNamespace(configs=configs, files=[0] * files,
-                               run=lambda: "made", done=lambda: done, check=lambda: None)
-
-    run.start("quick", device="cpu")
-    assert experiment.cell(sweep()) == "made"
-    assert experiment.cell(sweep(files=0)) is None
-    assert experiment.cell(sweep("nowhere")) is None
-    assert experiment.cell(sweep("nowhere", done=1)) == "made"  # stored: needs no images
-    assert experiment.cell(sweep(), gpu=True) is None
-    assert experiment.cell(sweep(done=1), gpu=True) == "made"
-    pretrained = sweep()
-    pretrained.configs["quick"][0]["victim"] = {"depth": 18, "pretrained": True}
-    assert experiment.cell(pretrained) is None
-
-
 def test_accuracy_with_images_held_out():
-    table, _ = experiment.accuracy(DIGITS, {"name": "dense"}, [0], [None], 2, 0.02, 8, 0.0,
-                                   "mse_softmax", 2, 200)
+    table, _ = case.accuracy(DIGITS, {"name": "dense"}, [0], [None], epochs=2, lr=0.02,
+                             batch_size=8, momentum=0.0, loss="mse_softmax", same_label=2,
+                             held_out=200)
     assert set(table) == {"defense", "seed", "accuracy", "validation"}
     assert table.validation.between(0.2, 1).all()
 
@@ -171,3 +153,107 @@ def test_a_row_says_why_its_restart_ended():
     assert table.ended.tolist() == ["budget", "budget"]
     table, _ = attack(record=None, attack={"name": "idlg", "iterations": 12, "stop": 1e6})
     assert table.ended.tolist() == ["converged", "converged"]
+
+
+# ---- Case itself
+
+def dealt(**changes):
+    given = {"images": DIGITS, "victim": LENET, "clients": [1, 4], "batch_size": 2, "seed": 0}
+    return case.Case(**given | changes)
+
+
+@pytest.mark.parametrize(("changes", "words"), [
+    ({"clients": [3, 3]}, r"clients are \[first, last\)"),
+    ({"clients": [-1, 1]}, r"clients are \[first, last\)"),
+    ({"clients": [0, 1, 2]}, r"clients are \[first, last\)"),
+    ({"batch_size": 0}, "batch_size is at least 1, not 0"),
+    ({"pool": 1}, "a pool of 1 images holds no batch of 2"),
+    ({"defenses": ()}, "defenses is empty"),
+    ({"train": {"epochs": 1}}, "give it a seed")])
+def test_a_case_that_cannot_be_is_refused_before_any_work(changes, words):
+    with pytest.raises(ValueError, match=words):
+        dealt(**changes)
+
+
+def test_a_case_without_a_victim_only_deals():
+    nobody = dealt(victim=None)
+    assert nobody.private.images.shape == (3, 2, 1, 8, 8)
+    with pytest.raises(ValueError, match="without a victim"):
+        nobody.share()
+
+
+@pytest.mark.parametrize(("changes", "words"), [
+    ({"imags": DIGITS}, "'imags'"), ({"batchsize": 2}, "'batchsize'")])
+def test_an_unknown_argument_is_named(changes, words):
+    with pytest.raises(TypeError, match=words):
+        attack(**changes)
+
+
+def test_a_missing_argument_is_named():
+    with pytest.raises(TypeError, match="'seed'"):
+        case.attack(images=DIGITS, victim=LENET, attack=SHORT, clients=[0, 1])
+
+
+def test_each_deal_gives_each_client_its_rows():
+    pictures = data.load("digits")
+    assert deal.InOrder(3).rows(pictures, [1, 3], 2, 0).tolist() == [[6, 9], [12, 15]]
+    whole = deal.AttackSet().rows(pictures, [0, 4], 5, 0)
+    assert pictures.labels[whole].tolist() == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]] * 2
+    assert torch.equal(deal.AttackSet().rows(pictures, [2, 4], 5, 0), whole[2:])
+    everybodys = deal.Everybodys(deal.AttackSet()).rows(pictures, [0, 4], 5, 0)
+    assert everybodys.shape == (4, 20)
+    assert all(set(row.tolist()) == set(whole.flatten().tolist()) for row in everybodys)
+    assert torch.equal(everybodys[:, :5], whole)
+    drawn = deal.Drawn(unique_labels=None)
+    labels = pictures.labels[drawn.rows(pictures, [0, 3], 10, 0)]
+    assert labels.sort(1).values.tolist() == [list(range(10))] * 3
+    assert drawn.rows(pictures, [0, 2], 11, 0).shape == (2, 11)   # more than there are classes
+
+
+def test_a_deal_that_runs_out_of_a_class_says_so():
+    pictures = data.load("digits").subset(range(30))
+    with pytest.raises(ValueError, match="need 10 of every class"):
+        deal.AttackSet().rows(pictures, [0, 10], 10, 0)
+    with pytest.raises(ValueError, match="12 images of class 0"):
+        deal.Labelled(lambda k, b, classes: 0).rows(pictures, [0, 6], 2, 0)
+
+
+def test_private_images_are_those_that_are_used_of_the_pool():
+    drawing = case.composed({"name": "equal_labels", "batch_size": 2})
+    mixing = case.composed({"name": "mixup", "k": 2, "batch_size": 2})
+    noise = case.composed(NOISE)
+    pooled = dealt(pool=30, dealt=deal.Drawn(), defenses=(None, noise, drawing, mixing))
+    first = pooled.held.images[:, :2]
+    private = pooled.private.images.unflatten(0, (4, 3))
+    for number in (0, 1, 3):
+        assert torch.equal(private[number], first)
+    labels = pooled.private.labels.unflatten(0, (4, 3))[2]
+    assert (labels[:, 0] == labels[:, 1]).all()
+    assert not torch.equal(private[2], first)
+
+
+def test_defenses_side_by_side_share_what_they_share_alone():
+    noise = case.composed(NOISE)
+    both = dealt(defenses=(None, noise)).share()
+    alone = [dealt(defenses=(defense,)).share() for defense in (None, noise)]
+    assert len(both) == 6
+    for name, gradients in both.gradients.items():
+        assert torch.equal(gradients, torch.cat([one.gradients[name] for one in alone]))
+    pair = dealt(defenses=(None, noise))
+    images, _ = pair.starts(both, attacks.dlg(3), 2)
+    assert torch.equal(images[:3], images[3:])
+    assert torch.equal(images[:3], attacks.starts(alone[0], attacks.dlg(3), 2, 0, 1)[0])
+
+
+def test_an_active_server_permutes_the_victims_of_every_defense():
+    active = client.ThreatModel(server="active")
+    both = dealt(defenses=(None, None), threat=active).share()
+    alone = dealt(threat=active).share()
+    for name, tensor in client.tensors(both.model)[0].items():
+        assert torch.equal(tensor, client.tensors(alone.model)[0][name].repeat(
+            2, *[1] * (tensor.dim() - 1)))
+
+
+def test_pictures_of_sets_that_may_not_be_shown_are_not():
+    assert dealt(defenses=(None, None)).shown(2).tolist() == [True, True, False] * 2
+    assert not dealt(images=DIGITS | {"classes": 3}).shown(0).any()
