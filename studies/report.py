@@ -190,8 +190,9 @@ class Ledger:
 
 def _check_origin(claim: str, origin: str) -> None:
     """ValueError where `origin` is not of ORIGINS, or says a thing twice."""
-    words = origin.split(", ") if isinstance(origin, str) else [origin]
-    if not set(words) <= set(ORIGINS) or len(set(words)) < len(words):
+    several = isinstance(origin, str) and origin not in ORIGINS  # one of these holds a comma
+    words = origin.split(", ") if several else [origin]
+    if not all(word in ORIGINS for word in words) or len(set(words)) < len(words):
         raise ValueError(f"claim {claim}: origin {origin!r} is none of {', '.join(ORIGINS)}")
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from tools import run_notebook
+from tools import notebook_files
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.py"))
@@ -30,16 +30,16 @@ def test_the_committed_notebook_is_its_source_executed(source):
     committed = source.with_suffix(".ipynb")
     assert committed.exists(), f"make notebooks NB={source.stem}"
     notebook = nbformat.read(committed, as_version=4)
-    assert not run_notebook.problems(notebook, run_notebook.source_notebook(source))
+    assert not notebook_files.problems(notebook, notebook_files.source_notebook(source))
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
 def test_a_notebook_has_the_cells_that_make_relies_on(source):
-    cells = run_notebook.source_notebook(source).cells
-    tags = [tag for cell in cells for tag in run_notebook.tags_of(cell)]
+    cells = notebook_files.source_notebook(source).cells
+    tags = [tag for cell in cells for tag in notebook_files.tags_of(cell)]
     assert tags.count("parameters") == 1
     assert "setup" in tags
-    checked = [cell for cell in cells if "nbval-check-output" in run_notebook.tags_of(cell)]
+    checked = [cell for cell in cells if "nbval-check-output" in notebook_files.tags_of(cell)]
     assert len(checked) <= 1 and all(".verdicts()" in cell.source for cell in checked)
 
 
@@ -58,13 +58,13 @@ def test_every_notebook_has_a_source():
 
 def damaged(harm):
     """The fixture as a committed notebook would be, but for `harm`."""
-    source = run_notebook.source_notebook(ROOT / "tests/fixture/99_fixture.py")
-    notebook = run_notebook.source_notebook(ROOT / "tests/fixture/99_fixture.py")
+    source = notebook_files.source_notebook(ROOT / "tests/fixture/99_fixture.py")
+    notebook = notebook_files.source_notebook(ROOT / "tests/fixture/99_fixture.py")
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     for i, cell in enumerate(code, 1):
         cell.execution_count = i
     harm(notebook, code)
-    return run_notebook.problems(notebook, source)
+    return notebook_files.problems(notebook, source)
 
 
 def stdout(text):
@@ -93,7 +93,7 @@ def test_a_fit_notebook_passes():
 
 
 def test_ids_are_stable_and_unique():
-    ids = [[cell.id for cell in run_notebook.source_notebook(path).cells] for path in
+    ids = [[cell.id for cell in notebook_files.source_notebook(path).cells] for path in
            [ROOT / "tests/fixture/99_fixture.py"] * 2 + SOURCES]
     assert ids[0] == ids[1]
     assert all(len(set(one)) == len(one) for one in ids)

@@ -280,7 +280,8 @@ def test_what_cannot_be_a_key_is_refused(compute, config, word):
 
 
 @pytest.mark.parametrize(("notes", "word"), [
-    ({"comparable": False}, "comparable of s"), ({"comparable": {"paper": True}}, "comparable of s"),
+    ({"comparable": False}, "comparable of s"), ({"comparable": ""}, "comparable of s"),
+    ({"comparable": {"paper": True}}, "comparable of s"),
     ({"minutes": -1}, "minutes"), ({"minutes": {"quick": "a"}}, "minutes"), ({"gib": "a"}, "gib"),
     ({"gpu": "cuda"}, "gpu"), ({"gpu": {"quik": True}}, "gpu of s"),
     ({"minutes": {"Paper": 3}}, "minutes of s")])
