@@ -1105,8 +1105,8 @@ DOORS: dict[str, Callable[[Path], list[Row]]] = {
     "Attack, Generative": of_attack_fields, "reconstruct": of_reconstruct,
     "what attacks need": of_needs, "callables of one's own": of_callables, "decode": of_decode,
     "diagnose, labels": of_diagnose, "metrics": of_metrics, "run": of_runs,
-    "store, report": of_reports, "Ledger": of_claims, "decide": of_verdicts, "generators": of_generators,
-    "generators.learn": of_learning, "analytic": of_closed_forms,
+    "store, report": of_reports, "Ledger": of_claims, "decide": of_verdicts,
+    "generators": of_generators, "generators.learn": of_learning, "analytic": of_closed_forms,
     "objectives, priors": of_distances, "case": of_cases}
 
 

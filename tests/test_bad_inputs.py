@@ -45,7 +45,7 @@ def _limits():
 
 
 def tried(call, words) -> tuple[str, str]:
-    """(one of KINDS, what was said). Clear: lib or studies raised it, in few words that name the thing."""
+    """(one of KINDS, what was said). Clear: ours raised it, in few words that name the thing."""
     try:
         with _limits(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
