@@ -25,7 +25,7 @@ CERTAINTIES = ("read", "quoted", "digitised", "recalled")
 ORIGINS = ("ours", "third party", "the paper, unmarked", "inferred", *CERTAINTIES)
 
 
-def start(notebook: str, run: runs.Run, paper: str | None = None) -> store.Study:
+def start(notebook: str, run: runs.Run, paper: str | None = None) -> None:
     """Say whose cells and products follow. `make figures` holds them to the floats of `paper`.
 
     From here on figures have the house style, whatever matplotlibrc a user has.
@@ -34,7 +34,6 @@ def start(notebook: str, run: runs.Run, paper: str | None = None) -> store.Study
     plots.style()
     about = {"paper": paper, "profile": run.profile, "seed": run.seed}
     files.write_json(study.product("about.json"), about | runs.environment(run.device))
-    return study
 
 
 def published(paper: str) -> pd.DataFrame:

@@ -26,7 +26,7 @@ def of_images(n, images):
 
 
 def begin(profile="quick", device="cpu"):
-    return report.start("99_fixture", runs.start(profile, device=device), paper="fixture")
+    report.start("99_fixture", runs.start(profile, device=device), paper="fixture")
 
 
 def cell(name, compute, config, version=1, comparable=True):

@@ -69,6 +69,12 @@ def test_every_published_file_is_well_formed(monkeypatch):
 
 # ---- products
 
+def test_a_start_that_ends_a_cell_shows_nothing():
+    """A page is refused that names folders of one machine, as a run does."""
+    assert report.start("99_fixture", runs.current()) is None
+    assert store.current().notebook == "99_fixture"
+
+
 def line():
     figure, axes = plt.subplots()
     axes.plot([1, 2, 3], label="a word")
