@@ -129,7 +129,7 @@ bench: $(READY)  ## time one attack step against a plain loop
 	@$(PYTHON) bench/bench.py
 
 .PHONY: mutants
-mutants: $(READY)  ## change one line of lib, 120 times: does a test go red? [MUTANTS=20]
+mutants: $(READY)  ## change one line of lib or studies, 120 times: does a test go red? [MUTANTS=20]
 	@$(PYTHON) tools/mutants.py $(or $(MUTANTS),120)
 
 .PHONY: lint

@@ -1,12 +1,16 @@
 """House style: figures at a paper's column width, image sheets, dots with their spread.
 
-Floor 0. Widths are fractions of a text width of 5.5 inches, so text keeps its size in print.
+Widths are fractions of a text width of 5.5 inches, so text keeps its size in print.
 """
+
+from collections.abc import Sequence
 
 import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 TEXT_WIDTH = 5.5  # inches
 SETTINGS = {
@@ -23,13 +27,15 @@ def style() -> None:
     sns.set_theme(context="paper", style="ticks", palette="colorblind", rc=SETTINGS)
 
 
-def axes(columns=1, rows=1, width=1.0, height=0.4, **kwargs):
+def axes(columns: int = 1, rows: int = 1, width: float = 1.0, height: float = 0.4,
+         **kwargs: object) -> tuple[Figure, Axes | np.ndarray]:
     """(figure, axes): width as a fraction of the text, height as a fraction of the width."""
     size = TEXT_WIDTH * width, TEXT_WIDTH * width * height
     return plt.subplots(rows, columns, figsize=size, layout="constrained", **kwargs)
 
 
-def sheet(images, row_labels=(), column_labels=(), notes=None, width=1.0):
+def sheet(images: np.ndarray, row_labels: Sequence[str] = (), column_labels: Sequence[str] = (),
+          notes: list[list[str]] | None = None, width: float = 1.0) -> Figure:
     """A sheet of images (rows, columns, C, H, W), clipped to [0, 1]; NaN pixels are shown grey.
 
     notes: for each row a list of texts under its images, or an empty list. Returns the figure."""
@@ -54,7 +60,7 @@ def sheet(images, row_labels=(), column_labels=(), notes=None, width=1.0):
     return fig
 
 
-def _picture(ax, image) -> None:
+def _picture(ax: Axes, image: np.ndarray) -> None:
     picture = np.where(np.isfinite(image), image, 0.5).clip(0, 1).transpose(1, 2, 0)
     picture = picture.squeeze(-1) if picture.shape[-1] == 1 else picture
     ax.imshow(picture, cmap="gray", vmin=0, vmax=1)
@@ -63,7 +69,8 @@ def _picture(ax, image) -> None:
         spine.set_linewidth(0.4)
 
 
-def dots(ax, position, values, color=None, seed=0) -> None:
+def dots(ax: Axes, position: float, values: Sequence[float], color: object = None,
+         seed: int = 0) -> None:
     """Every value as a dot (jittered sideways); the median as a bar, with the quartiles from eight
     values on. Where values are infinite both are the nearest values."""
     values = np.asarray(values, dtype=float)

@@ -25,7 +25,7 @@ CERTAINTIES = ("read", "quoted", "digitised", "recalled")
 ORIGINS = ("ours", "third party", "the paper, unmarked", "inferred", *CERTAINTIES)
 
 
-def start(notebook: str, run: runs.Run, paper: str | None = None) -> store.Study:
+def start(notebook: str, run: runs.Run, paper: str | None = None) -> None:
     """Say whose cells and products follow. `make figures` holds them to the floats of `paper`.
 
     From here on figures have the house style, whatever matplotlibrc a user has.
@@ -34,7 +34,6 @@ def start(notebook: str, run: runs.Run, paper: str | None = None) -> store.Study
     plots.style()
     about = {"paper": paper, "profile": run.profile, "seed": run.seed}
     files.write_json(study.product("about.json"), about | runs.environment(run.device))
-    return study
 
 
 def published(paper: str) -> pd.DataFrame:
@@ -53,22 +52,22 @@ def published(paper: str) -> pd.DataFrame:
     path = runs.ROOT / f"data/published/{paper}.json"
     if not path.is_file():
         raise ValueError(f"no published numbers of the paper {paper!r}: {path} is missing")
-    found = json.loads(path.read_text())
-    for name, entry in found.setdefault("floats", {}).items():
+    document = json.loads(path.read_text())
+    for name, entry in document.setdefault("floats", {}).items():
         if not entry.get("title") or ("product" in entry) == ("reason" in entry):
             raise ValueError(f"{path.name}: float {name} needs a title, and a product or a reason")
-    for number in found.setdefault("numbers", []):
-        if number.get("float") not in found["floats"]:
+    for number in document.setdefault("numbers", []):
+        if number.get("float") not in document["floats"]:
             raise ValueError(f"{path.name}: the float of {number} is not listed")
         if number.get("certainty") not in CERTAINTIES:
             raise ValueError(f"{path.name}: the certainty of {number} is none of {CERTAINTIES}")
-    table = pd.DataFrame(found["numbers"], columns=[
+    table = pd.DataFrame(document["numbers"], columns=[
         "float", "row", "column", "value", "spread", "unit", "settings", "source", "certainty"])
-    table.attrs["floats"] = found["floats"]
+    table.attrs["floats"] = document["floats"]
     return table.astype({"value": float, "spread": float})
 
 
-def show(number) -> str:
+def show(number: pd.Series | dict) -> str:
     """A row of `published` as text, with the mark that it has to bear wherever it is shown."""
     text = "–" if pd.isna(number["value"]) else f"{number['value']:g}"
     text += "" if pd.isna(number["spread"]) else f" ± {number['spread']:g}"
@@ -76,7 +75,7 @@ def show(number) -> str:
     return text if mark == "read" or text == "–" else f"{text} ({mark})"
 
 
-def save_figure(fig, name: str, alt: str) -> None:
+def save_figure(fig: Figure, name: str, alt: str) -> None:
     """Show the figure, and write `<name>.png` and `<name>.pdf` among the products; the same figure,
     the same bytes.
 
@@ -94,7 +93,8 @@ def save_figure(fig, name: str, alt: str) -> None:
         with files.atomic(store.current().product(f"{name}.{kind}")) as file:
             file.write(small_png(drawn.getvalue()) if kind == "png" else drawn.getvalue())
     known = store.current().product("figures.json")
-    files.write_json(known, (json.loads(known.read_text()) if known.exists() else {}) | {name: alt})
+    texts = json.loads(known.read_text()) if known.exists() else {}
+    files.write_json(known, texts | {name: alt})
     if get_ipython():            # at once: left to the end of its cell it would have no text
         display(fig, metadata={"image/png": {"alt": alt}})
         plt.close(fig)
@@ -140,21 +140,21 @@ def not_made(float_id: str, reason: str) -> None:
 class Ledger:
     """The paper's claims, each decided by the rule written beside it."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.claims = []
 
-    def add(self, id: str, text: str, verdict: bool | None, rule: str, measured: str, n: int,
-            origin: str = "ours", float_id: str | None = None, unit: str = "image",
-            stable: bool = True) -> None:
-        """A claim and what was found.
+    def add(self, id: str, text: str, verdict: bool | None, rule: str, measured: object, n: int,
+            *, origin: str, unit: str, float_id: str | None = None, stable: bool = True) -> None:
+        """A claim and what was measured.
 
         verdict: True, False, or None where n does not decide. n: how many of `unit` were counted
         ("image", "client", "network", ...). origin: who says it, and how sure we are of that: words
-        of ORIGINS, more than one with commas. float_id: the paper's figure or table that shows it,
-        as `data/published` names it, or several with blanks between them. stable: the same on any
-        CPU."""
+        of ORIGINS, more than one with ", " between them. float_id: the paper's figure or table that
+        shows it, as `data/published` names it, or several with blanks between them. stable: the
+        same on any CPU.
+        Raises ValueError, or TypeError for a verdict of another type."""
         for name, value in {"id": id, "text": text, "rule": rule, "unit": unit}.items():
-            if not isinstance(value, str) or not id:
+            if not isinstance(value, str) or not value.strip():
                 raise ValueError(f"claim {id!r}: {name} must be a text, not {value!r}")
         checks.whole(f"claim {id}: n", n, 0)
         checks.flag(f"claim {id}: stable", stable)
@@ -162,10 +162,8 @@ class Ledger:
             raise TypeError(f"claim {id}: the verdict is True, False or None, not {verdict!r}")
         if id in [claim["id"] for claim in self.claims]:
             raise ValueError(f"claim {id} is in the ledger already")
-        words = origin.split(", ") if isinstance(origin, str) else [origin]
-        if not set(words) <= set(ORIGINS):
-            raise ValueError(f"claim {id}: origin {origin!r} is none of {', '.join(ORIGINS)}")
-        if not isinstance(float_id, str | None):
+        _check_origin(id, origin)
+        if float_id is not None and (not isinstance(float_id, str) or not float_id.split()):
             raise ValueError(f"claim {id}: float_id must name a figure or table, not {float_id!r}")
         self.claims.append({
             "id": id, "claim": text, "verdict": str(verdict), "rule": rule, "measured": measured,
@@ -189,6 +187,14 @@ class Ledger:
         save_table(self.table(), "claims")
 
 
+def _check_origin(claim: str, origin: str) -> None:
+    """ValueError where `origin` is not of ORIGINS, or says a thing twice."""
+    several = isinstance(origin, str) and origin not in ORIGINS  # one of these holds a comma
+    words = origin.split(", ") if several else [origin]
+    if not all(word in ORIGINS for word in words) or len(set(words)) < len(words):
+        raise ValueError(f"claim {claim}: origin {origin!r} is none of {', '.join(ORIGINS)}")
+
+
 def wrapped(table: pd.DataFrame) -> Styler:
     """A table of texts as a page shows it: they begin at the left, and wrap."""
     return table.style.set_properties(**{"white-space": "normal", "text-align": "left"})
@@ -201,8 +207,9 @@ def caption(text: str, *shown: Cell) -> None:
     parts = []
     for cell in shown:
         stored = ", stored" if quick and cell.profile == "paper" else ""
-        parts.append(f"{cell.profile.capitalize()} profile{stored}: {store.in_words(cell.config)}; "
-                     f"{cell.device}.")
+        about = f"{cell.profile.capitalize()} profile{stored}: "
+        settings = store.in_words(cell.config)
+        parts.append(about + (f"{settings}; " if settings else "") + f"{cell.device}.")
     display(Markdown(f"*{' '.join([*dict.fromkeys(parts), text]).strip()}*"))
 
 

@@ -94,13 +94,13 @@ class Sweep:
     comparable: bool | str | dict = True
     gpu: bool | dict = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.study = current()
         self.profile = self.study.run.profile
         check_name("the sweep's name", self.name)
         checks.whole("version", self.version)
-        for value in ("minutes", "gib", "comparable", "gpu"):
-            setattr(self, value, self._of_profile(getattr(self, value)))
+        for note in ("minutes", "gib", "comparable", "gpu"):
+            setattr(self, note, self._of_profile(note))
         self._check_notes()
         self.parts = {profile: self._parts(profile) for profile in FOLDERS}
         self.study.sweeps.append(self)
@@ -114,8 +114,7 @@ class Sweep:
         Raises ValueError where the profile has no configs."""
         if not self.parts[self.profile]:
             raise ValueError(f"{self.name} has no configs in the profile {self.profile}")
-        bar = runs.progress(self.parts[self.profile], desc=self.name)
-        return cells.joined([self._result(part) for part in bar], self.profile)
+        return self._cell(anew=runs.fresh())
 
     def here(self) -> Cell | None:
         """This run's cell, or None where it cannot be had: the profile has no configs, its images
@@ -124,14 +123,16 @@ class Sweep:
             return None
         able = self._images_are_here() and not (
             self.gpu and self.study.run.device.type == "cpu")
-        if not able:
-            self.check()  # a damaged result cannot be computed again here: it is named
-        return self.run() if able or self.done() == len(self.files) else None
+        if able:
+            return self.run()
+        self.check()  # a damaged result cannot be computed again here: it is named
+        stored = self.done() == len(self.files)
+        return self._cell(anew=False) if stored else None  # whatever FRESH asks for
 
     def stored(self) -> Cell | None:
         """The tracked cell of the paper profile, or None. Raises Damaged."""
-        found = [cells.read(part.path, part.identity) for part in self.parts["paper"]]
-        return cells.joined(found, "paper") if found and all(found) else None
+        parts = [cells.read(part.path, part.identity) for part in self.parts["paper"]]
+        return cells.joined(parts, "paper") if parts and all(parts) else None
 
     def shown(self, first: str = "paper", other: bool = True) -> Cell | None:
         """The cell that a page shows: the stored one of the paper profile, which a run of that
@@ -140,12 +141,12 @@ class Sweep:
         first="run": this run's goes before the stored one. other=False: only the first of both."""
         checks.one_of("first", first, ("paper", "run"))
         if first == "run":
-            found = self.here()
-            return self.stored() if found is None and other else found
+            cell = self.here()
+            return self.stored() if cell is None and other else cell
         if not self.study.run.quick:
             self.here()
-        found = self.stored()
-        return self.here() if found is None and other else found
+        cell = self.stored()
+        return self.here() if cell is None and other else cell
 
     def describe(self, profile: str | None = None) -> str:
         """A profile's settings in words (None: this run's); a dash where it has none."""
@@ -173,15 +174,21 @@ class Sweep:
 
     # --- inside
 
-    def _of_profile(self, value):
-        return value.get(self.profile) if isinstance(value, dict) else value
+    def _of_profile(self, note: str) -> object:
+        """What a note says of this profile; None where it says nothing of it."""
+        value = getattr(self, note)
+        if not isinstance(value, dict):
+            return value
+        if not set(value) <= set(FOLDERS):
+            raise ValueError(f"{note} of {self.name} is one value, or one for quick and one for "
+                             f"paper, not {value!r}")
+        return value.get(self.profile)
 
     def _check_notes(self) -> None:
-        for what in ("minutes", "gib"):
-            if getattr(self, what) is not None:
-                checks.number(f"{self.name}: {what}", getattr(self, what), 0)
-        self.gpu = checks.flag(f"{self.name}: gpu", bool(self.gpu) if self.gpu is None
-                               else self.gpu)
+        for note in ("minutes", "gib"):
+            if getattr(self, note) is not None:
+                checks.number(f"{self.name}: {note}", getattr(self, note), 0)
+        self.gpu = checks.flag(f"{self.name}: gpu", False if self.gpu is None else self.gpu)
         said = self.comparable
         if said is not True and not (isinstance(said, str) and said):
             raise ValueError(f"comparable of {self.name} is True, or says why not; it is {said!r}")
@@ -195,23 +202,33 @@ class Sweep:
                 for i, config in enumerate(configs)]
 
     def _images_are_here(self) -> bool:
-        configs = self.configs[self.profile]
-        parts = [part for c in configs for part in (c, c.get("generator", {}))]
-        sets = {part["images"]["name"] for part in parts if "images" in part}
-        depths = {c["victim"]["depth"] for c in configs if c.get("victim", {}).get("pretrained")}
-        return all(map(data.present, sets)) and all(
+        names, depths = set(), set()
+        for config in self.configs[self.profile]:
+            victim = config.get("victim") or {}
+            if victim.get("pretrained"):
+                depths.add(victim["depth"])
+            for part in (config, config.get("generator") or {}):
+                if "images" in part:
+                    names.add(part["images"]["name"])
+        return all(map(data.present, names)) and all(
             models.pretrained_file(depth).is_file() for depth in depths)
 
-    def _result(self, part: "_Part") -> Cell:
-        found = None
-        if not runs.fresh() or part.path in self.study.computed:
+    def _cell(self, anew: bool) -> Cell:
+        """This profile's cell. anew: parts that this process has not computed are, stored or not.
+        """
+        bar = runs.progress(self.parts[self.profile], desc=self.name)
+        return cells.joined([self._result(part, anew) for part in bar], self.profile)
+
+    def _result(self, part: "_Part", anew: bool) -> Cell:
+        stored = None
+        if not anew or part.path in self.study.computed:
             try:
-                found = cells.read(part.path, part.identity)
+                stored = cells.read(part.path, part.identity)
             except Damaged as error:
                 print(f"{error}; it is computed again", file=sys.stderr)
-        if found is None:
+        if stored is None:
             part.compute(self.comparable)
-        elif found.comparable != self.comparable:
+        elif stored.comparable != self.comparable:
             cells.judge(part.path, self.comparable)
         return cells.read(part.path, part.identity)
 
@@ -220,7 +237,7 @@ class _Part:
     """One config of a sweep: where its cell is to be found (path), and what its file has to say of
     itself (identity)."""
 
-    def __init__(self, sweep: Sweep, profile: str, name: str, config: dict):
+    def __init__(self, sweep: Sweep, profile: str, name: str, config: dict) -> None:
         function = sweep.compute
         if not inspect.isfunction(function) or "<" in function.__qualname__:
             raise ValueError(f"cell {name}: {function} is not a function at the top of a module")
@@ -269,7 +286,8 @@ def in_words(configs: list[dict]) -> str:
         said.append(victim_in_words(config["victim"]))
     if "clients" in config:
         said.append(_clients_in_words(configs))
-    iterations = config.get("attack", {}).get("iterations")
+    attack = config.get("attack")
+    iterations = attack.get("iterations") if isinstance(attack, dict) else None
     if isinstance(iterations, int):
         said.append(f"{iterations:,} iterations")
     return "; ".join(said)

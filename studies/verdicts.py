@@ -1,6 +1,7 @@
 """Does a claim hold? Shares and means, decided by intervals and tests that are named."""
 
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 from scipy import stats
@@ -8,7 +9,7 @@ from scipy import stats
 from lib import checks
 
 
-def decide(good, n, level=0.5) -> tuple[bool | None, str]:
+def decide(good: float, n: float, level: float = 0.5) -> tuple[bool | None, str]:
     """Is a share above `level`? True or False where its 95 % Wilson interval lies on one side of
     it, None where it does not or n is 0; and the share with the interval as text. good need not be
     whole: where images of one client count as one, it is their share times the clients."""
@@ -17,25 +18,10 @@ def decide(good, n, level=0.5) -> tuple[bool | None, str]:
     if not n:
         return None, "0/0"
     low, high = _wilson(good, n)
-    verdict = True if low > level else False if high < level else None
-    return verdict, f"{good:.4g}/{n} [{low:.2f}, {high:.2f}]"
+    return _is_above(level, low, high), f"{good:.4g}/{n} [{low:.2f}, {high:.2f}]"
 
 
-def _check_share(good, n) -> None:
-    """ValueError where `good` of `n` is no share."""
-    checks.number("n", n, 0)
-    checks.number("good", good, 0, n * (1 + 1e-9))  # a sum of shares may be rounded
-
-
-def _wilson(good, n) -> tuple[float, float]:
-    """The 95 % interval of a share (Wilson 1927)."""
-    p, z = good / n, stats.norm.ppf(0.975)
-    middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * (p * (1 - p) / n + z**2 / (4 * n**2)) ** 0.5
-    return max(0.0, middle - half), min(1.0, middle + half)
-
-
-def decide_fewer(a, b) -> tuple[bool | None, str]:
+def decide_fewer(a: Sequence[float], b: Sequence[float]) -> tuple[bool | None, str]:
     """Is the share a = (good, n) below the share b? None where Newcombe's 95 % interval of the
     difference (1998, his method 10: from both Wilson intervals) holds 0, or an n is 0; and both
     shares and the interval, in points of a hundred, as text."""
@@ -45,16 +31,18 @@ def decide_fewer(a, b) -> tuple[bool | None, str]:
         _check_share(*share)
     if not (a[1] and b[1]):
         return None, "0/0"
-    p, q = (good / n for good, n in (a, b))
-    one, other = (_wilson(good, n) for good, n in (a, b))
-    low = p - q - ((p - one[0]) ** 2 + (other[1] - q) ** 2) ** 0.5
-    high = p - q + ((one[1] - p) ** 2 + (q - other[0]) ** 2) ** 0.5
-    verdict = True if high < 0 else False if low > 0 else None
+    p, q = a[0] / a[1], b[0] / b[1]
+    low_p, high_p = _wilson(*a)
+    low_q, high_q = _wilson(*b)
+    low = p - q - ((p - low_p) ** 2 + (high_q - q) ** 2) ** 0.5
+    high = p - q + ((high_p - p) ** 2 + (q - low_q) ** 2) ** 0.5
     interval = f"[{100 * low:+.0f}, {100 * high:+.0f}] points"
-    return verdict, f"{p:.0%} against {q:.0%}; difference {100 * (p - q):+.0f} {interval}"
+    text = f"{p:.0%} against {q:.0%}; difference {100 * (p - q):+.0f} {interval}"
+    return _is_above(0, -high, -low), text
 
 
-def decide_greater(a, b, paired=False, level=0.05) -> tuple[bool | None, str]:
+def decide_greater(a: Sequence[float], b: Sequence[float], paired: bool = False,
+                   level: float = 0.05) -> tuple[bool | None, str]:
     """Is the mean of a above that of b? None where the two-sided p of a t-test is `level` or more,
     or a sample has fewer than two values; and both means, standard deviations and p as text.
 
@@ -68,12 +56,36 @@ def decide_greater(a, b, paired=False, level=0.05) -> tuple[bool | None, str]:
         return None, "fewer than two values"
     with warnings.catch_warnings():  # where a sample is constant
         warnings.simplefilter("ignore", RuntimeWarning)
-        p = (stats.ttest_rel(a, b) if paired else stats.ttest_ind(a, b, equal_var=False)).pvalue
+        test = stats.ttest_rel(a, b) if paired else stats.ttest_ind(a, b, equal_var=False)
     means = " against ".join(f"{x.mean():.3g} ± {x.std(ddof=1):.2g}" for x in (a, b))
-    return bool(a.mean() > b.mean()) if p < level else None, f"{means}, p = {p:.1g}"
+    verdict = bool(a.mean() > b.mean()) if test.pvalue < level else None
+    return verdict, f"{means}, p = {test.pvalue:.1g}"
 
 
-def _sample(name: str, values) -> np.ndarray:
+def _is_above(level: float, low: float, high: float) -> bool | None:
+    """Does an interval lie above a level (True) or below it (False)? None where it holds it."""
+    if low > level:
+        return True
+    if high < level:
+        return False
+    return None
+
+
+def _check_share(good: float, n: float) -> None:
+    """ValueError where `good` of `n` is no share."""
+    checks.number("n", n, 0)
+    checks.number("good", good, 0, n * (1 + 1e-9))  # a sum of shares may be rounded
+
+
+def _wilson(good: float, n: float) -> tuple[float, float]:
+    """The 95 % interval of a share (Wilson 1927)."""
+    p, z = good / n, stats.norm.ppf(0.975)
+    middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * (p * (1 - p) / n + z**2 / (4 * n**2)) ** 0.5
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def _sample(name: str, values: Sequence[float]) -> np.ndarray:
     """The values of a sample as an array (n,); ValueError where they are no numbers."""
     try:
         sample = np.asarray(values, float)

@@ -1,4 +1,4 @@
-"""Bad inputs over every door of lib, a row each; `test_bad_inputs` tries them all.
+"""Bad inputs over every door of lib and studies, a row each; `test_bad_inputs` tries them all.
 
 A row is (name, a call without arguments, words): the call has to end in one clear error, whose
 message holds at least one of the words. Inputs that lib may rightly convert (numpy scalars, lists
@@ -16,6 +16,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import torch
 from PIL import Image
 from torch import nn
@@ -26,16 +27,15 @@ from lib import (
     client,
     data,
     defenses,
-    experiment,
     generators,
     labels,
     metrics,
     models,
     objectives,
     priors,
-    results,
     run,
 )
+from studies import case, keys, report, store, verdicts
 
 Row = tuple[str, Callable[[], object], tuple[str, ...]]
 SHAPE = (1, 8, 8)
@@ -915,56 +915,68 @@ def of_runs(folder: Path) -> list[Row]:
 
 def _rows(seed=0):
     """What a cell may be made of."""
-    return results.pd.DataFrame({"a": [seed]}), {}
+    return pd.DataFrame({"a": [seed]}), {}
 
 
-def of_results(folder: Path) -> list[Row]:
-    figure, table = SimpleNamespace(savefig=None), results.pd.DataFrame({"a": [1.0]})
+def of_reports(folder: Path) -> list[Row]:
+    figure, table = SimpleNamespace(savefig=None), pd.DataFrame({"a": [1.0]})
     words, rows = "what is shown in this figure, in a sentence", []
     cells = {"quick": [{}], "paper": [{}], "compute": _rows, "name": "a"}
     for argument, bad in {
             "quick": (3, {}, [3], [{"seed": {1}}], [{"seed": NAN}], None, "a"), "paper": (3, [3]),
             "compute": (None, "a", lambda: None, 3), "name": (None, 3, "a/b", "../a", ""),
             "version": ("1", None, 1.5), "minutes": ("a", -1), "gib": ("a", -1),
-            "comparable": (False, 3, None)}.items():
+            "comparable": (False, 3, None), "gpu": (3, "cuda")}.items():
         others = {name: value for name, value in cells.items() if name != argument}
-        rows += wrong(results.sweep, argument, bad, ("config", "cell"), **others)
-    rows += [row("a sweep without configs", lambda: results.sweep("none", _rows, [], []).run(),
+        rows += wrong(store.Sweep, argument, bad, ("config", "cell"), **others)
+    rows += [row("a sweep without configs", lambda: store.Sweep("none", _rows, [], []).run(),
                  "configs")]
-    rows += wrong(results.save_figure, "fig", (None, 3), name="a", alt=words)
-    rows += wrong(results.save_figure, "alt", ("short", None, ""), fig=figure, name="a")
-    rows += wrong(results.save_figure, "name", ("../a", "", None, 3), fig=figure, alt=words)
-    rows += wrong(results.save_table, "table", (None, 3, [1]), name="a")
-    rows += wrong(results.save_table, "name", ("../a", "", None), table=table)
-    rows += wrong(results.save_timings, "table", (None, 3))
-    rows += wrong(results.not_made, "reason", ("", None, 3), float_id="fig1")
-    rows += wrong(results.not_made, "float_id", ("", None, 3), reason="no data")
-    rows += wrong(results.published, "paper", ("nope", "", None, "../a"))
-    rows += [row("a Ledger's claim twice", _twice, "a1")]
-    claim = {"id": "a1", "text": "it leaks", "verdict": True, "rule": "more", "measured": "1",
-             "n": 3}
+    rows += wrong(report.save_figure, "fig", (None, 3), name="a", alt=words)
+    rows += wrong(report.save_figure, "alt", ("short", None, ""), fig=figure, name="a")
+    rows += wrong(report.save_figure, "name", ("../a", "", None, 3), fig=figure, alt=words)
+    rows += wrong(report.save_table, "table", (None, 3, [1]), name="a")
+    rows += wrong(report.save_table, "name", ("../a", "", None), table=table)
+    rows += wrong(report.save_timings, "table", (None, 3))
+    rows += wrong(report.not_made, "reason", ("", None, 3), float_id="fig1")
+    rows += wrong(report.not_made, "float_id", ("", None, 3), reason="no data")
+    rows += wrong(report.published, "paper", ("nope", "", None, "../a"))
+    rows += wrong(report.start, "notebook", ("", None, 3, "a/b"), run=run.current())
+    rows += wrong(report.start, "run", (None, "quick"), notebook="99_bad")
+    rows += wrong(store.Sweep("one", _rows, [{}], []).shown, "first", ("quick", None, 3))
+    rows += wrong(keys.stored_as, "name", ("", None, 3))
+    return rows
+
+
+def of_claims(folder: Path) -> list[Row]:
+    rows = [row("a Ledger's claim twice", _twice, "a1")]
     for argument, bad in {"verdict": ("yes", 1, "True"), "n": (-1, "3", None, 1.5),
-                          "id": ("", None, 3), "text": (3, None), "rule": (3, None),
-                          "stable": NOT_A_SWITCH}.items():
-        others = {name: value for name, value in claim.items() if name != argument}
+                          "id": ("", None, 3), "text": (3, None, ""), "rule": (3, None, ""),
+                          "stable": NOT_A_SWITCH, "unit": ("", None, 3),
+                          "origin": ("", None, 3, "somebody", "read and quoted", ["read"]),
+                          "float_id": ("", 3, ["fig1"])}.items():
+        others = {name: value for name, value in CLAIM.items() if name != argument}
         rows += [(f"Ledger.add({argument}={_short(value)})", partial(
-            results.Ledger().add, **others, **{argument: value}), (argument, "claim"))
+            report.Ledger().add, **others, **{argument: value}), (argument, "claim"))
             for value in bad]
     return rows
 
 
+CLAIM = {"id": "a1", "text": "it leaks", "verdict": True, "rule": "more", "measured": "1", "n": 3,
+         "origin": "ours", "unit": "image"}
+
+
 def _twice() -> None:
-    ledger = results.Ledger()
+    ledger = report.Ledger()
     for _ in range(2):
-        ledger.add("a1", "it leaks", True, "more", "1", 3)
+        ledger.add(**CLAIM)
 
 
 def of_verdicts(folder: Path) -> list[Row]:
-    rows = [row(f"decide{value}", partial(results.decide, *value), "good", "n", "level")
+    rows = [row(f"decide{value}", partial(verdicts.decide, *value), "good", "n", "level")
             for value in ((3, 2), (-1, 2), (NAN, 2), (1, -2), (1, "2"), (None, 2), (1, 2, 2.0))]
-    rows += [row(f"decide_fewer{value}", partial(results.decide_fewer, *value), "good", "n")
+    rows += [row(f"decide_fewer{value}", partial(verdicts.decide_fewer, *value), "good", "n")
              for value in (((3, 2), (1, 2)), ((1, 2), (-1, 2)), (1, 2), ((1, 2), None))]
-    rows += [row(f"decide_greater{value}", partial(results.decide_greater, *value[0], **value[1]),
+    rows += [row(f"decide_greater{value}", partial(verdicts.decide_greater, *value[0], **value[1]),
                  "sample", "value", "level", "paired", "a and b")
              for value in ((([[1, 2]], [1, 2]), {}), (("ab", "cd"), {}), ((None, [1, 2]), {}),
                            (([1, 2], [1, 2]), {"level": 2}),
@@ -1068,7 +1080,7 @@ def of_distances(folder: Path) -> list[Row]:
     return rows
 
 
-def of_experiments(folder: Path) -> list[Row]:
+def of_cases(folder: Path) -> list[Row]:
     good = {"images": {"name": "digits"}, "victim": {"name": "dense"},
             "attack": {"name": "dlg", "iterations": 1}, "clients": [0, 1], "seed": 0}
     values = {"images": ({"name": "nope"},), "victim": ({}, {"name": "nope"}),
@@ -1078,7 +1090,7 @@ def of_experiments(folder: Path) -> list[Row]:
     rows = []
     for argument, bad in values.items():
         others = {name: value for name, value in good.items() if name != argument}
-        rows += wrong(experiment.attack, argument, bad, (
+        rows += wrong(case.attack, argument, bad, (
             "name", "seed", "indices", "iteration", "K"), **others)
     return rows
 
@@ -1093,9 +1105,9 @@ DOORS: dict[str, Callable[[Path], list[Row]]] = {
     "Attack, Generative": of_attack_fields, "reconstruct": of_reconstruct,
     "what attacks need": of_needs, "callables of one's own": of_callables, "decode": of_decode,
     "diagnose, labels": of_diagnose, "metrics": of_metrics, "run": of_runs,
-    "results": of_results, "decide": of_verdicts, "generators": of_generators,
-    "generators.learn": of_learning, "analytic": of_closed_forms,
-    "objectives, priors": of_distances, "experiment": of_experiments}
+    "store, report": of_reports, "Ledger": of_claims, "decide": of_verdicts,
+    "generators": of_generators, "generators.learn": of_learning, "analytic": of_closed_forms,
+    "objectives, priors": of_distances, "case": of_cases}
 
 
 def table(folder: Path) -> list[tuple[str, *Row]]:

@@ -1,5 +1,25 @@
 """The tests draw without a screen, and without exporting a backend that kernels would inherit."""
 
 import matplotlib
+import pytest
 
 matplotlib.use("agg")
+
+
+@pytest.fixture
+def place(monkeypatch, tmp_path):
+    """A study whose cells and products lie in a folder of the test's own: that folder."""
+    import storing
+
+    from lib import run
+    from studies import store
+
+    monkeypatch.setattr(run, "ROOT", tmp_path)
+    monkeypatch.setattr(run, "_current", None)
+    monkeypatch.setattr(store, "_study", None)
+    (tmp_path / "data/published").mkdir(parents=True)
+    for name in ("FRESH", "PROFILE", "DATA_ROOT", "PRODUCTS"):
+        monkeypatch.delenv(name, raising=False)
+    storing.calls.clear()
+    storing.begin()
+    return tmp_path

@@ -227,10 +227,12 @@ def misdescribed_cases() -> dict:
     """What is wrong -> (the update as described, the row that has to warn).
 
     "refused": the update is a ValueError when it is made. Some come with an attack and its end."""
-    scale, size, mode = "scale of the loss", "batch size", "mode"
-    none = "gradients where the model can have none"
-    normed = "BatchNorm, sigmoid"
-    cases = {}
+    return _steps_told_wrong() | _losses_told_wrong() | _clients_told_wrong()
+
+
+def _steps_told_wrong() -> dict:
+    """Learning rates, momentum, numbers of steps."""
+    cases, scale = {}, "scale of the loss"
     for images, steps in itertools.product((1, 4), (1, 5, 20)):
         for factor in (0.5, 2):
             cases[f"learning rate told x {factor:g}: {images} images, {steps} steps"] = (
@@ -245,6 +247,12 @@ def misdescribed_cases() -> dict:
     for images, (did, told) in itertools.product((1, 4), ((5, 1), (1, 5), (5, 20), (20, 5))):
         cases[f"{did} epochs, {told} told: {images} images"] = (
             lambda b=images, d=did, t=told: _plain(b, d, protocol_of(t)), scale)
+    return cases
+
+
+def _losses_told_wrong() -> dict:
+    """Reductions, signs, losses, weights."""
+    cases, scale = {}, "scale of the loss"
     for images, steps in itertools.product((4, 8), (None, 5)):
         cases[f"sum, not mean: {images} images, {steps or 'one gradient'}"] = (
             lambda b=images, s=steps: _plain(b, s, loss=_summed), scale)
@@ -255,6 +263,14 @@ def misdescribed_cases() -> dict:
                 lambda b=images, s=steps, f=loss: _plain(b, s, loss=f), scale)
     cases["label smoothing: 1 image"] = (lambda: _plain(1, loss=_smoothed), scale)
     cases["other weights: 1 image"] = (lambda: _other_weights(1), scale)
+    return cases
+
+
+def _clients_told_wrong() -> dict:
+    """Modes, batch sizes, outputs, buffers, networks."""
+    cases, size, mode = {}, "batch size", "mode"
+    none = "gradients where the model can have none"
+    normed = "BatchNorm, sigmoid"
     for images, steps in itertools.product((1, 4), (None, 5)):
         for did, told in (("train", "eval"), ("eval", "train")):
             cases[f"{did} mode, {told} told: {images} images, {steps or 'one gradient'}"] = (

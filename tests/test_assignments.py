@@ -16,7 +16,7 @@ import nbformat
 import pytest
 from nbgrader.api import Gradebook
 
-from tools import run_notebook
+from tools import notebook_files
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "notebooks/assignments"
@@ -26,7 +26,7 @@ REGION = re.compile(r"^ *### BEGIN (SOLUTION|HIDDEN TESTS)\n(.*?)^ *### END \1$"
 
 
 def source(name):
-    return run_notebook.source_notebook(FOLDER / f"{name}.py")
+    return notebook_files.source_notebook(FOLDER / f"{name}.py")
 
 
 def about(cell) -> dict:
@@ -62,7 +62,7 @@ def hand_in(course, name, student, solved):
     for cell in notebook.cells:
         if about(cell).get("grade_id") in solved:
             cell.source = REGION.sub(r"\2", answers[about(cell)["grade_id"]])
-    run_notebook.write(course / f"submitted/{student}/{name}/{name}.ipynb", notebook)
+    notebook_files.write(course / f"submitted/{student}/{name}/{name}.ipynb", notebook)
 
 
 def scores(course, name) -> dict:

@@ -13,12 +13,13 @@ from pathlib import Path
 import bad_inputs
 import pytest
 
-from lib import results, run
+from lib import run
+from studies import report, store
 
 SECONDS = 10  # an input that takes longer is called endless
 LONGEST = 400  # characters that are read as one message
 MEMORY = 16 * 2**30  # bytes of addresses: what asks for more is refused, not the machine's death
-LIB = str(run.ROOT / "lib")
+OURS = (str(run.ROOT / "lib"), str(run.ROOT / "studies"))
 KINDS = ("clear", "raw", "silent", "endless")
 
 
@@ -44,7 +45,7 @@ def _limits():
 
 
 def tried(call, words) -> tuple[str, str]:
-    """(one of KINDS, what was said). Clear: lib raised it, in few words that name the thing."""
+    """(one of KINDS, what was said). Clear: ours raised it, in few words that name the thing."""
     try:
         with _limits(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -59,7 +60,7 @@ def tried(call, words) -> tuple[str, str]:
             last = last.tb_next
         code = frame.f_code
         raised = code.co_code[last.tb_lasti] == dis.opmap["RAISE_VARARGS"]
-        ours = raised and code.co_filename.startswith(LIB)
+        ours = raised and code.co_filename.startswith(OURS)
         kind = isinstance(error, ValueError | TypeError | FileNotFoundError)
         named = not words or any(word.lower() in str(error).lower() for word in words)
         clear = ours and kind and named and 10 < len(str(error)) <= LONGEST
@@ -83,9 +84,9 @@ def place(monkeypatch, tmp_path):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PRODUCTS", str(tmp_path / "products"))
     monkeypatch.setenv("QUIET", "1")
-    monkeypatch.setattr(results, "_session", None)
+    monkeypatch.setattr(store, "_study", None)
     monkeypatch.setattr(run, "_current", None)
-    results.start("99_bad", run.start("quick", device="cpu"))
+    report.start("99_bad", run.start("quick", device="cpu"))
     return tmp_path
 
 

@@ -1,28 +1,21 @@
-"""The committed notebooks are their sources, executed; the tree stays small; lib keeps its floors.
+"""The committed notebooks are their sources, executed, and keep the limits; the tree stays small.
 
 What cannot be judged yet (no notebook, no git) is skipped.
 """
 
-import ast
 import json
-import re
 import subprocess
+import sys
 from pathlib import Path
 
+import jupytext
 import nbformat
 import pytest
 
-from tools import run_notebook
+from tools import notebook_files
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.py"))
-LIB = sorted((ROOT / "lib").glob("*.py"))
-FLOORS = [{"__init__", "checks", "files", "layers", "run", "results", "plots"},
-          {"batching", "data", "metrics", "defenses"}, {"protocol", "intake", "training"},
-          {"evidence"}, {"update", "models"}, {"client"},
-          {"objectives", "priors", "labels", "analytic", "tracing"},
-          {"engine", "optimizers", "honest"}, {"diagnose"}, {"attacks"}, {"generators"},
-          {"experiment"}]
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
@@ -30,16 +23,16 @@ def test_the_committed_notebook_is_its_source_executed(source):
     committed = source.with_suffix(".ipynb")
     assert committed.exists(), f"make notebooks NB={source.stem}"
     notebook = nbformat.read(committed, as_version=4)
-    assert not run_notebook.problems(notebook, run_notebook.source_notebook(source))
+    assert not notebook_files.problems(notebook, notebook_files.source_notebook(source))
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
 def test_a_notebook_has_the_cells_that_make_relies_on(source):
-    cells = run_notebook.source_notebook(source).cells
-    tags = [tag for cell in cells for tag in run_notebook.tags_of(cell)]
+    cells = notebook_files.source_notebook(source).cells
+    tags = [tag for cell in cells for tag in notebook_files.tags_of(cell)]
     assert tags.count("parameters") == 1
     assert "setup" in tags
-    checked = [cell for cell in cells if "nbval-check-output" in run_notebook.tags_of(cell)]
+    checked = [cell for cell in cells if "nbval-check-output" in notebook_files.tags_of(cell)]
     assert len(checked) <= 1 and all(".verdicts()" in cell.source for cell in checked)
 
 
@@ -58,13 +51,13 @@ def test_every_notebook_has_a_source():
 
 def damaged(harm):
     """The fixture as a committed notebook would be, but for `harm`."""
-    source = run_notebook.source_notebook(ROOT / "tests/fixture/99_fixture.py")
-    notebook = run_notebook.source_notebook(ROOT / "tests/fixture/99_fixture.py")
+    source = notebook_files.source_notebook(ROOT / "tests/fixture/99_fixture.py")
+    notebook = notebook_files.source_notebook(ROOT / "tests/fixture/99_fixture.py")
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     for i, cell in enumerate(code, 1):
         cell.execution_count = i
     harm(notebook, code)
-    return run_notebook.problems(notebook, source)
+    return notebook_files.problems(notebook, source)
 
 
 def stdout(text):
@@ -93,7 +86,7 @@ def test_a_fit_notebook_passes():
 
 
 def test_ids_are_stable_and_unique():
-    ids = [[cell.id for cell in run_notebook.source_notebook(path).cells] for path in
+    ids = [[cell.id for cell in notebook_files.source_notebook(path).cells] for path in
            [ROOT / "tests/fixture/99_fixture.py"] * 2 + SOURCES]
     assert ids[0] == ids[1]
     assert all(len(set(one)) == len(one) for one in ids)
@@ -107,54 +100,48 @@ def test_the_tracked_tree_is_small():
     assert sum(file.stat().st_size for file in files if file.is_file()) < 32 * 2**20
 
 
-# ---- lib
+# ---- what a reader has before them
 
-def test_lines_of_lib_are_short():
-    lines = [(file.name, line) for file in LIB for line in file.read_text().splitlines()]
-    assert not [(name, line) for name, line in lines if len(line) > 100]
-
-
-def test_nothing_in_lib_knows_a_study_and_no_study_another():
-    for file in (*LIB, *(ROOT / "studies").glob("*.py")):
-        for node in ast.walk(ast.parse(file.read_text())):
-            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else \
-                [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            assert not [n for n in names if n.split(".")[0] == "studies"], file
+LIMITS = "E501,C901,PLR0913,PLR0915"
+LONGEST = 60  # lines of a cell of code
 
 
-def imported(file) -> set:
-    """The files of lib that a file imports, at the top or inside a function."""
-    found = set()
-    for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module == "lib":
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("lib."):
-            found.add(node.module.split(".")[1])
-        elif isinstance(node, ast.ImportFrom) and node.level:
-            found |= {(node.module or alias.name).split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[1] for alias in node.names
-                      if alias.name.startswith("lib.")}
-    return found
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_code_keeps_the_limits(source, tmp_path):
+    """Ruff reads the cells of code alone: prose has lines of its own length."""
+    notebook = tmp_path / f"{source.stem}.ipynb"
+    nbformat.write(jupytext.read(source), notebook)
+    done = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "--config", str(ROOT / "pyproject.toml"),
+         "--no-cache", "--select", LIMITS, "--output-format", "concise", str(notebook)],
+        capture_output=True, text=True)
+    assert not done.returncode, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("file", [f for f in LIB if f.stem != "__init__"], ids=lambda p: p.stem)
-def test_a_file_says_on_which_floor_it_stands(file):
-    floor = {name: i for i, names in enumerate(FLOORS) for name in names}[file.stem]
-    assert f"Floor {floor}" in (ast.get_docstring(ast.parse(file.read_text())) or "")
-    listed = (ROOT / "lib/__init__.py").read_text()
-    assert re.search(rf"^{floor}  .*\b{file.stem}\b", listed, re.M), "list it in lib/__init__.py"
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_a_cell_fits_on_the_screen(source):
+    cells = notebook_files.source_notebook(source).cells
+    long = {i: cell.source.count("\n") + 1 for i, cell in enumerate(cells)
+            if cell.cell_type == "code" and cell.source.count("\n") >= LONGEST}
+    assert not long, f"cells and their lines: {long}"
 
 
-@pytest.mark.parametrize("file", LIB, ids=lambda path: path.stem)
-def test_the_readme_of_lib_names_every_file(file):
-    assert file.stem == "__init__" or f"`{file.name}`" in (ROOT / "lib/README.md").read_text()
+@pytest.mark.parametrize("code", [
+    "x = 1  # " + "a" * 100, "def f(a, b, c, d, e, f, g, h, i, j, k):\n    pass",
+    "def f(x):\n" + "    x += 1\n" * 41])
+def test_code_that_breaks_a_limit_is_found(code, tmp_path):
+    source = tmp_path / "99_long.py"
+    source.write_text(f"# %% [markdown]\n# {'a word ' * 40}\n\n# %%\n{code}\n")
+    with pytest.raises(AssertionError, match="E501|PLR0913|PLR0915"):
+        test_code_keeps_the_limits(source, tmp_path)
+    source.write_text(f"# %% [markdown]\n# {'a word ' * 40}\n\n# %%\nx = 1\n")
+    test_code_keeps_the_limits(source, tmp_path)
 
 
-@pytest.mark.parametrize("file", LIB, ids=lambda path: path.stem)
-def test_a_file_imports_only_from_floors_below(file):
-    floor = {name: i for i, names in enumerate(FLOORS) for name in names}
-    assert file.stem in floor, f"give {file.name} a floor in FLOORS, and in lib/__init__.py"
-    ground = {"run", "checks", "files", "plots"}  # on floor 0 the others build on these
-    beside = ground if file.stem in ("run", "results", "plots") else set()
-    assert not [name for name in imported(file) - beside if floor[name] >= floor[file.stem]]
+def test_a_long_cell_is_found(tmp_path):
+    source = tmp_path / "99_long.py"
+    source.write_text("# %%\n" + "x = 1\n" * LONGEST)
+    test_a_cell_fits_on_the_screen(source)
+    source.write_text("# %%\n" + "x = 1\n" * (LONGEST + 1))
+    with pytest.raises(AssertionError, match="{0: 61}"):
+        test_a_cell_fits_on_the_screen(source)

@@ -25,7 +25,7 @@ PARTS = 6
 def place(tmp_path_factory):
     """A copy of what make needs, so that no edit of lib disturbs a test; its notebook is ours."""
     place = tmp_path_factory.mktemp("pipeline") / "it's a copy"
-    for name in ("lib", "tools"):
+    for name in ("lib", "studies", "tools"):
         shutil.copytree(ROOT / name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("Makefile", "conftest.py", "pyproject.toml", "requirements.lock"):
         shutil.copy(ROOT / name, place)
@@ -139,7 +139,8 @@ def test_a_ruined_product_is_noticed(place, tmp_path, monkeypatch):
     here = tmp_path / "moved"                                # the stamp knows no folder's name
     monkeypatch.setattr(run_notebook, "ROOT", here)
     monkeypatch.setattr(run_notebook, "NOTEBOOKS", here / "notebooks")
-    monkeypatch.setattr(run_notebook, "__file__", str(here / "tools/run_notebook.py"))
+    monkeypatch.setattr(run_notebook, "TOOLS", here / "tools")
+    monkeypatch.setattr(files, "ROOT", here)
 
     def up_to_date():
         code = run_notebook.code_hash("99_fixture", {})
@@ -248,7 +249,7 @@ def test_a_missing_figure_is_named(place, monkeypatch):
     monkeypatch.setattr(runs, "ROOT", place)
     made = place / "made"
     made.mkdir()
-    with pytest.raises(run_notebook.Failed, match="results.start"):
+    with pytest.raises(run_notebook.Failed, match="report.start"):
         run_notebook.check_floats("99_fixture", made)
     (made / "about.json").write_text('{"paper": "fixture"}')
     (made / "reasons.json").write_text('{"fig2": "no data"}')
@@ -298,6 +299,36 @@ def test_plan(place):
     result = make(place, "plan")
     assert result.returncode == 0, result.stderr
     assert ["99_fixture", "waits", "6/6", "0", "0.1"] in map(str.split, result.stdout.splitlines())
+    result = make(place, "plan", "PROFILE=paper")
+    assert ["99_fixture", "waits", "0/6", "6", "0.1"] in map(str.split, result.stdout.splitlines())
+
+
+PLAN = """
+from studies import store
+from studies.fixture.compute import wait
+
+
+def declare(run):
+    configs = {"quick": 2, "paper": 4}
+    store.Sweep("naps", wait, *([{"n": run.seed}] * n for n in configs.values()), minutes=1)
+"""
+
+
+@pytest.mark.usefixtures("ran")
+def test_the_plan_of_a_study_goes_before_the_notebooks_own(place):
+    folder = place / "studies/fixture"
+    folder.mkdir()
+    try:
+        (folder / "__init__.py").touch()
+        (folder / "compute.py").write_text("def wait(n):\n    return n\n")
+        (folder / "plan.py").write_text(PLAN)
+        result = make(place, "plan", "PROFILE=paper", "SEED=7")
+    finally:
+        shutil.rmtree(folder)
+    assert result.returncode == 0, result.stderr
+    rows = [line.split() for line in result.stdout.splitlines()]
+    assert ["99_fixture", "naps", "0/4", "1", "?"] in rows
+    assert "waits" not in result.stdout
 
 
 def test_help_names_every_target():

@@ -13,8 +13,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import run_notebook
-from run_notebook import ROOT, Failed
+from tools import notebook_files, run_notebook
+from tools.run_notebook import ROOT, Failed
 
 SOURCES = ROOT / "notebooks/assignments"
 CONFIG = '''# The course folder of Leaky Gradients' assignments: run nbgrader in here.
@@ -34,8 +34,8 @@ def names() -> list[str]:
 def source(assignment, given):
     """The notebook of an assignment, with other values in its cell tagged `parameters`. A word has
     to be one that the parameter's own comment names; what it has no parameter for is left out."""
-    notebook = run_notebook.source_notebook(SOURCES / f"{assignment}.py")
-    cell = next(cell for cell in notebook.cells if "parameters" in run_notebook.tags_of(cell))
+    notebook = notebook_files.source_notebook(SOURCES / f"{assignment}.py")
+    cell = next(cell for cell in notebook.cells if "parameters" in notebook_files.tags_of(cell))
     for name, value in given.items():
         line = re.search(rf"^{name} = (\S+)(.*)$", cell.source, re.M)
         if not line:
@@ -80,7 +80,8 @@ def generate(course, wanted, given) -> None:
     sources = {name: source(name, given) for name in wanted}
     for name in wanted if given else ():
         print(f"{name}: running the solutions with these numbers", flush=True)
-        if wrong := failures(sources[name]):
+        wrong = failures(sources[name])
+        if wrong:
             raise Failed(f"{name}: with these numbers its own solutions fail {', '.join(wrong)}: "
                          "another SEED")
     # nbgrader looks for its own alembic on PATH, where an environment that is not activated is not.
@@ -88,7 +89,7 @@ def generate(course, wanted, given) -> None:
     course.mkdir(parents=True, exist_ok=True)
     (course / "nbgrader_config.py").write_text(CONFIG)
     for name, notebook in sources.items():
-        run_notebook.write(course / "source" / name / f"{name}.ipynb", notebook)
+        notebook_files.write(course / "source" / name / f"{name}.ipynb", notebook)
         done = subprocess.run([sys.executable, "-m", "nbgrader", "generate_assignment", name,
                                "--force"], cwd=course, env=os.environ | {"PATH": path},
                               capture_output=True, text=True)
@@ -101,7 +102,8 @@ def generate(course, wanted, given) -> None:
 def main(*wanted) -> int:
     course = Path(os.environ.get("COURSE") or ROOT / "build/assignments").expanduser().absolute()
     try:
-        if unknown := sorted(set(wanted) - set(names())):
+        unknown = sorted(set(wanted) - set(names()))
+        if unknown:
             raise Failed(f"no assignment {', '.join(unknown)}: there are {', '.join(names())}")
         generate(course, wanted or names(), parameters())
     except Failed as error:

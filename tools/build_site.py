@@ -155,19 +155,34 @@ def gallery(source) -> str:
 def reference(source) -> None:
     """A page a module of lib, in the order of its floors, from the text of its docstrings."""
     package = ast.get_docstring(ast.parse((ROOT / "lib/__init__.py").read_text()))
-    floors = re.findall(r"^\d+  (.*?)(?:  |$)", package, re.M)
-    modules = [name for floor in floors for name in floor.split(", ")]
+    modules = list(modules_of_lib(package))
     write(source / "reference/index.md", "\n".join([
         "# Reference of lib", "From the docstrings: shapes, ranges, errors and sources.", "",
         "```text", package, "```", "", "```{toctree}", *modules, "```"]))
-    for name in modules:
-        text = (ROOT / f"lib/{name}.py").read_text()
+    for name, file in modules_of_lib(package).items():
+        text = file.read_text()
         tree, lines = ast.parse(text), text.splitlines()
         parts = [f"# lib.{name}", f"```{{py:module}} lib.{name}\n```",
                  plain(ast.get_docstring(tree))]
         classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
         parts += [described(node, lines, classes) for node in tree.body if public(node)]
         write(source / f"reference/{name}.md", "\n\n".join(parts))
+
+
+def modules_of_lib(package) -> dict[str, Path]:
+    """{name: file} in the order of the floors that the docstring of lib lists; of a package first
+    the whole, then its modules."""
+    modules = {}
+    for floor in re.findall(r"^\d+  (.*?)(?:  |$)", package, re.M):
+        for name in floor.split(", "):
+            place = ROOT / "lib" / name.replace(".", "/")
+            if not place.is_dir():
+                modules[name] = place.with_name(f"{place.name}.py")
+                continue
+            modules[name] = place / "__init__.py"
+            for file in sorted(place.glob("[!_]*.py")):
+                modules[f"{name}.{file.stem}"] = file
+    return modules
 
 
 def public(node) -> bool:

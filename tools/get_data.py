@@ -8,7 +8,6 @@ that `lib.data.load` looks for last.
 """
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from PIL import Image, ImageOps
 from sklearn.datasets import fetch_lfw_people
 from torchvision import datasets
 
-from lib import data, run
+from lib import data, files, run
 
 FILE_BYTES = 45_000_000  # before compression, so that every file stays below 50 MB
 PETS_SIDE = 128
@@ -113,11 +112,9 @@ def pack(images, classes, npz):
         number = start // rows + 1
         file = npz if number == 1 else npz.with_name(f"{npz.stem}-{number}.npz")
         part = slice(start, start + rows)
-        unfinished = file.with_name(f".{file.name}.part")
-        with unfinished.open("wb") as stream:
+        with files.atomic(file) as stream:
             np.savez_compressed(stream, images=pixels[part], labels=labels[part],
                                 classes=np.array(classes))
-        os.replace(unfinished, file)
 
 
 if __name__ == "__main__":

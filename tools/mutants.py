@@ -1,35 +1,33 @@
-"""`make mutants`: does a test go red when one line of lib says something else?
+"""`make mutants`: does a test go red when one line of lib or studies says something else?
 
 Draws one-line mutations with a fixed seed, equally many of each file below, and runs each against
 the tests of its file, in a copy of the tree and until the first failure. Writes tests/mutants.csv.
 A mutant costs seconds: one process imports torch and what else the tests import, but not lib, and
-forks for every mutant.
+forks for every mutant. What a line may say instead: `mutations.py`.
 """
 
 import argparse
-import ast
-import contextlib
 import csv
 import importlib
 import io
 import json
 import os
-import random
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
+
+from tools.mutations import Mutant, mutants_of
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build" / "mutants"
 PACKAGES = BUILD / "packages"
 TABLE = ROOT / "tests" / "mutants.csv"
-COPIED = ("lib", "tests", "bench", "studies", "tools")
+COPIED = ("lib", "tests", "bench", "studies", "tools", "notebooks", "data/published")
 FIELDS = ("file", "line", "before", "after", "verdict", "test")
-SEED, PROCESSES, GOAL, LIMIT_S = 2026, 2, 0.85, 600
+PROCESSES, GOAL, LIMIT_S = 2, 0.85, 600
 WHOLE = 120  # mutants of a sample that is written down
 
 # The tests of a file, those first that are quick and likely to see a change.
@@ -42,6 +40,11 @@ TESTS = {
     "lib/optimizers.py": ("engine", "parity"),
     "lib/analytic.py": ("values", "analytic"),
     "lib/attacks.py": ("presets", "values", "parity", "attacks", "generators"),
+    "studies/case.py": ("experiment", "studies", "bad_inputs"),
+    "studies/store.py": ("store", "cells"),
+    "studies/keys.py": ("keys",),
+    "studies/cells.py": ("cells", "store"),
+    "studies/verdicts.py": ("verdicts",),
 }
 # Of attacks, the presets and what they are made of; the rest of the file is the engine's.
 PRESETS = ("Attack", "Generative", "dlg", "idlg", "inverting_gradients", "mixing_gradients",
@@ -50,164 +53,33 @@ PRESETS = ("Attack", "Generative", "dlg", "idlg", "inverting_gradients", "mixing
 IMPORTED_ONCE = ("torch", "torchvision", "pandas", "scipy.optimize", "torchmetrics", "lpips",
                  "skimage.metrics", "sklearn.datasets", "pytest", "numpy", "tqdm",
                  "torch.utils.flop_counter", "torch.fx.experimental.proxy_tensor",
-                 "torchmetrics.functional.image", "opacus.accountants", "matplotlib.pyplot")
-
-
-@dataclass(frozen=True)
-class Mutant:
-    file: str
-    line: int
-    before: str
-    after: str
-    code: str  # the whole mutated file
-
-
-# ---- mutations: a node of the syntax tree, and what it could be instead
-
-SWAPPED = {
-    "LessThan": "LessThanEqual", "LessThanEqual": "LessThan", "GreaterThan": "GreaterThanEqual",
-    "GreaterThanEqual": "GreaterThan", "Equal": "NotEqual", "NotEqual": "Equal", "In": "NotIn",
-    "NotIn": "In", "Is": "IsNot", "IsNot": "Is", "Add": "Subtract", "Subtract": "Add",
-    "Multiply": "Divide", "Divide": "Multiply", "Power": "Multiply", "FloorDivide": "Divide",
-    "BitAnd": "BitOr", "And": "Or", "Or": "And", "Modulo": "FloorDivide",
-}
-RENAMED = {"min": "max", "max": "min", "amin": "amax", "amax": "amin", "argmin": "argmax",
-           "argmax": "argmin", "all": "any", "any": "all", "sum": "mean", "mean": "sum",
-           "sign_": "abs_", "lt": "le", "triu": "tril", "zeros": "ones", "ones": "zeros",
-           "zeros_like": "ones_like", "nnls": "lsq_linear", "trunc": "round", "round": "trunc"}
-DROPPED = ("abs", "square", "sqrt", "log10", "sort", "sign", "trunc", "clone", "clamp", "clamp_min",
-           "sign_", "double")
-# Nothing of these is changed: what is written for the reader, or checked by no run.
-LEFT_ALONE = ("Annotation", "Raise", "Import", "ImportFrom", "FormattedString", "Decorator")
-
-
-def mutants_of(file: str, count: int) -> list[Mutant]:
-    """`count` mutations of a file, drawn with SEED of all that there are."""
-    import libcst as cst
-    from libcst.metadata import MetadataWrapper, PositionProvider
-
-    source = (ROOT / file).read_text()
-    wrapper = MetadataWrapper(cst.parse_module(source))
-    positions = wrapper.resolve(PositionProvider)
-    found = []
-
-    class Collector(cst.CSTVisitor):
-        def on_visit(self, node) -> bool:
-            if type(node).__name__ in LEFT_ALONE:
-                return False
-            found.extend((node, new) for new in alternatives(node))
-            return True
-
-    for statement in wrapper.module.body:
-        if file != "lib/attacks.py" or names_of(statement) & set(PRESETS):
-            statement.visit(Collector())
-    random.Random(SEED).shuffle(found)
-    made = []
-    for node, new in found:
-        if len(made) == count:
-            break
-        code = wrapper.module.deep_replace(node, new).code
-        with contextlib.suppress(SyntaxError):
-            ast.parse(code)
-            made.append(described(file, source, code, positions[node].start.line))
-    return sorted(made, key=lambda m: (m.line, m.before, m.after))
-
-
-def names_of(statement) -> set[str]:
-    """The names that a statement at the top of a module defines."""
-    import libcst as cst
-
-    if isinstance(statement, cst.FunctionDef | cst.ClassDef):
-        return {statement.name.value}
-    targets = [t.target for part in getattr(statement, "body", ()) if isinstance(part, cst.Assign)
-               for t in part.targets]
-    return {t.value for t in targets if isinstance(t, cst.Name)}
-
-
-def described(file: str, source: str, code: str, line: int) -> Mutant:
-    """The mutant with the first line that differs."""
-    old, new = source.splitlines(), code.splitlines()
-    differ = [i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b]
-    i = differ[0] if differ else line - 1
-    return Mutant(file, i + 1, old[i].strip(), new[i].strip(), code)
-
-
-def alternatives(node) -> list:
-    """What a node could be instead."""
-    import libcst as cst
-
-    if isinstance(node, cst.BinaryOperation | cst.BooleanOperation):
-        words = cst.SimpleString | cst.FormattedString
-        if isinstance(node.left, words) or isinstance(node.right, words):
-            return []
-        return [node.with_changes(operator=new) for new in swapped(node.operator)]
-    if isinstance(node, cst.ComparisonTarget):
-        return [node.with_changes(operator=new) for new in swapped(node.operator)]
-    if isinstance(node, cst.Integer):
-        return [cst.Integer(str(int(node.value.replace("_", "")) + 1))]
-    if isinstance(node, cst.Float):
-        number = float(node.value)  # a tiny one only keeps a division from failing
-        return [cst.Float(repr(2 * number or 1.0))] if number == 0 or number > 1e-10 else []
-    if isinstance(node, cst.Name) and node.value in ("True", "False"):
-        return [cst.Name(str(node.value != "True"))]
-    if isinstance(node, cst.UnaryOperation):
-        return [node.expression]
-    if isinstance(node, cst.If | cst.IfExp):
-        test = cst.UnaryOperation(cst.Not(), node.test.with_changes(
-            lpar=[cst.LeftParen()], rpar=[cst.RightParen()]))
-        return [node.with_changes(test=test)]
-    return of_call(node) if isinstance(node, cst.Call) else []
-
-
-def swapped(operator) -> list:
-    """The operator that stands for this one, where there is one."""
-    import libcst as cst
-
-    name = SWAPPED.get(type(operator).__name__)
-    return [getattr(cst, name)()] if name else []
-
-
-def of_call(call) -> list:
-    """A call without a keyword, under another name, or without its method."""
-    import libcst as cst
-
-    out = []
-    for i, arg in enumerate(call.args):
-        if arg.keyword is not None and arg.keyword.value not in ("dtype", "device", "generator"):
-            out.append(call.with_changes(args=[*call.args[:i], *call.args[i + 1 :]]))
-    function = call.func
-    if isinstance(function, cst.Attribute):
-        name = function.attr.value
-        if name in RENAMED:
-            out.append(call.with_deep_changes(function, attr=cst.Name(RENAMED[name])))
-        if name in DROPPED:
-            out.append(function.value)
-    elif isinstance(function, cst.Name) and function.value in ("min", "max", "all", "any"):
-        out.append(call.with_changes(func=cst.Name(RENAMED[function.value])))
-    return out
+                 "torchmetrics.functional.image", "opacus.accountants", "matplotlib.pyplot",
+                 "IPython.display", "PIL.Image", "scipy.stats", "seaborn", "jupytext", "nbformat")
 
 
 def drawn(count: int) -> list[Mutant]:
     """The sample: as many of each file, as far as that goes."""
     shares = [count // len(TESTS) + (i < count % len(TESTS)) for i in range(len(TESTS))]
-    return [m for file, share in zip(TESTS, shares, strict=True) for m in mutants_of(file, share)]
+    mutants = []
+    for file, share in zip(TESTS, shares, strict=True):
+        statements = PRESETS if file == "lib/attacks.py" else None
+        mutants += mutants_of(ROOT, file, share, statements)
+    return mutants
 
 
 # ---- running them
 
-
 def trees() -> list[Path]:
     """A copy of what the tests read, one a process."""
-    made = [BUILD / f"tree{i}" for i in range(PROCESSES)]
+    places = [BUILD / f"tree{i}" for i in range(PROCESSES)]
     ignore = shutil.ignore_patterns("__pycache__", "*.ipynb")
-    for tree in made:
+    for tree in places:
         shutil.rmtree(tree, ignore_errors=True)
         for name in COPIED:
             shutil.copytree(ROOT / name, tree / name, ignore=ignore)
-        (tree / "data").mkdir()
-        for file in ("pyproject.toml", "Makefile", "README.md"):
+        for file in ("pyproject.toml", "Makefile", "README.md", "requirements.lock"):
             shutil.copy(ROOT / file, tree / file)
-    return made
+    return places
 
 
 def begin(tree: Path, mutant: Mutant) -> int:

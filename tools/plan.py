@@ -12,7 +12,8 @@ import os
 import sys
 import tempfile
 
-import run_notebook as tool
+from tools import notebook_files
+from tools import run_notebook as tool
 
 COLUMNS = "{:<24} {:<28} {:>9} {:>9} {:>7}".format
 
@@ -22,14 +23,16 @@ def declared(name) -> list:
     from lib import run
     from studies import store
 
-    given = tool.parameters()
-    study = store.start(name, run.start(**given))
-    module = f"studies.{tool.study_of(name)}.plan"
-    if importlib.util.find_spec(module.rpartition(".")[0]) is None or \
-            importlib.util.find_spec(module) is None:
+    folder = f"studies.{tool.study_of(name)}"
+    if not (there(folder) and there(f"{folder}.plan")):
         return inline(name)
-    importlib.import_module(module).declare(study.run)
+    study = store.start(name, run.start(**tool.parameters()))
+    importlib.import_module(f"{folder}.plan").declare(study.run)
     return study.sweeps
+
+
+def there(module) -> bool:
+    return importlib.util.find_spec(module) is not None
 
 
 def inline(name) -> list:
@@ -37,9 +40,9 @@ def inline(name) -> list:
     from studies import store
 
     names = {"__name__": "__main__"}
-    cells = tool.source_notebook(tool.NOTEBOOKS / f"{name}.py").cells
+    cells = notebook_files.source_notebook(tool.NOTEBOOKS / f"{name}.py").cells
     for i, cell in enumerate(cells):
-        tags = {"parameters", "setup", "plan"} & set(tool.tags_of(cell))
+        tags = {"parameters", "setup", "plan"} & set(notebook_files.tags_of(cell))
         if cell.cell_type == "code" and tags:
             file = f"<{name}, cell {i}>"                     # where inspect finds a function's text
             linecache.cache[file] = (0, None, cell.source.splitlines(keepends=True), file)

@@ -7,7 +7,6 @@ Everything else comes from the environment, as make exports it: PROFILE, FRESH, 
 DATA_ROOT.
 """
 
-import base64
 import fcntl
 import hashlib
 import json
@@ -17,17 +16,14 @@ import shutil
 import sys
 import tempfile
 import time
-from collections import Counter
 from pathlib import Path
 
 from lib.files import atomic
 from studies import keys
+from tools.notebook_files import cleaned, problems, source_notebook, write
 
 ROOT = Path(__file__).resolve().parents[1]
-NOTEBOOKS = ROOT / "notebooks"
-KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
-LARGEST = 1_500_000                                          # bytes of a committed notebook
-MACHINE_PATH = re.compile(r"(?<![\w./])/(?:home|root|tmp|work|Users)/")
+NOTEBOOKS, TOOLS = ROOT / "notebooks", ROOT / "tools"
 
 
 class Failed(Exception):
@@ -35,7 +31,8 @@ class Failed(Exception):
 
 
 def fresh() -> bool:
-    if (asked := os.environ.get("FRESH", "")) not in ("", "0", "1"):
+    asked = os.environ.get("FRESH", "")
+    if asked not in ("", "0", "1"):
         raise Failed(f"FRESH={asked}: it is 1 (compute again) or 0 (what is done is kept)")
     return asked == "1"
 
@@ -58,28 +55,6 @@ def parameters() -> dict:
     if os.environ.get("DATA_ROOT"):
         given["data_root"] = str(Path(os.environ["DATA_ROOT"]).expanduser().absolute())
     return given
-
-
-def source_notebook(path):
-    """The notebook of a py:percent file. Ids are hashes of the text: building again is no diff."""
-    import jupytext  # takes seconds: not where nothing is to do
-    import nbformat
-
-    notebook = jupytext.read(path)
-    notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL})
-    seen = Counter()
-    for cell in notebook.cells:
-        digest = hashlib.sha256(cell.source.encode()).hexdigest()[:8]
-        cell.id = f"{digest}-{seen[digest]}"
-        seen[digest] += 1
-    return notebook
-
-
-def write(path, notebook) -> None:
-    import nbformat
-
-    with atomic(path) as file:
-        file.write(nbformat.writes(notebook).rstrip("\n").encode() + b"\n")
 
 
 # ---- figures
@@ -145,16 +120,17 @@ def up_to_date(name, profile, code) -> bool:
 
 def hashes(name, profile) -> dict:
     """The hashes of what a run made, by path: the executed notebook, and its folder of figures."""
-    made = [ROOT / "build" / profile / f"{name}.ipynb"]
-    made += sorted((ROOT / "figures" / profile / name).glob("[!.]*"))
+    products = [ROOT / "build" / profile / f"{name}.ipynb"]
+    products += sorted((ROOT / "figures" / profile / name).glob("[!.]*"))
     return {file.relative_to(ROOT).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
-            for file in made if file.is_file()}
+            for file in products if file.is_file()}
 
 
 def code_hash(name, given) -> str:
     """What the products depend on: by content, since the times of a fresh clone mean nothing."""
     source = NOTEBOOKS / f"{name}.py"
-    files = [source, Path(__file__), ROOT / "requirements.lock"]
+    files = [source, TOOLS / "run_notebook.py", TOOLS / "notebook_files.py",
+             ROOT / "requirements.lock"]
     files += keys.reached(keys.imported(source.read_text(encoding="utf-8"))).values()
     files += sorted((ROOT / "data/published").glob("*.json"))
     return digest(files, json.dumps(given, sort_keys=True))
@@ -249,7 +225,8 @@ def check_floats(name, products) -> None:
     excused = json.loads(reasons.read_text()) if reasons.is_file() else {}
     wanted = {key: entry["product"] for key, entry in floats.items()
               if "product" in entry and key not in excused}
-    missing = [f"{key} ({it})" for key, it in wanted.items() if not made(products, it)]
+    missing = [f"{key} ({product})" for key, product in wanted.items()
+               if not made(products, product)]
     if missing:
         raise Failed(f"ran, but made no {', '.join(missing)}, and gave no reason")
 
@@ -257,10 +234,10 @@ def check_floats(name, products) -> None:
 def note_made(products) -> None:
     """What this run made and why it left out the rest: made.json, tracked for both profiles."""
     reasons = products / "reasons.json"
-    found = {"products": sorted({file.stem for file in products.iterdir()
-                                 if file.suffix in (".png", ".csv")}),
-             "reasons": json.loads(reasons.read_text()) if reasons.is_file() else {}}
-    (products / "made.json").write_text(json.dumps(found, indent=1) + "\n")
+    names = {file.stem for file in products.iterdir() if file.suffix in (".png", ".csv")}
+    why_not = json.loads(reasons.read_text()) if reasons.is_file() else {}
+    document = {"products": sorted(names), "reasons": why_not}
+    (products / "made.json").write_text(json.dumps(document, indent=1) + "\n")
 
 
 def made(products, product) -> bool:
@@ -303,69 +280,11 @@ def publish(name, profile) -> None:
         raise Failed("its quick run is missing or old: make figures")
     notebook = cleaned(nbformat.read(ROOT / "build" / profile / f"{name}.ipynb", as_version=4))
     source = source_notebook(NOTEBOOKS / f"{name}.py")
-    if wrong := problems(notebook, source):
+    wrong = problems(notebook, source)
+    if wrong:
         raise Failed("not fit to be committed: " + "; ".join(wrong))
     write(NOTEBOOKS / f"{name}.ipynb", notebook)
     print(f"{name}: notebooks/{name}.ipynb")
-
-
-def cleaned(notebook):
-    """Without what differs from run to run (papermill's metadata, progress bars, warnings), and
-    with small pictures."""
-    import nbformat
-
-    from studies.report import small_png
-
-    notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL})
-    for cell in notebook.cells:
-        cell.metadata = nbformat.from_dict({"tags": tags} if (tags := tags_of(cell)) else {})
-        if cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
-            for data in (output.data for output in cell.outputs if "data" in output):
-                if "image/png" in data:
-                    png = small_png(base64.b64decode(data["image/png"]))
-                    data["image/png"] = base64.b64encode(png).decode()
-    return notebook
-
-
-def tags_of(cell) -> list:
-    return list(cell.metadata.get("tags", []))
-
-
-def problems(notebook, source) -> list:
-    """Why a notebook may not be committed; empty when it may. tests/test_notebooks.py asks too."""
-    import nbformat
-
-    wrong = []
-    if [cell.source for cell in notebook.cells] != [cell.source for cell in source.cells]:
-        wrong.append("its cells are not those of its source")
-    code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
-    if [cell.execution_count for cell in code] != list(range(1, len(code) + 1)):
-        wrong.append("its cells were not all run once, in order")
-    outputs = [output for cell in code for output in cell.outputs]
-    if any(output.output_type == "error" for output in outputs):
-        wrong.append("a cell failed")
-    if any("image/png" in output.get("data", {}) and not alt_of(output) for output in outputs):
-        wrong.append("a picture has no alternative text")
-    if any("papermill" in part.metadata for part in [notebook, *notebook.cells]):
-        wrong.append("it holds papermill's metadata")
-    texts = [cell.source for cell in notebook.cells] + [said(output) for output in outputs]
-    if paths := sorted(set(MACHINE_PATH.findall("\n".join(texts)))):
-        wrong.append(f"it names folders of one machine ({', '.join(paths)})")
-    if (size := len(nbformat.writes(notebook).encode())) > LARGEST:
-        wrong.append(f"it has {size / 1e6:.1f} MB, more than {LARGEST / 1e6:.1f}")
-    return wrong
-
-
-def alt_of(output) -> str:
-    return output.get("metadata", {}).get("image/png", {}).get("alt", "")
-
-
-def said(output) -> str:
-    """The text of an output; pictures left out, whose base64 can spell anything."""
-    texts = [str(value) for kind, value in output.get("data", {}).items()
-             if not kind.startswith("image/")]
-    return "\n".join([output.get("text", ""), *texts])
 
 
 def main(command, name) -> int:

@@ -5,30 +5,30 @@
 
 Nothing in them is typed. Claims and the names of what was drawn are read from
 figures/<profile>/<notebook>, published numbers from data/published, what was computed from
-data/cells and from the sweeps that the notebooks declare.
+data/cells and from the sweeps that the studies declare.
 """
 
 import io
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
 from collections import Counter
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import plan
-import run_notebook as tool
+
+from tools import plan
+from tools import run_notebook as tool
 
 SCORES, README = tool.ROOT / "SCOREBOARD.md", tool.ROOT / "README.md"
 BEGIN, END = "<!-- scoreboard: make scoreboard -->", "<!-- end of the scoreboard -->"
 WORDS = {"True": "holds", "False": "fails", "None": "undecided"}
 STATES = ("holds", "fails", "undecided", "not computed")
-# [read], (recalled), (Fig. 1, digitised), [read; more], (quoted: "...")
-MARK = re.compile(r"[\[(](?:[^\[\]()]*, )?(read|quoted|digitised|recalled|inferred)[\]);:]")
-FLOAT = re.compile(r"\b(?:(Fig|Table)\w*\.? ?(\d+)|(R\d+))")
+UNMARKED = "the paper, unmarked"
+FEW = 4  # published numbers that stand beside a claim; where there are more, none does
 HEAD = """# Scoreboard
 
 Written by `make scoreboard`, from the tracked claims, published numbers and stored results;
@@ -36,12 +36,12 @@ nothing here is typed. A claim **holds**, **fails** or is **undecided** by the r
 the notebook's ledger (`figures/*/*/claims.csv`); it is **not computed** where nothing was counted.
 
 - *Published*: how sure we are that the paper says it: *read* in the paper, *quoted* from another
-  text, *digitised* off a plot, *recalled* from memory, *inferred*; with the float's published
-  numbers, where it has at most four. *Ours*: our own claim; *third party*: neither the paper's nor
-  ours; –: the paper's, without a mark.
+  text, *digitised* off a plot, *recalled* from memory, *inferred*; with the numbers that its figure
+  or table prints, where these are at most four. *Ours*: our own claim; *third party*: neither the
+  paper's nor ours; –: the paper's, without a mark.
 - *Quick*: the run without data sets. "Same" where verdict and numbers are those of the paper
   profile: most quick runs decide their claims from its stored report.
-- n: what the rule counts: images, attacks, clients or networks.
+- n: how many the rule counts, and of what.
 - A figure or table is *made* where the run drew it. With which network, n and data: see what
   differs, below each notebook's tables. Single rows of it may be "not computed": see the last line.
 """
@@ -53,11 +53,11 @@ class OnDisk:
     """The files as they are."""
 
     @staticmethod
-    def read(path):
+    def read(path) -> str:
         return path.read_text()
 
     @staticmethod
-    def under(folder):
+    def under(folder) -> list:
         return sorted(path for path in (tool.ROOT / folder).rglob("*") if path.is_file())
 
 
@@ -65,99 +65,167 @@ class Committed:
     """The files as git has them: a run on this machine may have written others."""
 
     @staticmethod
-    def read(path):
+    def read(path) -> str:
         return git("show", f":{path.relative_to(tool.ROOT).as_posix()}")
 
     @staticmethod
-    def under(folder):
+    def under(folder) -> list:
         return [tool.ROOT / name for name in git("ls-files", "-z", folder).split("\0") if name]
 
 
 def git(*words) -> str:
-    found = subprocess.run(["git", *words], cwd=tool.ROOT, capture_output=True, check=True)
-    return found.stdout.decode()
+    done = subprocess.run(["git", *words], cwd=tool.ROOT, capture_output=True, check=True)
+    return done.stdout.decode()
 
 
 def papers(files) -> dict:
     """{notebook: paper} of those that follow a paper."""
-    found = {path.parent.name: json.loads(files.read(path))["paper"]
-             for path in files.under("figures/paper") if path.name == "about.json"}
-    return {name: paper for name, paper in sorted(found.items()) if paper}
+    follows = {path.parent.name: json.loads(files.read(path))["paper"]
+               for path in files.under("figures/paper") if path.name == "about.json"}
+    return {name: paper for name, paper in sorted(follows.items()) if paper}
 
+
+# ---- claims
 
 def claims(files, profile, name) -> pd.DataFrame:
-    """The ledger, with the columns state and origin."""
+    """The ledger, with the column `state`, one of STATES."""
     text = files.read(tool.ROOT / f"figures/{profile}/{name}/claims.csv")
-    found = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
-    states = found.verdict.map(WORDS).mask((found.verdict == "None") & (found.n == "0"), STATES[3])
-    return found.assign(state=states, origin=origins(found.claim))
+    ledger = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
+    missing = {"origin", "float", "unit"} - set(ledger.columns)
+    if missing:
+        raise SystemExit(f"figures/{profile}/{name}/claims.csv has no column "
+                         f"{', '.join(sorted(missing))}: make figures PROFILE={profile} NB={name}")
+    nothing = (ledger.verdict == "None") & (ledger.n == "0")
+    return ledger.assign(state=ledger.verdict.map(WORDS).mask(nothing, "not computed"))
 
 
-def origins(texts) -> list:
-    """Who says it, and how sure we are of that; "the same ..." is said by whoever spoke before."""
-    found = []
-    for text in texts:
-        marks = ", ".join(dict.fromkeys(MARK.findall(text)))
-        again = text.startswith(("the same", "nor does", "exact against")) and found and not marks
-        if re.match(r"ours?\b", text):
-            found.append("ours")
-        elif text.startswith("a third party"):
-            found.append(f"third party, {marks}")
-        else:
-            found.append(found[-1] if again else marks or "–")
-    return found
+def claims_table(files, name, numbers) -> str:
+    paper, quick = claims(files, "paper", name), claims(files, "quick", name).set_index("id")
+    rows = []
+    for claim in paper.itertuples():
+        rows.append([claim.claim, published(claim.origin, claim.float, numbers),
+                     f"**{claim.state}**", claim.measured, counted(claim.n, claim.unit),
+                     beside(claim, quick)])
+    return table(["claim", "published", "verdict", "paper profile", "n", "quick"], rows)
 
 
-def table(head, rows) -> str:
-    cells = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|").replace("\n", " ")
-                                       for cell in row) + " |" for row in cells)
+def published(origin, float_ids, numbers) -> str:
+    """Who says it, with the numbers that the paper prints there, where they are few."""
+    said = numbers[numbers.float.isin(float_ids.split())]
+    parts = ["–" if origin == UNMARKED else origin]
+    if 0 < len(said) <= FEW:
+        parts.append(told(said, FEW))
+    return "; ".join(parts)
+
+
+def beside(claim, quick) -> str:
+    """What the quick run says of a claim of the paper profile."""
+    if claim.id not in quick.index:
+        return "–"
+    live = quick.loc[claim.id]
+    if (live.verdict, live.measured) == (claim.verdict, claim.measured):
+        return "same"
+    return f"{live.state}: {live.measured} ({counted(live.n, live.unit)})"
+
+
+def counted(n, unit) -> str:
+    """"1 image", "8 images", "2 batches"."""
+    if str(n) == "1":
+        return f"1 {unit}"
+    if unit.endswith(("s", "x", "ch", "sh")):
+        return f"{n} {unit}es"
+    if unit.endswith("y") and unit[-2:-1] not in tuple("aeiou"):
+        return f"{n} {unit[:-1]}ies"
+    return f"{n} {unit}s"
 
 
 def counts(states) -> list:
-    found = Counter(states)
-    return [found[state] for state in STATES]
+    numbers = Counter(states)
+    return [numbers[state] for state in STATES]
 
 
 def told(numbers, most) -> str:
     """Published numbers with their marks; where there are more than `most`, how many more."""
     from studies import report
 
-    each = [f"{n['row']}{', ' + n['column'] if n['column'] else ''}: {report.show(n)}"
-            for _, n in numbers.fillna({"column": ""}).iterrows()]
-    return "; ".join(each[:most]) + (f"; and {len(each) - most} more" if len(each) > most else "")
+    texts = []
+    for _, number in numbers.fillna({"column": ""}).iterrows():
+        column = f", {number['column']}" if number["column"] else ""
+        texts.append(f"{number['row']}{column}: {report.show(number)}")
+    more = f"; and {len(texts) - most} more" if len(texts) > most else ""
+    return "; ".join(texts[:most]) + more
 
 
-def claims_table(files, name, numbers) -> str:
-    paper, quick = claims(files, "paper", name), claims(files, "quick", name).set_index("id")
-    rows = []
-    for one in paper.itertuples():
-        other = "–"
-        if one.id in quick.index:
-            live = quick.loc[one.id]
-            same = (live.verdict, live.measured) == (one.verdict, one.measured)
-            other = "same" if same else f"{live.state}: {live.measured} (n = {live.n})"
-        said = numbers[numbers.float.isin([
-            (kind[:3] + n if kind == "Fig" else kind + n).lower() if kind else r.lower()
-            for kind, n, r in FLOAT.findall(one.claim)])]
-        few = one.origin[0] in "rqdi" and 0 < len(said) <= 4
-        rows.append([one.claim, one.origin + (f"; {told(said, 4)}" if few else ""),
-                     f"**{one.state}**", one.measured, one.n, other])
-    return table(["claim", "published", "verdict", "paper profile", "n", "quick"], rows)
-
+# ---- figures and tables
 
 def floats(files, name, numbers) -> list:
     """The paper's figures and tables: [id, title, published numbers, in paper, in quick]."""
+    rows = []
     made = {profile: json.loads(files.read(tool.ROOT / f"figures/{profile}/{name}/made.json"))
             for profile in ("paper", "quick")}
-    rows = []
     for key, entry in numbers.attrs["floats"].items():
-        places = [entry["reason"], "–"] if "reason" in entry else [
-            "made" if entry["product"] in made[profile]["products"]
-            else made[profile]["reasons"].get(key, "not made") for profile in ("paper", "quick")]
-        published = numbers[numbers.float == key]
-        rows.append([key, entry["title"], told(published, 12) or "none known", *places])
+        if "reason" in entry:
+            places = [entry["reason"], "–"]
+        else:
+            places = [state_of(key, entry["product"], made[profile])
+                      for profile in ("paper", "quick")]
+        said = told(numbers[numbers.float == key], 12)
+        rows.append([key, entry["title"], said or "none known", *places])
     return rows
+
+
+def state_of(key, product, made) -> str:
+    """"made", or why a run did not make a figure or table."""
+    return "made" if product in made["products"] else made["reasons"].get(key, "not made")
+
+
+# ---- stored results
+
+@dataclass
+class Stored:
+    """What is stored of a notebook, and what is not."""
+
+    cells: list     # the documents of its cells
+    missing: dict   # sweep -> (parts that are not stored, parts)
+
+    def text(self) -> list:
+        """What is stored, what differs from the paper in it, and what is not stored."""
+        why = Counter(cell["comparable"] for cell in self.cells if cell["comparable"] is not True)
+        devices = "; ".join(sorted({cell["device"] for cell in self.cells}))
+        parts = [f"{len(self.cells)} stored results of the paper profile, computed on {devices}. "
+                 f"{len(self.cells) - sum(why.values())} of them bear no note on what differs from "
+                 "the paper" + ("; the others:" if why else ".")]
+        if why:
+            parts.append(table(["what differs", "results"], why.most_common()))
+        names = []
+        for name, (left, of) in self.missing.items():
+            names.append(name + (f" ({left} of {of} parts)" if of > 1 else ""))
+        return [*parts, f"Not computed here: {'; '.join(names) or 'nothing'}."]
+
+    def left(self) -> int:
+        """How many parts are not stored."""
+        return sum(left for left, _ in self.missing.values())
+
+
+def stored(files, name) -> Stored:
+    here = {path for path in files.under(f"data/cells/{name}") if path.suffix == ".json"}
+    documents, missing = [], {}
+    for sweep in plan.declared(name):
+        there = [path for path in sweep.files if path in here]
+        documents += [json.loads(files.read(path)) for path in there]
+        if len(there) < len(sweep.files):
+            missing[sweep.name] = len(sweep.files) - len(there), len(sweep.files)
+    return Stored(documents, missing)
+
+
+# ---- the pages
+
+def table(head, rows) -> str:
+    lines = []
+    for row in [head, ["---"] * len(head), *rows]:
+        texts = [str(cell).replace("|", "\\|").replace("\n", " ") for cell in row]
+        lines.append(f"| {' | '.join(texts)} |")
+    return "\n".join(lines)
 
 
 def page(files, name, paper) -> tuple[str, list]:
@@ -165,19 +233,12 @@ def page(files, name, paper) -> tuple[str, list]:
     from studies import report
 
     title = json.loads(files.read(tool.ROOT / f"data/published/{paper}.json"))["paper"]
-    numbers, ledger, sweeps = report.published(paper), claims(files, "paper", name), \
-        plan.declared(name)
-    here = {path for path in files.under(f"data/cells/{name}") if path.suffix == ".json"}
-    cells = [json.loads(files.read(path)) for sweep in sweeps for path in sweep.files
-             if path in here]
-    gone = {sweep.name: (sum(path not in here for path in sweep.files), len(sweep.files))
-            for sweep in sweeps}
-    gone = {what: (left, parts) for what, (left, parts) in gone.items() if left}
-    others = ledger.origin.str.startswith(("ours", "third"))
+    numbers, ledger, results = report.published(paper), claims(files, "paper", name), \
+        stored(files, name)
+    others = ledger.origin.str.startswith(("ours", "third party"))
     theirs, ours = counts(ledger.state[~others]), counts(ledger.state[others])
     lists = floats(files, name, numbers)
     made = [sum(row[i] == "made" for row in lists) for i in (3, 4)]
-    why = Counter(cell["comparable"] for cell in cells if cell["comparable"] is not True)
     text = [
         f"## {name}: {title}",
         f"{' / '.join(STATES)}: {' / '.join(map(str, theirs))} of the paper's claims, "
@@ -187,17 +248,9 @@ def page(files, name, paper) -> tuple[str, list]:
         table(["float", "what it shows", "published numbers (certainty)", "paper profile", "quick"],
               lists),
         "### What was computed, what was reduced, what was not computed",
-        f"{len(cells)} stored results of the paper profile, computed on "
-        f"{'; '.join(sorted({cell['device'] for cell in cells}))}. "
-        f"{len(cells) - sum(why.values())} of them bear no note on what differs from the paper"
-        + ("; the others:" if why else "."),
-        table(["what differs", "results"], why.most_common()) if why else "",
-        "Not computed here: " + ("; ".join(
-            what + (f" ({left} of {parts} parts)" if parts > 1 else "")
-            for what, (left, parts) in gone.items()) or "nothing") + "."]
-    row = [theirs, ours, [*made, len(lists)], [len(cells)],
-           [sum(left for left, _ in gone.values())]]
-    return "\n\n".join(part for part in text if part), row
+        *results.text()]
+    row = [theirs, ours, [*made, len(lists)], [len(results.cells)], [results.left()]]
+    return "\n\n".join(text), row
 
 
 def shown(label, numbers) -> list:
@@ -218,14 +271,14 @@ def written(files) -> dict:
         pages = {name: page(files, name, paper) for name, paper in papers(files).items()}
         os.chdir(here)
     rows = [shown(f"[{name}](notebooks/{name}.ipynb)", row) for name, (_, row) in pages.items()]
-    total = [np.sum(column, 0).tolist() for column in zip(*(row for _, row in pages.values()),
-                                                           strict=True)]
+    columns = zip(*(row for _, row in pages.values()), strict=True)
+    total = [np.sum(column, 0).tolist() for column in columns]
     summary = table(SUMMARY, rows + ([shown("all", total)] if rows else []))
     readme = files.read(README)
     if readme.count(BEGIN) != 1 or readme.count(END) != 1:
         raise SystemExit(f"README.md needs the lines {BEGIN} and {END}, once each")
     head, tail = readme.split(BEGIN)[0], readme.split(END)[1]
-    parts = [HEAD + "\n" + summary, *(text for text, _ in pages.values())]
+    parts = [f"{HEAD}\n{summary}", *(text for text, _ in pages.values())]
     return {SCORES: "\n\n".join(parts) + "\n",
             README: f"{head}{BEGIN}\n{summary}\n{END}{tail}"}
 

@@ -1,0 +1,271 @@
+"""studies/report.py: published numbers, products, claims, captions."""
+
+import io
+import json
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from storing import begin, cell, draw
+
+from lib import run as runs
+from studies import report, store
+
+pytestmark = pytest.mark.usefixtures("place")
+PRODUCTS = "build/quick/99_fixture"
+TEXT = "A straight line that rises from one to three."
+
+
+# ---- published numbers
+
+GOOD = {"paper": "p", "floats": {"fig1": {"title": "t", "product": "a"}}, "numbers": [
+    {"float": "fig1", "row": "DLG", "column": "MNIST", "value": 0.0038, "certainty": "recalled"}]}
+
+
+def publish(place, **changes):
+    (place / "data/published/p.json").write_text(json.dumps(GOOD | changes))
+    return report.published("p")
+
+
+def test_published(place):
+    table = publish(place)
+    assert table.value.tolist() == [0.0038] and table.spread.isna().all()
+    assert table.attrs["floats"]["fig1"]["product"] == "a"
+    assert report.show(table.iloc[0]) == "0.0038 (recalled)"
+
+
+@pytest.mark.parametrize(("number", "text"), [
+    ({"value": 2.5, "spread": 0.1, "certainty": "read"}, "2.5 ± 0.1"),
+    ({"value": 2.5, "spread": None, "certainty": "digitised"}, "2.5 (digitised)"),
+    ({"value": None, "spread": None, "certainty": "quoted"}, "–")])
+def test_show(number, text):
+    assert report.show(number) == text
+
+
+@pytest.mark.parametrize(("changes", "word"), [
+    ({"numbers": [GOOD["numbers"][0] | {"certainty": "sure"}]}, "certainty"),
+    ({"numbers": [GOOD["numbers"][0] | {"float": "fig7"}]}, "fig7"),
+    ({"floats": {"fig1": {"title": "t"}}}, "fig1 needs"),
+    ({"floats": {"fig1": {"title": "t", "product": "a", "reason": "b"}}}, "fig1 needs"),
+    ({"floats": {"fig1": {"product": "a"}}}, "fig1 needs")])
+def test_a_wrong_entry_is_named(place, changes, word):
+    with pytest.raises(ValueError, match=word):
+        publish(place, **changes)
+
+
+def test_published_numbers_of_an_unknown_paper():
+    with pytest.raises(ValueError, match="'nobody'"):
+        report.published("nobody")
+
+
+def test_every_published_file_is_well_formed(monkeypatch):
+    monkeypatch.undo()
+    for file in (runs.ROOT / "data/published").glob("*.json"):
+        report.published(file.stem)
+
+
+# ---- products
+
+def test_a_start_that_ends_a_cell_shows_nothing():
+    """A page is refused that names folders of one machine, as a run does."""
+    assert report.start("99_fixture", runs.current()) is None
+    assert store.current().notebook == "99_fixture"
+
+
+def line():
+    figure, axes = plt.subplots()
+    axes.plot([1, 2, 3], label="a word")
+    axes.legend()
+    return figure
+
+
+def saved(place):
+    """The bytes of a figure's two files."""
+    figure = line()
+    report.save_figure(figure, "fig1", TEXT)
+    plt.close(figure)
+    return [(place / PRODUCTS / f"fig1.{kind}").read_bytes() for kind in ("png", "pdf")]
+
+
+def test_figures_have_the_same_bytes_twice(place):
+    first, second = saved(place), saved(place)
+    assert first == second
+    assert b"CreationDate" not in first[1] and b"Software" not in first[0]
+
+
+def test_a_users_matplotlibrc_changes_no_byte(place):
+    own = {"font.size": 20, "lines.linewidth": 5, "savefig.facecolor": "red", "axes.grid": True,
+           "pdf.compression": 0, "path.simplify": False, "figure.autolayout": True}
+    drawn = []
+    for settings in ({}, own):
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(settings)                 # as matplotlib does when it is loaded
+        begin()
+        drawn.append(saved(place))
+    assert drawn[0] == drawn[1]
+    assert matplotlib.rcParams["font.sans-serif"] == ["DejaVu Sans"]
+
+
+def test_a_figure_has_alternative_text(place):
+    figure = plt.figure()
+    for name in ("fig1", "fig2"):
+        report.save_figure(figure, name, TEXT)
+    kept = json.loads((place / PRODUCTS / "figures.json").read_text())
+    assert kept == {"fig1": TEXT, "fig2": TEXT}
+    with pytest.raises(ValueError, match="fig3"):
+        report.save_figure(figure, "fig3", "a line")
+    plt.close(figure)
+
+
+def test_a_plot_gets_smaller_and_a_photograph_keeps_its_colours():
+    def png(pixels):
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, "png")
+        return file.getvalue()
+
+    ramp = np.arange(200, dtype=np.uint8)
+    plot = png(np.stack([ramp[None].repeat(200, 0), ramp[:, None] // 8 * 8 + 0 * ramp,
+                         np.full((200, 200), 9, np.uint8)], -1))
+    few = report.small_png(plot)
+    before, after = (np.asarray(Image.open(io.BytesIO(p)).convert("RGB"), int) for p in (plot, few))
+    assert Image.open(io.BytesIO(few)).mode == "P" and abs(before - after).max() <= 16
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    small = Image.open(io.BytesIO(report.small_png(png(noise))))
+    assert (np.asarray(small) == noise).all()
+
+
+def test_tables_reasons_and_provenance(place):
+    products = place / PRODUCTS
+    report.save_table(pd.DataFrame({"a": [1.5]}), "plain")
+    report.save_table(pd.DataFrame({"a": [1.5]}, index=["x"]), "named")
+    report.save_timings(pd.DataFrame({"seconds": [1]}))
+    report.not_made("fig2", "no data")
+    report.not_made("fig3", "no people")
+    assert (products / "plain.csv").read_text() == "a\n1.5\n"
+    assert (products / "named.csv").read_text() == ",a\nx,1.5\n"
+    assert (products / "timings.csv").exists()
+    assert json.loads((products / "reasons.json").read_text()) == {
+        "fig2": "no data", "fig3": "no people"}
+    about = json.loads((products / "about.json").read_text())
+    assert (about["paper"], about["profile"]) == ("fixture", "quick")
+
+
+@pytest.mark.parametrize(("float_id", "reason", "word"), [
+    ("a/b", "no data", "float_id"), ("fig1", "", "why fig1"), ("fig1", None, "why fig1")])
+def test_a_float_is_not_made_for_a_reason(float_id, reason, word):
+    with pytest.raises(ValueError, match=word):
+        report.not_made(float_id, reason)
+
+
+# ---- claims
+
+CLAIM = {"id": "a", "text": "an ordering", "verdict": True, "rule": "margin > 0", "measured": 0.3,
+         "n": 8, "origin": "ours", "unit": "image"}
+
+
+def test_the_ledger(place, capsys):
+    ledger = report.Ledger()
+    ledger.add("a", "an ordering", np.bool_(True), "margin > 0", 0.3, 8, origin="ours",
+               unit="image")
+    ledger.add("b", "a regime", None, "n >= 30", "n = 8", 8, origin="third party, quoted",
+               unit="client", float_id="fig3 table1")
+    ledger.add("c", "one run", False, "x > 1", 0.2, 1, origin="the paper, unmarked", unit="run",
+               stable=False)
+    ledger.verdicts()
+    assert capsys.readouterr().out == "a: True\nb: None\n"
+    ledger.save()
+    claims = pd.read_csv(place / PRODUCTS / "claims.csv", keep_default_na=False)
+    assert claims.columns.tolist() == ["id", "claim", "verdict", "rule", "measured", "n", "stable",
+                                       "origin", "float", "unit"]
+    assert claims.verdict.astype(str).tolist() == ["True", "None", "False"]
+    assert claims.origin.tolist() == ["ours", "third party, quoted", "the paper, unmarked"]
+    assert claims.float.tolist() == ["", "fig3 table1", ""]
+    assert claims.unit.tolist() == ["image", "client", "run"]
+    assert ledger.table().id.tolist() == ["a", "b", "c"]
+    assert "an ordering" in ledger.shown().to_html()
+
+
+@pytest.mark.parametrize(("change", "word"), [
+    ({"id": ""}, "id"), ({"text": " "}, "text"), ({"rule": None}, "rule"), ({"unit": 3}, "unit"),
+    ({"n": -1}, "n"), ({"n": "8"}, "n"), ({"stable": "yes"}, "stable"),
+    ({"origin": "somebody"}, "origin"), ({"origin": ""}, "origin"), ({"origin": None}, "origin"),
+    ({"origin": "read,quoted"}, "origin"), ({"origin": "read, read"}, "origin"),
+    ({"float_id": ""}, "float_id"), ({"float_id": 3}, "float_id")])
+def test_a_wrong_claim_is_named(change, word):
+    with pytest.raises(ValueError, match=word):
+        report.Ledger().add(**CLAIM | change)
+
+
+@pytest.mark.parametrize("verdict", [1, "True", 0.0])
+def test_a_verdict_is_true_false_or_none(verdict):
+    with pytest.raises(TypeError, match="True, False or None"):
+        report.Ledger().add(**CLAIM | {"verdict": verdict})
+
+
+@pytest.mark.parametrize("name", ["origin", "unit"])
+def test_who_says_a_claim_and_what_was_counted_cannot_be_left_out(name):
+    with pytest.raises(TypeError, match=name):
+        report.Ledger().add(**{key: value for key, value in CLAIM.items() if key != name})
+
+
+def test_a_claim_is_in_the_ledger_once():
+    ledger = report.Ledger()
+    ledger.add(**CLAIM)
+    with pytest.raises(ValueError, match="already"):
+        ledger.add(**CLAIM)
+
+
+# ---- captions, settings
+
+def of_victim(victim, n):
+    return draw(n)
+
+
+@pytest.fixture
+def captions(monkeypatch):
+    shown = []
+    monkeypatch.setattr(report, "display", lambda markdown: shown.append(markdown.data))
+    return shown
+
+
+def test_a_caption_says_of_which_profile_settings_and_device_a_cell_is(captions):
+    begin("paper")
+    quick, paper = ({"victim": {"name": "dense"}, "n": n} for n in (2, 5))
+    both = {"quick": [quick], "paper": [paper]}
+    store.Sweep("a", of_victim, **both).run()
+    begin("quick")
+    heavy = store.Sweep("a", of_victim, **both)
+    device = runs.device_name("cpu")
+    report.caption("Dots are clients.", heavy.run(), heavy.stored(), heavy.stored())
+    report.caption("No result.")
+    report.caption("Plain.", cell("b", draw, {"n": 2}))
+    assert captions == [
+        f"*Quick profile: one dense layer; {device}. "
+        f"Paper profile, stored: one dense layer; {device}. Dots are clients.*",
+        "*No result.*", f"*Quick profile: {device}. Plain.*"]
+
+
+def test_in_the_paper_profile_a_caption_does_not_call_its_cells_stored(captions):
+    begin("paper")
+    report.caption("Plain.", cell("b", draw, {"n": 2}))
+    assert captions == [f"*Paper profile: {runs.device_name('cpu')}. Plain.*"]
+
+
+def test_what_a_study_declares_is_a_row_a_sweep():
+    victim = {"victim": {"name": "lenet"}, "n": 2}
+    one = store.Sweep("one", of_victim, quick=[victim], paper=[])
+    two = store.Sweep("two", of_victim, quick=[], paper=[victim])
+    table = report.declared(one, two)
+    assert table.sweep.tolist() == ["one", "two"]
+    assert table.quick.tolist() == ["LeNet", "–"] and table.paper.tolist() == ["–", "LeNet"]
+    assert table.stored.tolist() == ["no", "no"]
+    begin("paper")
+    store.Sweep("two", of_victim, quick=[], paper=[victim]).run()
+    assert report.declared(two).stored.tolist() == ["yes"]
+
+
+def test_a_table_of_texts_wraps():
+    assert "white-space: normal" in report.wrapped(pd.DataFrame({"a": ["a text"]})).to_html()
