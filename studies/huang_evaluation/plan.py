@@ -43,6 +43,11 @@ class Plan:
     training_time: Sweep                              # seconds of an epoch under each defense
     operations: Sweep                                 # what one step of the attack costs
 
+    @property
+    def profile(self) -> str:
+        """The profile of this run."""
+        return self.baselines.profile
+
     def groups(self) -> tuple[list[Sweep], ...]:
         """The sweeps that stand together in tables: a group is shown of one profile only."""
         defenses = [*self.privacy.values(), *self.masked.values(), *self.accuracy.values(),
@@ -294,8 +299,8 @@ def _baselines(seed: int) -> Sweep:
         configs[profile] = [{
             "images": settings.IMAGES[profile], "clients": settings.IMAGES_ATTACKED[profile],
             "seed": seed, "mixing": [settings.mixup(4), settings.instahide(4)]}]
-    return _sweep("baselines", 1, compute.baselines, **configs,
-                  why="our baselines, not in the paper")
+    # The reason is the one that the tracked cell bears: another would rewrite its file.
+    return _sweep("baselines", 1, compute.baselines, **configs, why="computed")
 
 
 def _training_time() -> Sweep:
