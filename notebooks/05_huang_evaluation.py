@@ -281,9 +281,9 @@ display(cost.round(2))
 display(Markdown(
     "*By defense. Measured: LeNet, on whatever else the machine was doing. Extrapolated: "
     "operations of one step of the ResNet-18 (width 64, B = 1) x 10,000 steps x reconstructions. "
-    "Decoding as in the official example inverts all 50 images of 20 epochs first [read]: 1,000 encodings "
-    "before the first image, 20 for each of the 50; solving for the images afterwards costs "
-    "nothing beside that.*"))
+    "Decoding as in the official example inverts all 50 images of 20 epochs first [read]: 1,000 "
+    "encodings before the first image, 20 for each of the 50; solving for the images afterwards "
+    "costs nothing beside that.*"))
 defense_tables.cost_by_defense(sweeps).round(1)
 
 # %% [markdown]
