@@ -49,7 +49,7 @@ class Plan:
         return self.baselines.profile
 
     def groups(self) -> tuple[list[Sweep], ...]:
-        """The sweeps that stand together in tables: a group is shown of one profile only."""
+        """The sweeps that stand together in tables, of one profile only: that of the first."""
         defenses = [*self.privacy.values(), *self.masked.values(), *self.accuracy.values(),
                     *self.fading.values(), self.training_time, self.baselines,
                     self.one_label_unknown]

@@ -20,14 +20,15 @@ NOT_YET = "not computed yet: `make plan NB=05_huang_evaluation PROFILE=paper`"
 def shown(sweeps: Plan, sweep: Sweep) -> Cell | None:
     """The cell of a sweep that a page shows, or None: a table never mixes both profiles.
 
-    Sweeps that stand together in tables are a group (`Plan.groups`). Where any of its group is
-    stored, a sweep is shown as it is stored, or not at all; this run's cells are shown only where
-    none of the group is. A run of the paper profile computes before what it can, and stores it."""
-    stored = False
-    for group in sweeps.groups():
-        if sweep in group:
-            stored = any(other.stored() is not None for other in group)
-    return sweep.shown(other=not stored)
+    Sweeps that stand together in tables are a group (`Plan.groups`), whose first sweep decides for
+    all. Where that one is stored, each is shown as the paper profile stored it, or not at all (a
+    run of that profile computes before what it can); where it is not, each is shown as this run
+    has it, or not at all. A sweep of another seed is not stored, though accuracies are, which have
+    seeds of their own: so no single stored sweep may decide for itself."""
+    group = next(group for group in sweeps.groups() if sweep in group)
+    if group[0].stored() is not None:
+        return sweep.shown(other=False)
+    return sweep.here()
 
 
 def profile_of(cell: Cell) -> str:
