@@ -142,21 +142,22 @@ table.round(3)
 by_weight, images = tables.weights(sweeps)
 report.save_table(by_weight.reset_index(), "weights")
 report.caption(f"Mean PSNR in dB by weight, n = {images} images of four clients; half as many "
-               f"iterations as below. {tables.weights_in_words(by_weight)}")
+               f"iterations as below. {tables.weights_in_words(by_weight)}",
+               *tables.shown_of(sweeps.tuned).values())
 by_weight.rename(index=tables.space_name).round(2)
 
 # %%
 on_digits = tables.weights_on_digits(sweeps)
 report.save_table(on_digits, "weights_digits")
 report.caption("The same on digits, PSNR by weight. For pixels: the fewer equations, the more a "
-               "smooth picture is worth.")
+               "smooth picture is worth.", *tables.shown_of(sweeps.tuned_digits).values())
 on_digits.round(2)
 
 # %%
 rates = tables.rates(sweeps)
 report.save_table(rates, "rates")
 report.caption("GI-z/x on the same clients, by learning rate: pixels go on from what the latents "
-               "found, by plain Adam. Used below: 0.1.")
+               "found, by plain Adam. Used below: 0.1.", *tables.shown_of(sweeps.rates).values())
 rates.round(2)
 
 # %% [markdown]
@@ -196,7 +197,7 @@ report.save_table(with_statistics, "statistics")
 report.caption(
     f"{tables.statistics_in_words(sweeps)} The weight 0.0005 is a tenth of the official example's; "
     "of the four tried in notebook 05 it was the best for one image. Neither attack is worth more "
-    "than a mid-grey picture here.")
+    "than a mid-grey picture here.", *tables.shown_of(sweeps.statistics).values())
 with_statistics.round(2).astype(object).fillna("not computed")
 
 # %% [markdown]
@@ -210,9 +211,9 @@ report.save_figure(drawings.difficulty(curves), "difficulty", drawings.ALT["diff
 difficulty = tables.difficulty(curves)
 report.save_table(difficulty, "difficulty")
 report.caption(
-    "This is the setting in the middle; the others differ in what a panel is named for. Mean over "
-    "clients with its standard error (no bar below three clients); 16 images a point, 32 at a "
-    "batch of 32. Batches of 16 and 32 repeat labels, ten classes being all. "
+    "The other points change one thing each, as their axis says. Mean over clients with its "
+    "standard error (no bar below three clients); 16 images a point, 32 at a batch of 32. Batches "
+    "of 16 and 32 repeat labels, ten classes being all. "
     f"{tables.not_computed(sweeps)}", tables.shown(sweeps.sparsity[0.0]))
 
 # %%

@@ -275,23 +275,25 @@ def by_batch_size(numbers: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def strange(plan: Plan) -> pd.DataFrame:
-    """Generators on images of their own kind and of another: a row a pair and search space."""
-    cells = {("digits", whose): shown(sweep) for whose, sweep in plan.strange.items()}
-    rows = []
-    for (of, _), cell in cells.items():
-        rows.append(_prior_rows(of, cell.config[0]["images"]["name"], cell))
-    stored = shown_of(plan.crossed | {("untrained", "lfw"): plan.untrained_faces})
-    for (of, on), cell in stored.items():
-        rows.append(_prior_rows(of, on, cell))
-    return pd.concat(rows)
+    """Generators on images of their own kind and of another: a row a pair and search space. The
+    digits are this run's, the rest is stored."""
+    on_digits = []
+    for sweep in plan.strange.values():
+        cell = shown(sweep)
+        on_digits += _prior_rows("digits", cell.config[0]["images"]["name"], cell)
+    larger = []
+    pairs = plan.crossed | {("untrained", "lfw"): plan.untrained_faces}
+    for (of, on), cell in shown_of(pairs).items():
+        larger += _prior_rows(of, on, cell)
+    return pd.concat([pd.DataFrame(on_digits), pd.DataFrame(larger)])
 
 
-def _prior_rows(of: str, on: str, cell: Cell) -> pd.DataFrame:
+def _prior_rows(of: str, on: str, cell: Cell) -> list[dict]:
     rows = []
     for space, images in cell.table.groupby("space", sort=False):
         rows.append({"generator of": of, "private images": on, "search space": space_name(space)}
                     | scores(images))
-    return pd.DataFrame(rows)
+    return rows
 
 
 def giml(cells: Iterable[Cell]) -> pd.DataFrame:
