@@ -254,11 +254,7 @@ print(f"labels read off: {recovered.labels.tolist()}, sent: {y.tolist()}; "
 
 # %%
 sweeps = plan.declare(run)
-pd.DataFrame({
-    f"{tables.VICTIM_NAMES[victim]}, B = {batch_size}": {
-        "quick": panel["DLG"].describe("quick"), "paper": panel["DLG"].describe("paper"),
-        "attacks": ", ".join(panel)}
-    for (victim, batch_size), panel in sweeps.panels.items()}).T
+tables.declared(sweeps)
 
 # %% [markdown]
 # **The settings.** Victims: one dense layer, and the LeNet of the DLG code. Objective, prior and label rule are the presets' own. The weight of the total variation was chosen before, on other clients and a LeNet: that of Inverting Gradients in notebook 03 (CIFAR-10, one image) and 04 (CIFAR-10 and digits, batches of four), that of GIAS in 04; Huang et al.'s attack has that of Inverting Gradients, whose objective it shares. *Mixing gradients* has an optimiser and weights of ours, since none are printed. *In the span* (notebook 06) and *closed form* need a dense first layer.

@@ -18,6 +18,17 @@ INNER_STEPS = 20  # gradients that a call of torch.optim.LBFGS.step looks at, at
 BY_LBFGS = ("DLG", "iDLG", "in the span")
 
 
+def declared(plan: Plan) -> pd.DataFrame:
+    """Images, network and clients of each panel in both profiles, and its attacks."""
+    rows = {}
+    for (victim, batch_size), sweeps in plan.panels.items():
+        plain = sweeps["mid-grey"]  # what all attacks of a panel have in common
+        rows[f"{VICTIM_NAMES[victim]}, B = {batch_size}"] = {
+            "quick": plain.describe("quick"), "paper": plain.describe("paper"),
+            "attacks": ", ".join(sweeps)}
+    return pd.DataFrame(rows).T
+
+
 def here(plan: Plan) -> dict[tuple, dict[str, Cell]]:
     """This run's panels: those that have all their attacks."""
     panels = {}
