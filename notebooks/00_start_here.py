@@ -23,7 +23,6 @@ data_root = None
 # %% tags=["setup"]
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
 from IPython.display import Markdown, display
@@ -33,8 +32,9 @@ from torch import nn
 from lib import attacks, client, data, metrics, models
 
 from lib import run as runs
-from studies import case, plots, report, store
-from studies.start_here.compute import compared
+from studies import plots, report
+from studies.start_here import diagram, drawings, plan, tables
+from studies.start_here.words import print_error, vocabulary
 
 run = runs.start(profile, seed=seed, device=device, data_root=data_root)
 report.start("00_start_here", run)
@@ -49,7 +49,8 @@ pd.options.display.max_colwidth = None
 
 # %%
 photos = data.load("photos", size=24)  # crops of ten photographs, 24 x 24 pixels
-batch = photos.clients(1, indices=[[photos.labels.tolist().index(photos.classes.index("chelsea"))]])
+first_cat = photos.labels.tolist().index(photos.classes.index("chelsea"))
+batch = photos.clients(1, indices=[[first_cat]])
 network = models.lenet(photos, seed=seed)
 update = client.share(network, batch)  # all that leaves the client
 LOOKED_AT = [0, 5, 10, 15, 20, 40]
@@ -58,11 +59,18 @@ guess
 
 # %%
 best = int(guess.loss[0].argmin())  # of the two starts: chosen by the objective, never by the truth
-frames = torch.stack([*(guess.history.images[i][0, best, 0].cpu() for i in LOOKED_AT), batch.images[0, 0]])
+steps = [guess.history.images[i][0, best, 0].cpu() for i in LOOKED_AT]
 columns = ["start", *(f"{i} iterations" for i in LOOKED_AT[1:]), "private"]
-report.save_figure(plots.sheet(frames[None], column_labels=columns), "sixty_seconds", "Image sheet, one row: the dummy image of one attack, from coloured noise at the start through growing numbers of iterations, and the private picture, a crop around a cat's eye, last. Noise turns into the picture.")
+figure = plots.sheet(torch.stack([*steps, batch.images[0, 0]])[None], column_labels=columns)
+report.save_figure(
+    figure, "sixty_seconds",
+    "Image sheet, one row: the dummy image of one attack, from coloured noise at the start through "
+    "growing numbers of iterations, and the private picture, a crop around a cat's eye, last. "
+    "Noise turns into the picture.")
 score = metrics.score(guess.images.cpu(), batch.images).iloc[0]
-display(Markdown(f"*LeNet with random weights, the better of two starts. Mean squared error {score.mse:.0e}, PSNR {score.psnr:.0f} dB; {guess.seconds:.0f} s on {runs.device_name(run.device)}.*"))
+display(Markdown(
+    f"*LeNet with random weights, the better of two starts. Mean squared error {score.mse:.0e}, "
+    f"PSNR {score.psnr:.0f} dB; {guess.seconds:.0f} s on {runs.device_name(run.device)}.*"))
 
 # %% [markdown]
 # ## What happened
@@ -74,51 +82,12 @@ display(Markdown(f"*LeNet with random weights, the better of two starts. Mean sq
 # The label $y$ was read off the sign of the last layer's gradient (notebook 02). Nothing was trained, and nothing but the gradient was seen.
 
 # %%
-fig, ax = plots.axes(height=0.52)
-ax.set(xlim=(0, 11), ylim=(0, 5.7), xticks=[], yticks=[])
-ax.axis("off")
-look = {"boxstyle": "round,pad=0.25", "fc": "0.96", "ec": "0.4"}
-
-
-def box(x, y, width, height, title):
-    ax.add_patch(plots.plt.Rectangle((x, y), width, height, fc="0.97", ec="0.45", lw=0.8))
-    ax.text(x + width / 2, y + height - 0.12, title, ha="center", va="top", fontsize=7.5, weight="bold")
-
-
-def picture(x, y, image, under, side=1.15):
-    ax.imshow(np.asarray(image).clip(0, 1).transpose(1, 2, 0).squeeze(), extent=(x, x + side, y, y + side), cmap="cividis", zorder=2)
-    ax.text(x + side / 2, y - 0.1, under, ha="center", va="top", fontsize=6.5)
-
-
-def arrow(x0, y0, x1, y1, text="", style="-|>", dx=0, dy=0.14):
-    ax.annotate("", (x1, y1), (x0, y0), arrowprops={"arrowstyle": style, "color": "0.25", "lw": 1.1})
-    ax.text((x0 + x1) / 2 + dx, (y0 + y1) / 2 + dy, text, ha="center", va="bottom", fontsize=6.5)
-
-
-half = guess.history.images[LOOKED_AT[1]][0, best].cpu()  # a dummy image on its way
-certain = 1e4 * nn.functional.one_hot(guess.labels, update.num_classes).float()
-two_gradients = [g["0.weight"][0].abs().flatten(1).cpu() for g in (update.gradients, attacks.dummy_gradients(update, half[None].to(update.device), certain))]
-stripes, others = ((g / g.max())[None, :, :60].expand(1, -1, -1) for g in two_gradients)
-box(0.05, 2.1, 2.5, 3.45, "client")
-picture(0.72, 3.45, batch.images[0, 0], "private batch:\nimages and labels")
-box(7.0, 0.1, 3.95, 5.45, "server = attacker")
-picture(7.35, 3.45, half[0], "dummy image $x'$")
-picture(9.45, 3.45, others, "its gradient")
-picture(7.35, 0.95, frames[-2].cpu(), "reconstruction")
-picture(9.45, 0.75, stripes, "shared update")
-arrow(8.55, 4.05, 9.4, 4.05)
-ax.text(10.02, 2.5, "compare\n(objective)", ha="center", va="center", fontsize=6.5)
-arrow(10.02, 3.05, 10.02, 2.8)
-arrow(10.02, 1.95, 10.02, 2.2)
-arrow(9.35, 2.6, 8.72, 3.6)
-ax.text(8.85, 2.62, "move $x'$,\nrepeat", ha="right", va="center", fontsize=6.5)
-picture(4.2, 3.45, stripes, "shared update:\none number a weight")
-arrow(2.6, 4.05, 4.15, 4.05, "defense?")
-arrow(5.4, 4.05, 6.95, 4.05)
-arrow(6.95, 2.4, 2.6, 2.4, "network and weights (public)")
-ax.text(3.5, 0.72, "threat model: what the attacker is given besides\n(labels? BatchNorm statistics? similar images?\nthe defense? several rounds?)", ha="center", va="center", fontsize=6.5, bbox=look)
-ax.set_aspect("equal")
-report.save_figure(fig, "threat_model", "Diagram. A client on the left holds a private picture and sends a shared update, possibly through a defense, to a server on the right, which is the attacker and has sent the network and its weights. The attacker compares the gradient of a dummy image with the shared update, moves the dummy image and repeats; it ends as the reconstruction. Below: the threat model says what else the attacker is given.")
+half = guess.history.images[LOOKED_AT[1]][0, best]  # a dummy image on its way
+certain = client.certain_logits(guess.labels, update.num_classes)
+dummy_gradients = attacks.dummy_gradients(update, half[None].to(update.device), certain)
+dummy, shared = (diagram.stripes(g["0.weight"][0]) for g in (dummy_gradients, update.gradients))
+figure = diagram.threat_model(batch.images[0, 0], half[0].cpu(), steps[-1], dummy, shared)
+report.save_figure(figure, "threat_model", diagram.ALT)
 
 # %% [markdown]
 # ## What the attacker is given stands on a card
@@ -133,18 +102,7 @@ pd.Series(update.card(), name="assumptions").to_frame()
 
 # %%
 two = client.share(network, photos.clients(1, batch_size=2))
-
-
-def said(what):
-    """The error that a call raises, at most 300 letters of it."""
-    try:
-        what()
-    except Exception as error:
-        text = str(error).replace(str(run.data_root), "data")
-        print(f"{type(error).__name__}: {text[:300]}{'...' if len(text) > 300 else ''}")
-
-
-said(lambda: attacks.reconstruct(two, attacks.idlg(10)))
+print_error(lambda: attacks.reconstruct(two, attacks.idlg(10)))
 
 # %% [markdown]
 # ## Vocabulary
@@ -152,23 +110,7 @@ said(lambda: attacks.reconstruct(two, attacks.idlg(10)))
 # One word a thing, in all notebooks and in `lib`:
 
 # %%
-WORDS = {
-    "client": "holds the private batch; K of them are attacked at once, each on its own",
-    "private batch": "B images with labels, of shape (K, B, channels, height, width), pixels in [0, 1]",
-    "shared update": "what leaves the client: gradients, or the difference of weights after local steps; P numbers",
-    "server, attacker": "honest but curious unless said otherwise: follows the protocol and looks at updates",
-    "victim model": "the network whose gradient is attacked; random weights unless it says trained",
-    "dummy image, dummy label": "what the attacker moves",
-    "objective": "distance between dummy and shared gradients, D: squared error (L2) or one cosine over all of it",
-    "prior": "what the attacker believes of images: smooth (total variation, TV), BatchNorm statistics, made by a generator",
-    "restart": "an independent start; of R restarts the smallest objective is taken",
-    "reconstruction": "what the attack gives back; batches have no order, so images are matched one to one before scoring",
-    "defense": "what a client does to its images, labels or update before it shares",
-    "threat model": "what the attacker is given besides update, network and protocol",
-    "MSE, PSNR": "mean squared error per pixel on [0, 1]; −10 log10 of it in dB, of clipped images: 30 dB is hard to tell from the original; a flat grey has 7 to 18, by image",
-    "SSIM, LPIPS, AVD": "structural similarity (1 is equal); a network's perceptual distance (0 is equal); distance between edges (0 is equal)",
-}
-pd.DataFrame(WORDS.items(), columns=["word", "what it means here"]).style.hide(axis="index").set_properties(**{"text-align": "left", "white-space": "normal"})
+report.wrapped(vocabulary()).hide(axis="index")
 
 # %% [markdown]
 # ## The notebooks
@@ -193,23 +135,26 @@ pd.DataFrame(WORDS.items(), columns=["word", "what it means here"]).style.hide(a
 
 # %%
 folder = Path("../build/my_pictures")
-for i, name in enumerate(("chelsea", "coffee")):  # stands in for your own: two classes, one picture each
+sizes = {"chelsea": (90, 80), "coffee": (80, 80)}
+for name, size in sizes.items():  # stands in for your own: two classes, one picture each
     (folder / name).mkdir(parents=True, exist_ok=True)
-    Image.fromarray(photos.keep([name]).images[0].permute(1, 2, 0).numpy()).resize((90 - 10 * i, 80)).save(folder / name / "mine.png")
+    pixels = photos.keep([name]).images[0].permute(1, 2, 0).numpy()
+    Image.fromarray(pixels).resize(size).save(folder / name / "mine.png")
 
 mine = data.load("../build/my_pictures", size=16)  # the central square, resized
 secret = mine.clients(1)
-own = client.share(models.lenet(mine, seed=seed), secret)
-found = attacks.reconstruct(own, attacks.idlg(40), restarts=2, seed=seed)
-metrics.score(found.images.cpu(), secret.images).round(4)
+shared_update = client.share(models.lenet(mine, seed=seed), secret)
+recovered = attacks.reconstruct(shared_update, attacks.idlg(40), restarts=2, seed=seed)
+metrics.score(recovered.images.cpu(), secret.images).round(4)
 
 # %% [markdown]
 # What a first try meets: pictures of different sizes, a set that is not there, labels that the network has no output for.
 
 # %%
-said(lambda: data.load("../build/my_pictures"))
-said(lambda: data.load("imagenet"))
-said(lambda: client.share(models.lenet(mine, seed=seed), data.load("photos", size=16).clients(1, indices=[[179]])))
+ten_classes = data.load("photos", size=16).clients(1, indices=[[179]])
+print_error(lambda: data.load("../build/my_pictures"))
+print_error(lambda: data.load("imagenet"))
+print_error(lambda: client.share(models.lenet(mine, seed=seed), ten_classes))
 
 # %% [markdown]
 # ## Your own network
@@ -218,22 +163,26 @@ said(lambda: client.share(models.lenet(mine, seed=seed), data.load("photos", siz
 
 # %%
 torch.manual_seed(seed)
-small = nn.Sequential(nn.Conv2d(3, 4, 5, 2, 2), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 8, 5, 2, 2), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 6 * 6, 10))
+small = nn.Sequential(
+    nn.Conv2d(3, 4, 5, 2, 2), nn.BatchNorm2d(4), nn.ReLU(),
+    nn.Conv2d(4, 8, 5, 2, 2), nn.ReLU(),
+    nn.Flatten(), nn.Linear(8 * 6 * 6, 10))
 batch = photos.clients(4, seed=seed)
-own = client.share(small, batch)
-checked = attacks.diagnose(own, attacks.dlg())
-checked[checked.verdict != "ok"].style.hide(axis="index").set_properties(**{"text-align": "left", "white-space": "normal"})
+shared_update = client.share(small, batch)
+checked = attacks.diagnose(shared_update, attacks.dlg())
+report.wrapped(checked[checked.verdict != "ok"]).hide(axis="index")
 
 # %% [markdown]
 # Four channels and ReLUs: the gradient holds fewer equations than the picture has pixels, so many pictures have it. A network of more channels and smooth activations, in the same lines:
 
 # %%
 torch.manual_seed(seed)
-wide = nn.Sequential(nn.Conv2d(3, 24, 5, 2, 2), nn.Sigmoid(), nn.Flatten(), nn.Linear(24 * 12 * 12, 10))
-own = client.share(wide, batch)
-found = attacks.reconstruct(own, attacks.idlg(20), restarts=1, seed=seed)
-print("warnings:", (attacks.diagnose(own, attacks.idlg()).verdict != "ok").sum())
-metrics.summary(metrics.score(found.images.cpu(), batch.images)).round(4)
+wide = nn.Sequential(
+    nn.Conv2d(3, 24, 5, 2, 2), nn.Sigmoid(), nn.Flatten(), nn.Linear(24 * 12 * 12, 10))
+shared_update = client.share(wide, batch)
+recovered = attacks.reconstruct(shared_update, attacks.idlg(20), restarts=1, seed=seed)
+print("warnings:", (attacks.diagnose(shared_update, attacks.idlg()).verdict != "ok").sum())
+metrics.summary(metrics.score(recovered.images.cpu(), batch.images)).round(4)
 
 # %% [markdown]
 # What a first try meets here is a layer that cannot be batched, or images that do not fit:
@@ -246,8 +195,9 @@ class Gate(nn.Module):
         return x if x.mean() > 0 else -x
 
 
-said(lambda: client.share(nn.Sequential(Gate(), nn.Flatten(), nn.Linear(1728, 10)), batch))
-said(lambda: client.share(models.lenet(data.load("digits")), batch))
+gated = nn.Sequential(Gate(), nn.Flatten(), nn.Linear(1728, 10))
+print_error(lambda: client.share(gated, batch))
+print_error(lambda: client.share(models.lenet(data.load("digits")), batch))
 
 # %% [markdown]
 # ## An update from elsewhere
@@ -256,33 +206,42 @@ said(lambda: client.share(models.lenet(data.load("digits")), batch))
 
 # %%
 torch.manual_seed(seed)
-net = nn.Sequential(nn.Conv2d(3, 12, 5, 2, 2), nn.Sigmoid(), nn.Flatten(), nn.Linear(12 * 12 * 12, 10))
+net = nn.Sequential(
+    nn.Conv2d(3, 12, 5, 2, 2), nn.Sigmoid(), nn.Flatten(), nn.Linear(12 * 12 * 12, 10))
 x, y = torch.rand(2, 3, 24, 24), torch.tensor([3, 7])
 loss = nn.functional.cross_entropy(net(x), y, reduction="sum")
-sent = dict(zip([n for n, _ in net.named_parameters()], torch.autograd.grad(loss, list(net.parameters())), strict=True))
+names, weights = zip(*net.named_parameters(), strict=True)
+sent = dict(zip(names, torch.autograd.grad(loss, weights), strict=True))
 
-audited = client.SharedUpdate.from_gradients(net, sent, shape=(3, 24, 24), num_classes=10, batch_size=2)
+known = {"shape": (3, 24, 24), "num_classes": 10, "batch_size": 2}
+audited = client.SharedUpdate.from_gradients(net, sent, **known)
 checked = attacks.diagnose(audited, attacks.idlg(labels="analytic"))
-checked[checked.verdict != "ok"].style.hide(axis="index").set_properties(**{"text-align": "left", "white-space": "normal"})
+report.wrapped(checked[checked.verdict != "ok"]).hide(axis="index")
 
 # %% [markdown]
 # The scale of the loss was found out: it has to be divided by two. What else a first try meets:
 
 # %%
-said(lambda: client.SharedUpdate.from_gradients(net, list(sent.values())[::-1], shape=(3, 24, 24), num_classes=10))
-said(lambda: client.SharedUpdate.from_gradients(net, sent, shape=(24, 24, 3), num_classes=10))
-said(lambda: client.SharedUpdate.from_gradients(net, sent | {"0.bias": sent["0.bias"] * torch.nan}, shape=(3, 24, 24), num_classes=10))
+from_gradients = client.SharedUpdate.from_gradients
+backwards = list(sent.values())[::-1]
+not_finite = sent | {"0.bias": sent["0.bias"] * torch.nan}
+print_error(lambda: from_gradients(net, backwards, shape=(3, 24, 24), num_classes=10))
+print_error(lambda: from_gradients(net, sent, shape=(24, 24, 3), num_classes=10))
+print_error(lambda: from_gradients(net, not_finite, shape=(3, 24, 24), num_classes=10))
 
 # %% [markdown]
 # Divided by two the table is empty, and the attack can be tried. The file holds no image, and loads on another machine:
 
 # %%
-halved = client.SharedUpdate.from_gradients(net, {n: g / 2 for n, g in sent.items()}, shape=(3, 24, 24), num_classes=10, batch_size=2)
-print("warnings:", (attacks.diagnose(halved, attacks.idlg(labels="analytic")).verdict != "ok").sum())
+idlg = attacks.idlg(20, labels="analytic")
+halved = from_gradients(net, {name: gradient / 2 for name, gradient in sent.items()}, **known)
+print("warnings:", (attacks.diagnose(halved, idlg).verdict != "ok").sum())
 halved.save("../build/update.pt")
-again = client.SharedUpdate.load("../build/update.pt", net)
-found = attacks.reconstruct(again, attacks.idlg(20, labels="analytic"), restarts=1, seed=seed)
-print(f"labels read off: {found.labels.tolist()}, sent: {y.tolist()}; mean squared error of the better image {metrics.score(found.images.cpu(), x[None]).mse.min():.0e}")
+loaded = client.SharedUpdate.load("../build/update.pt", net)
+recovered = attacks.reconstruct(loaded, idlg, restarts=1, seed=seed)
+better = metrics.score(recovered.images.cpu(), x[None]).mse.min()
+print(f"labels read off: {recovered.labels.tolist()}, sent: {y.tolist()}; "
+      f"mean squared error of the better image {better:.0e}")
 
 # %% [markdown]
 # Updates of several local steps (`from_weights`), saving and loading, objectives, defenses and label rules of your own: [lib/README.md](../lib/README.md). Notebook 03 audits an update with BatchNorm and local steps.
@@ -293,45 +252,9 @@ print(f"labels read off: {found.labels.tolist()}, sent: {y.tolist()}; mean squar
 #
 # What is not equal: the number of gradients an attack looks at (the column *evaluations*), what it believes (the generator has seen other images of the set), and how its weights were found (below).
 
-# %% tags=["plan"]
-DIGITS, CIFAR = {"name": "digits"}, {"name": "cifar10"}
-TRAIN = {"batch_size": 32, "width": 16, "lr": 2e-3}
-GAN = {"quick": {"images": DIGITS, "latent": 32, "width": 8, "train": TRAIN | {"steps": 1000, "gamma": 0.3}},
-       "paper": {"images": CIFAR, "latent": 64, "width": 8, "train": TRAIN | {"steps": 4000, "gamma": 1.0}}}  # those of notebook 04
-LBFGS, ADAM, STAGES = {"quick": 20, "paper": 300}, {"quick": 300, "paper": 1200}, {"quick": [60, 100], "paper": [300, 800]}
-TV = {("quick", 1): (1e-6, 1e-6, 1e-4), ("paper", 1): (1e-2, 1e-2, 1e-2), ("paper", 4): (1e-1, 1e-1, 1e-2)}  # Inverting Gradients, Huang et al., GIAS: see below
-DEFENSES = {"none": None, "noise var. 1e-6": {"name": "gaussian", "variance": 1e-6}, "noise var. 1e-4": {"name": "gaussian", "variance": 1e-4},
-            "int8": {"name": "precision", "format": "int8"}, "pruned 90 %": {"name": "prune", "p": 0.9}, "MixUp 4": {"name": "mixup", "k": 4},
-            "InstaHide 4": {"name": "instahide", "k": 4}, "DP-SGD": {"name": "dpsgd", "clip": 1.0, "noise_multiplier": 1.0}, "equal labels": {"name": "equal_labels"}}
-
-
-def attackers(of, victim, B):
-    rule = {"labels": "idlg" if (victim, B) == ("lenet", 1) else "analytic"}
-    ig, huang, gias = TV.get((of, B), TV["quick", 1])
-    return {
-        "mid-grey": {"name": "mid-grey"}, "closed form": {"name": "closed form"},
-        "in the span": {"name": "in the span", "iterations": 30, "restarts": 4},
-        "DLG": {"name": "dlg", "iterations": LBFGS[of]}, "iDLG": {"name": "idlg", "iterations": LBFGS[of]} | rule,
-        "Inverting Gradients": {"name": "inverting_gradients", "iterations": ADAM[of], "tv": ig} | rule,
-        "Huang et al.": {"name": "huang", "iterations": ADAM[of], "tv": huang, "bn": 0.0},
-        "mixing gradients": {"name": "mixing_gradients", "iterations": ADAM[of], "orthogonality": 1e-3 if B > 1 else 0.0},
-        "GIAS": {"name": "gias", "space": "z/w", "iterations": STAGES[of], "tv": gias} | rule}
-
-
-def case(of, victim, B, name):
-    how = attackers(of, victim, B)[name]
-    return {"images": DIGITS if of == "quick" else CIFAR, "victim": {"name": victim}, "attack": how, "batch_size": B, "clients": 4 if B > 1 or of == "quick" else 8, "seed": seed,
-            "defenses": [d for n, d in DEFENSES.items() if B > 1 or n != "equal labels"], "shown": int((victim, B) == ("lenet", 1)), "pool": 80 if of == "paper" else 40} | ({"generator": GAN[of]} if name == "GIAS" else {})
-
-
-def fits(name, victim, B):
-    return (victim == "dense" or name not in ("closed form", "in the span")) and (B > 1 or name != "in the span")
-
-
-PANELS = {(victim, B): [n for n in attackers("quick", victim, B) if fits(n, victim, B)] for victim in ("dense", "lenet") for B in (1, 4)}
-duels = {(victim, B, n): store.Sweep(f"{victim}_{B}_{n.lower().replace(' ', '_').replace('.', '')}", compared, quick=[case("quick", victim, B, n)] if B == 1 else [], paper=[case("paper", victim, B, n)],
-                                       minutes={"quick": 0.1, "paper": 6}, gib=2, comparable="ours: no paper compares these attacks")
-         for (victim, B), names in PANELS.items() for n in names}
+# %%
+sweeps = plan.declare(run)
+tables.declared(sweeps)
 
 # %% [markdown]
 # **The settings.** Victims: one dense layer, and the LeNet of the DLG code. Objective, prior and label rule are the presets' own. The weight of the total variation was chosen before, on other clients and a LeNet: that of Inverting Gradients in notebook 03 (CIFAR-10, one image) and 04 (CIFAR-10 and digits, batches of four), that of GIAS in 04; Huang et al.'s attack has that of Inverting Gradients, whose objective it shares. *Mixing gradients* has an optimiser and weights of ours, since none are printed. *In the span* (notebook 06) and *closed form* need a dense first layer.
@@ -340,129 +263,53 @@ duels = {(victim, B, n): store.Sweep(f"{victim}_{B}_{n.lower().replace(' ', '_')
 # **The defenses.** *Noise*: Gaussian, of that variance, on every entry (01). *int8*: 255 steps a tensor (01). *Pruned*: the smallest 90 % of each tensor are set to zero (05). *MixUp*, *InstaHide*: four images are mixed, and InstaHide flips signs (05); the attacker has no keys, so it can at best find the mixture, and rules that read one label from a mixed one help nobody. *DP-SGD*: clipped at 1, noise multiplier 1 (05). *Equal labels*: a batch of one label (06).
 
 # %%
-def told(how):
-    """Objective, prior and label rule of an attack, in words."""
-    own = {"mid-grey": ("–", "–", "–"), "closed form": ("none: a division", "none", how.get("labels", "analytic, for batches")), "in the span": ("relative L2, in B x B unknowns", "none", "analytic")}
-    if how["name"] in own:
-        return own[how["name"]]
-    if how["name"] == "gias":
-        return "cosine", "a generator, TV", how["labels"]
-    preset = case.named(case.ATTACKS, how)
-    return preset.objective.__name__.replace("l2", "L2"), ", ".join(p.__name__ for _, p in preset.priors) or "none", preset.labels
-
-
-def available(sweep):
-    return sweep.here()
-
-
-def decibels(table):
-    """PSNR; above 60 as 60, and 0 where the attack ended without numbers."""
-    return table.psnr.clip(upper=60).fillna(0)
-
-
-def panel(cells):
-    """Attack x defense: the median PSNR."""
-    rows = {n: decibels(c.table).groupby(c.table.defense).median() for n, c in cells.items()}
-    frame = pd.DataFrame(rows).T
-    return frame.set_axis(list(DEFENSES)[: len(frame.columns)], axis=1)
-
-
-def above(cells):
-    """How many images each attack finds better than mid-grey does."""
-    grey = decibels(cells["mid-grey"].table).to_numpy()
-    rows = {n: (decibels(c.table) > grey).groupby(c.table.defense).sum() for n, c in cells.items()}
-    return pd.DataFrame(rows).T.to_numpy(), len(grey) // cells["mid-grey"].table.defense.nunique()
-
-
-def heat_map(ax, cells, title):
-    frame, (count, n) = panel(cells), above(cells)
-    shown = ax.imshow(frame, cmap="cividis", vmin=5, vmax=45, aspect="auto", interpolation="none")
-    for (r, c), value in np.ndenumerate(frame.to_numpy()):
-        text = f"{value:.0f}" if r == 0 or value > frame.iloc[0, c] else "–"  # no better than mid-grey
-        text += f"\n({count[r, c]})" if 0 < count[r, c] < n else ""
-        ax.text(c, r, text, linespacing=0.85, ha="center", va="center", fontsize=5.5, color="white" if value < 22 else "black")
-    ax.set_xticks(range(len(frame.columns)), frame.columns, rotation=40, ha="right", fontsize=6.5)
-    ax.set_yticks(range(len(frame)), frame.index, fontsize=6.5)
-    ax.set_title(title, fontsize=7.5)
-    ax.tick_params(length=0)
-    return shown
-
-
-def best(frame):
-    """The best attack under each defense, in words: for who does not see the map."""
-    real = frame.drop(index="mid-grey")
-    won = [f"{d} {real[d].idxmax()} {real[d].max():.0f}" if real[d].max() > frame.loc["mid-grey", d] else f"{d} none" for d in frame]
-    return "; ".join(won)
-
-
-NAMED = {"dense": "one dense layer", "lenet": "LeNet"}
-live = {key: available(sweep) for key, sweep in duels.items()}
-stored = {key: sweep.stored() for key, sweep in duels.items()}
-here = {k: {n: live[*k, n] for n in names} for k, names in PANELS.items() if all(live[*k, n] is not None for n in names)}
-kept = {k: {n: stored[*k, n] for n in names if stored[*k, n] is not None} for k, names in PANELS.items()}
-kept = {k: cells for k, cells in kept.items() if len(cells) > len(PANELS[k]) / 2}
+here = tables.here(sweeps)
+stored = tables.stored(sweeps)
 if run.quick:
-    fig, axes = plots.axes(2, height=0.6)
-    for ax, (victim, B) in zip(axes, here, strict=True):
-        image = heat_map(ax, here[victim, B], f"{NAMED[victim]}, one image a client")
-    fig.colorbar(image, ax=axes, label="median PSNR, dB", shrink=0.8)
-    report.save_figure(fig, "attacks_and_defenses_digits", "Two heat maps of the median PSNR with the number in each cell, rows are attacks, columns defenses. Best median by defense on LeNet, in dB: " + best(panel(here["lenet", 1])) + ".")
-    first = here["lenet", 1]["DLG"]
-    display(Markdown(f"*This run: digits of 8 x 8 pixels, n = {first.table.client.nunique()} clients, each with a network of its own; {first.device}. Above 60 dB as 60; an attack that ends without numbers counts as 0; –: median no better than that of mid-grey, which is what an attacker has who does nothing; (k): only k of the images are better than it, since L-BFGS returns an image or loses it.*"))
+    report.save_figure(drawings.heat_maps(here, bar=0.8), "attacks_and_defenses_digits",
+                       drawings.digits_heat_maps_alt(here))
+    report.caption(
+        "Each client has a network of its own. Above 60 dB as 60; an attack that ends without "
+        "numbers counts as 0; –: median no better than that of mid-grey, which is what an attacker "
+        "has who does nothing; (k): only k of the images are better than it, since L-BFGS returns "
+        "an image or loses it.", *tables.mid_grey(here))
 
 # %%
-if kept:
-    lines = (len(kept) + 1) // 2
-    fig, axes = plots.axes(2, lines, height=0.12 + 0.48 * lines)
-    for ax in axes.flat[len(kept):]:
-        ax.axis("off")
-    for ax, (victim, B) in zip(axes.flat, kept, strict=False):
-        image = heat_map(ax, kept[victim, B], f"{NAMED[victim]}, {'one image' if B == 1 else f'{B} images'} a client")
-    fig.colorbar(image, ax=axes, label="median PSNR, dB", shrink=0.6)
-    report.save_figure(fig, "attacks_and_defenses", f"Heat maps of the median PSNR on CIFAR-10 with the number in each cell, rows are attacks, columns defenses; panels: {', '.join(f'{NAMED[v]}, B = {B}' for v, B in kept)}. Best median by defense, in dB, {NAMED[victim]}, B = {B}: {best(panel(kept[victim, B]))}.")
-    first = next(iter(next(iter(kept.values())).values()))
-    missing = [f"{NAMED[v]}, {B} image{'s' if B > 1 else ''} a client" for v, B in PANELS if (v, B) not in kept]
-    missing += [f"{n} on {NAMED[v]}, B = {B}" for (v, B) in kept for n in PANELS[v, B] if stored[v, B, n] is None]
-    display(Markdown(f"*Paper profile, stored: CIFAR-10, n = {first.table[first.table.defense == 0].client.nunique()} clients; {LBFGS['paper']} iterations of L-BFGS, {ADAM['paper']:,} of Adam, {' + '.join(map(str, STAGES['paper']))} of GIAS; {first.device}. Signs as above. Not computed: {'; '.join(missing) or 'nothing'}.*"))
+if stored:
+    report.save_figure(drawings.heat_maps(stored, bar=0.6), "attacks_and_defenses",
+                       drawings.heat_maps_alt(stored))
+    report.caption(
+        f"{plan.LBFGS_STEPS['paper']} iterations of L-BFGS, {plan.ADAM_STEPS['paper']:,} of Adam, "
+        f"{' + '.join(map(str, plan.GIAS_STEPS['paper']))} of GIAS. Signs as above. "
+        f"Not computed: {tables.not_computed(sweeps, stored)}.", *tables.mid_grey(stored))
 else:
-    display(Markdown("*Not computed: the paper profile's comparison on CIFAR-10.*"))
+    report.caption("Not computed: the paper profile's comparison on CIFAR-10.")
 
 # %% [markdown]
 # The same clients in pictures: what each attack makes of the first client's image under each defense (LeNet, one image a client).
 
 # %%
-shown = kept.get(("lenet", 1)) or here["lenet", 1]
-rows = [np.concatenate([c.arrays["guesses"][:, 0], c.arrays["truth"][:1, 0]]) / 255 for n, c in shown.items() if n != "mid-grey"]
-names = [n.replace(" ", "\n", 1) for n in shown if n != "mid-grey"]
-columns = [*(n.replace(" ", "\n", 1) for n in DEFENSES if n != "equal labels"), "private"]
-report.save_figure(plots.sheet(np.stack(rows), names, columns), "attacks_and_defenses_pictures", f"Image sheet of one client throughout: one row an attack ({', '.join(n for n in shown if n != 'mid-grey')}), one column a defense, the private image last. Best median PSNR of all clients by defense: {best(panel(shown))}.")
-display(Markdown(f"*{'Paper profile, stored: CIFAR-10' if ('lenet', 1) in kept else 'This run: digits'}; the first client, not a chosen one. MixUp and InstaHide: at best the mixture of four.*"))
+cells = stored.get(("lenet", 1)) or here["lenet", 1]
+report.save_figure(drawings.pictures(cells), "attacks_and_defenses_pictures",
+                   drawings.pictures_alt(cells))
+report.caption("The first client, not a chosen one. MixUp and InstaHide: at best the mixture of "
+               "four.", cells["mid-grey"])
 
 # %% [markdown]
 # Without a defense, and what it takes:
 
 # %%
-def row(k, name, cell):
-    plain, how = cell.table[cell.table.defense == 0], cell.config[0]["attack"]
-    words = dict(zip(("objective", "prior", "labels"), told(how), strict=True))
-    steps, psnr = how.get("iterations", 0), decibels(plain)
-    most = (sum(steps) if isinstance(steps, list) else steps) * (20 if name in ("DLG", "iDLG", "in the span") else 1) * how.get("restarts", 1)
-    return {"victim": NAMED[k[0]], "B": k[1], "attack": name} | words | {
-        "evaluations, at most": most, "clients": plain.client.nunique(), "images": len(plain), "PSNR": f"{psnr.mean():.1f} ± {psnr.std():.1f}",
-        "SSIM": f"{plain.ssim.fillna(0).mean():.2f} ± {plain.ssim.fillna(0).std():.2f}", "AVD": f"{plain.avd.mean():.2f} ± {plain.avd.std():.2f}", "recovered": f"{(plain.mse < 1e-3).sum()} of {len(plain)}"}
-
-
-source = kept or here
-table = pd.DataFrame([row(k, n, c) for k, cells in source.items() for n, c in cells.items()])
+panels = stored or here
+table = tables.attacks(panels)
 report.save_table(table, "attacks")
-report.save_timings(pd.DataFrame([{"victim": k[0], "B": k[1], "attack": n, "seconds an image": c.table.seconds.mean()} for k, cells in source.items() for n, c in cells.items()]))
-display(Markdown(f"*{'Paper profile, stored: CIFAR-10' if kept else 'This run: digits'}. PSNR in dB (above 60 as 60), SSIM, AVD: mean ± standard deviation; recovered: MSE below 0.001.*"))
-table.style.hide(axis="index").set_properties(**{"text-align": "left", "white-space": "normal"})
+report.save_timings(tables.timings(panels))
+report.caption("PSNR in dB (above 60 as 60), SSIM, AVD: mean ± standard deviation; recovered: MSE "
+               "below 0.001.", *tables.mid_grey(panels))
+report.wrapped(table).hide(axis="index")
 
 # %%
-pd.concat([panel(cells).round(1).assign(victim=NAMED[k[0]], B=k[1]) for k, cells in source.items()]).rename_axis("attack").reset_index().pipe(lambda t: report.save_table(t, "attacks_and_defenses"))
-seconds = pd.DataFrame({f"{NAMED[k[0]]}, B = {k[1]}": {n: c.table.seconds.mean() for n, c in cells.items()} for k, cells in source.items()})
-seconds.round(3).astype(object).fillna("–").rename_axis("seconds an image")
+report.save_table(tables.all_medians(panels), "attacks_and_defenses")
+tables.seconds(panels)
 
 # %% [markdown]
 # *Seconds are of attacks on all clients and defenses at once, divided by their images; without tracing, and for GIAS without the generator's training.*
