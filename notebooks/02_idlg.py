@@ -53,7 +53,6 @@ from studies.idlg import batches, claims, drawings, gaps, plan, tables
 
 run = runs.start(profile, seed=seed, device=device, data_root=data_root)
 report.start("02_idlg", run, paper="idlg")
-numbers = report.published("idlg")
 pd.options.display.max_colwidth = None
 
 # %% [markdown]
@@ -108,15 +107,14 @@ pd.Series({"victim": victim, **update.card()}, name="assumptions").to_frame()
 # %%
 weight = update.gradients["7.weight"][0]  # (classes, features)
 bias = update.gradients["7.bias"][0]  # (classes,)
-read_off = {
-    "smallest row sum of dl/dW": weight.sum(1).argmin(),  # labels="idlg"
-    "smallest entry of dl/db": bias.argmin(),  # labels="idlg_bias"
-    "row whose products with the others are <= 0":  # labels="idlg_products"
-        ((weight @ weight.T) <= 0).sum(1).argmax(),
+read_off = {  # by the rules "idlg", "idlg_bias" and "idlg_products" of the engine
+    "smallest row sum of dl/dW": weight.sum(1).argmin(),
+    "smallest entry of dl/db": bias.argmin(),
+    "row whose products with the others are <= 0": (weight @ weight.T <= 0).sum(1).argmax(),
+    "truth": batch.labels,
 }
-for label, rule in zip(read_off.values(), ("idlg", "idlg_bias", "idlg_products"), strict=True):
+for label, rule in zip(read_off.values(), tables.ONE_LABEL_RULES, strict=False):
     assert int(label) == int(labels.infer(update, rule)) == int(batch.labels)
-read_off["truth"] = batch.labels
 names = {rule: photos.classes[int(label)] for rule, label in read_off.items()}
 pd.Series(names, name="label").to_frame()
 
@@ -249,6 +247,7 @@ report.caption(
 
 # %%
 attacked = tables.results(sweeps.attacks)
+numbers = report.published("idlg")
 report.save_table(tables.label_accuracy(attacked), "table1_labels")
 tables.labels_beside_published(attacked, numbers)
 

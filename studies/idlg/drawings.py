@@ -162,11 +162,11 @@ def _fidelity_panel(ax: Axes, paper_set: str, attacks: Results, numbers: pd.Data
 
 def _stored_curve(ax: Axes, attack: str, cell: Cell) -> None:
     """The curve of the paper profile, with its interval where DLG and iDLG share their start."""
-    own = attack == plan.OWN_START
+    own_start = attack == plan.OWN_START
     shares, low, high = _curves(cell)
-    ax.plot(CURVES, shares, "--" if own else "-", color=COLOURS[attack], marker=MARKS[attack],
-            ms=3.5, markevery=(FIRST_MARK[attack], 20), lw=1 if own else 1.6)
-    if not own:
+    ax.plot(CURVES, shares, "--" if own_start else "-", color=COLOURS[attack], marker=MARKS[attack],
+            ms=3.5, markevery=(FIRST_MARK[attack], 20), lw=1 if own_start else 1.6)
+    if not own_start:
         ax.fill_between(CURVES, low, high, color=COLOURS[attack], alpha=0.15, lw=0)
 
 

@@ -32,13 +32,14 @@ def gaps(attacks: dict, unstopped: dict) -> dict[tuple[str, str], dict]:
     attacks, unstopped: cells of one run, as in `plan.Plan`."""
     rows = {}
     for paper_set in plan.SETS:
-        dlg, idlg, own = (attacks.get((paper_set, attack)) for attack in plan.ATTACKS)
+        dlg, idlg, own_start = (attacks.get((paper_set, attack)) for attack in plan.ATTACKS)
         if dlg and idlg:
             rows[paper_set, LAST] = gap(recovered(dlg), recovered(idlg))
             rows[paper_set, BEST] = gap(recovered(dlg, column="best_mse"),
                                         recovered(idlg, column="best_mse"))
-        if dlg and own:  # its first clients, where fewer were attacked
-            rows[paper_set, OWN] = gap(recovered(dlg)[:own.n], recovered(own))
+        if dlg and own_start:  # its first clients, where fewer were attacked
+            rows[paper_set, OWN] = gap(
+                recovered(dlg)[:own_start.n], recovered(own_start))
         if paper_set == "MNIST" and len(unstopped) == len(plan.BOTH):
             rows[paper_set, FREE] = gap(*(recovered(unstopped[name]) for name in plan.BOTH))
     return rows

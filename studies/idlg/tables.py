@@ -207,11 +207,11 @@ def rules_read_right(images, batch, victim: dict, protocol: dict, defense=None) 
 
 def beside_engine(plain: Sweep, attacks: Results) -> dict[str, pd.DataFrame]:
     """The plain loop's clients beside the engine's attacks of the same run, by set and run."""
-    own_set = "MNIST" if attacks.profile == "quick" else "CIFAR-100"
-    name = plan.SETS[own_set][attacks.profile]["name"]
+    live_set = "MNIST" if attacks.profile == "quick" else "CIFAR-100"
+    name = plan.SETS[live_set][attacks.profile]["name"]
     pairs = {
         f"CIFAR-100, {STORED}": (plain.stored(), attacks.stored.get(("CIFAR-100", "DLG"))),
-        f"{name}, {attacks.this_run}": (plain.here(), attacks.here.get((own_set, "DLG")))}
+        f"{name}, {attacks.this_run}": (plain.here(), attacks.here.get((live_set, "DLG")))}
     return {title: _beside(loop, engine) for title, (loop, engine) in pairs.items()
             if loop is not None and engine is not None}
 
