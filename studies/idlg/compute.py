@@ -1,12 +1,14 @@
-"""What notebook 02 alone computes: labels of batches, counted by every rule."""
+"""What notebook 02 alone computes: labels of batches, counted by every rule, and DLG without the
+engine."""
 
 import itertools
 
 import numpy as np
 import pandas as pd
 import torch
+from torch.nn.functional import log_softmax, softmax
 
-from lib import client, data, models
+from lib import attacks, client, data, models, run
 from lib import labels as label_rules
 from studies import scores
 from studies.case import Case
@@ -60,3 +62,48 @@ def _read(case: Case, batch: data.Batch, rule: str) -> torch.Tensor:
         return torch.arange(size).remainder(batch.num_classes).expand(len(case), -1)
     update = client.share(case.model, batch, seed=case.seed)
     return label_rules.infer(update, rule, enforce=False).cpu()
+
+
+@stored_as("__main__.plain_dlg")
+def plain_dlg(images: dict, clients: list[int], iterations: int, seed: int,
+              stride: int) -> tuple[pd.DataFrame, dict]:
+    """DLG in plain PyTorch, one client after another: a row a client with the error of its last
+    image (mse, on [0, 1]), and whether its label is right.
+
+    Client k in [first, last) of `clients` holds image `stride` * k on a LeNet of its own; images,
+    victims and starts are those of `case.attack` under the same seed."""
+    pictures = data.load(**images, root=run.current().data_root)
+    rows = []
+    for k in range(*clients):
+        batch = pictures.clients(1, indices=[stride * k])
+        victim = models.lenet(pictures, seed=seed * 10**6 + k)
+        update = client.share(victim, batch)
+        image, label = attacks.starts(update, attacks.dlg(), 1, seed, first=k)
+        x, z = _plain_search(victim, update.gradients, image[0, 0], label[0, 0], iterations)
+        rows.append({"client": k, "mse": float((x - batch.images[0]).square().mean()),
+                     "right": bool(z.argmax() == batch.labels)})
+    return pd.DataFrame(rows), {}
+
+
+def _plain_search(victim, gradients: dict, image, label,
+                  iterations: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """DLG's search with `torch.optim.LBFGS` from a start (image (1, C, H, W), label logits (1, C)):
+    min ||dl(F(x, W), softmax(z))/dW - gradients||^2. Gives the last x and z; it ends early where
+    the objective is no number."""
+    x = image.clone().requires_grad_()
+    z = label.clone().requires_grad_()
+    optimizer = torch.optim.LBFGS([x, z])
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = -(softmax(z, -1) * log_softmax(victim(x), -1)).sum(-1).mean()
+        dummy = torch.autograd.grad(loss, victim.parameters(), create_graph=True)
+        shared = [gradient[0] for gradient in gradients.values()]
+        distance = sum((d - g).square().sum() for d, g in zip(dummy, shared, strict=True))
+        distance.backward()
+        return distance
+
+    for _ in range(iterations):
+        if not torch.isfinite(optimizer.step(closure)):
+            break
+    return x.detach(), z.detach()
