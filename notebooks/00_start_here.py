@@ -244,7 +244,7 @@ print(f"labels read off: {recovered.labels.tolist()}, sent: {y.tolist()}; "
       f"mean squared error of the better image {better:.0e}")
 
 # %% [markdown]
-# Updates of several local steps (`from_weights`), saving and loading, objectives, defenses and label rules of your own: [lib/README.md](../lib/README.md). Notebook 03 audits an update with BatchNorm and local steps.
+# Updates of several local steps (`from_weights`), saving and loading, objectives, defenses and label rules of your own: [lib/USING.md](../lib/USING.md). Notebook 03 audits an update with BatchNorm and local steps.
 #
 # ## The attacks side by side
 #

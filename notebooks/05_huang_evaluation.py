@@ -407,7 +407,7 @@ ledger.shown()
 #
 # 1. At the private batch, with the exact statistics, the prior of the attack is zero. Show that it is not zero with the unbiased variance that the official code compares with, and by how much at B = 1.
 # 2. A client of batch size 1 in train mode: what does BatchNorm compute its statistics over? Which channels have a variance near zero, and what does that do to the gradient?
-# 3. GradPrune cuts each tensor by itself. Cut all tensors at one threshold instead (a defense of ten lines, see `lib/README.md`): which layers lose their gradient, and does the attack notice?
+# 3. GradPrune cuts each tensor by itself. Cut all tensors at one threshold instead (a defense of ten lines, see `lib/USING.md`): which layers lose their gradient, and does the attack notice?
 # 4. Give `attacks.decode` two, five and twenty epochs of exact MixUp encodings with noise of 20 dB. When does decoding pay?
 # 5. The matching rule of the original evaluation rewards a reconstruction that looks like any image of its batch. Construct one picture that scores well for a whole batch of 32 under it.
 # 6. Train the LeNet with MixUp on other people's images as partners (the "inter" of InstaHide). What would `ThreatModel` have to say about them?

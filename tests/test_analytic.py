@@ -123,7 +123,7 @@ def test_what_has_no_span_is_refused(model, protocol, B):
 
 
 def test_the_readmes_example_of_mixed_batches():
-    text = (Path(analytic.__file__).parent / "README.md").read_text()
+    text = (Path(analytic.__file__).parent / "USING.md").read_text()
     code = text.split("## Mixed batches")[1].split("```python\n")[1].split("```")[0]
     known = {"attacks": attacks, "client": client, "data": data, "metrics": metrics,
              "models": models}

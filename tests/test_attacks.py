@@ -131,7 +131,7 @@ def test_bad_input_is_one_clear_error():
 
 
 def test_the_examples_of_an_auditor_run(tmp_path, monkeypatch):
-    text = (Path(attacks.__file__).parent / "README.md").read_text()
+    text = (Path(attacks.__file__).parent / "USING.md").read_text()
     section = text.split("## Your own model")[1].split("\n## ")[0]
     monkeypatch.chdir(tmp_path)
     known = {"attacks": attacks, "client": client}

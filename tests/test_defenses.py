@@ -384,7 +384,7 @@ def test_noise_sampling_rate_and_steps_reach_the_accountant():
 
 
 def test_the_readmes_example_of_mixed_images(capsys):
-    text = (Path(defenses.__file__).parent / "README.md").read_text()
+    text = (Path(defenses.__file__).parent / "USING.md").read_text()
     code = text.split("## Mixed images")[1].split("```python\n")[1].split("```")[0]
     exec(code, {"attacks": attacks, "client": client, "defenses": defenses, "models": models,
                 "images": data.load("photos")})

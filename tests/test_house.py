@@ -17,14 +17,10 @@ STUDIES = sorted((ROOT / "studies").rglob("*.py"))
 TOOLS = sorted((ROOT / "tools").rglob("*.py"))
 LONGEST = 350  # lines of a module
 
-# A name of a package stands for all of its modules, which may import one another.
-FLOORS = [{"checks", "files", "layers", "run", "results", "plots"},
-          {"batching", "data", "metrics", "defenses"}, {"protocol", "intake", "training"},
-          {"evidence"}, {"update", "models"}, {"client"},
-          {"objectives", "priors", "labels", "analytic", "tracing"},
-          {"engine", "optimizers", "honest"}, {"diagnose"}, {"attacks"}, {"generators"},
-          {"experiment"}]
-GROUND = {"run", "checks", "files"}  # on floor 0 the others build on these
+# The reading order of lib, from the top: its docstring is the one list. The name of a package
+# stands for all of its modules, which may import one another.
+LIST = ast.get_docstring(ast.parse((ROOT / "lib/__init__.py").read_text()))
+ORDER = re.findall(r"^\d  (\w+) ", LIST, re.M)
 
 # Of studies: those below know nothing of those above, nor of those beside them.
 STUDY_FLOORS = [{"keys", "cells", "verdicts", "plots"}, {"store"}, {"report"}]
@@ -107,58 +103,28 @@ def test_a_conditional_expression_stands_alone_and_a_walrus_in_no_comprehension(
 
 # ---- floors of lib
 
-def floors() -> dict:
-    return {name: i for i, names in enumerate(FLOORS) for name in names}
-
-
-def on_floor(module):
-    """(the name that FLOORS has for a module of lib, its floor)."""
-    name = module.removeprefix("lib.")
-    while name and name not in floors():
-        name = name.rpartition(".")[0]
-    assert name, f"give {module} a floor in FLOORS, and in lib/__init__.py"
-    return name, floors()[name]
-
-
 INSIDE = [path for path in LIB if module_of(path) != "lib"]
 
 
-@pytest.mark.parametrize("path", INSIDE, ids=ids)
-def test_a_file_says_on_which_floor_it_stands(path):
-    name, floor = on_floor(module_of(path))
-    if module_of(path) == f"lib.{name}":                     # else its package says it
-        assert f"Floor {floor}" in (ast.get_docstring(ast.parse(path.read_text())) or "")
-    listed = (ROOT / "lib/__init__.py").read_text()
-    assert re.search(rf"^{floor}  .*\b{name}\b", listed, re.M), "list it in lib/__init__.py"
+def listed(module) -> str:
+    """The name under which the docstring of lib lists a module."""
+    return module.split(".")[1]
+
+
+def test_the_docstring_of_lib_lists_every_file_once():
+    assert sorted(ORDER) == sorted({listed(module_of(path)) for path in INSIDE})
 
 
 @pytest.mark.parametrize("path", INSIDE, ids=ids)
-def test_the_readme_of_lib_names_every_file(path):
-    name = path.relative_to(ROOT / "lib").as_posix()
-    text = (ROOT / "lib/README.md").read_text()
-    assert f"`{name}`" in text or f"`{name.removesuffix('__init__.py')}`" in text
-
-
-@pytest.mark.parametrize("path", INSIDE, ids=ids)
-def test_a_file_imports_only_from_floors_below(path):
-    name, floor = on_floor(module_of(path))
-    wrong = []
-    for module in imports_of(path):
-        other, below = on_floor(module)
-        beside = other == name or (other in GROUND and floor == 0)
-        if below >= floor and not beside:
-            wrong.append(module)
-    assert not wrong
+def test_a_file_imports_only_from_those_listed_below_it(path):
+    name = listed(module_of(path))
+    below = {name, *ORDER[ORDER.index(name) + 1:]}
+    assert not {listed(module) for module in imports_of(path)} - below
 
 
 @pytest.mark.parametrize("path", LIB, ids=ids)
 def test_nothing_in_lib_knows_a_study(path):
     assert not [module for module in imports_of(path) if module.startswith("studies")]
-
-
-def test_every_floor_is_of_a_file():
-    there = {module_of(path).removeprefix("lib.") for path in INSIDE}
-    assert set(floors()) <= there, "FLOORS names what is not there"
 
 
 # ---- floors of studies

@@ -17,7 +17,8 @@ from importlib.resources import files
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ("SCOREBOARD.md", "RESULTS.md", "lib/README.md", "data/README.md", "bench/table.md",
+PAGES = ("SCOREBOARD.md", "RESULTS.md", "lib/README.md", "lib/USING.md", "lib/EXTENDING.md",
+         "lib/ENGINE.md", "data/README.md", "bench/table.md",
          "bench/README.md", "notebooks/assignments/README.md")
 FILES = ("LICENSE", "CITATION.cff", "notebooks/*.py", "notebooks/assignments/*.py")
 LONG = 40  # lines of a cell of code that is folded: plans and drawing, not what a page teaches
@@ -45,6 +46,9 @@ bench/README
 :caption: Use it
 
 lib/README
+lib/USING
+lib/EXTENDING
+lib/ENGINE
 reference/index
 data/README
 notebooks/assignments/README
