@@ -1,7 +1,10 @@
 """What the notebooks compute, store, count and draw beyond a few lines.
 
-For all: `case` (from a config to rows), `cells`, `keys` and `store` (stored results), `verdicts`,
-`report` (products, claims, captions), `plots` (house style). For each notebook a folder: `plan`
-(what it computes in both profiles), `compute` (what only it computes), and its tables, drawings and
-claims. Nothing in lib knows them; a study knows no other.
+Of all: `case` (one attack experiment, as a dataclass), with `deal` (who holds which images),
+`describe` (from names to objects), `scores` (from a reconstruction to rows) and `accuracy` (trained
+victims); `keys`, `cells` and `store` (stored results); `report` (products, claims, captions),
+`verdicts` (does a claim hold?) and `plots` (house style).
+
+Of each notebook a folder: `plan` (what it computes, in both profiles), `compute` (what only it
+computes), its tables, drawings and claims. Nothing in lib knows them, and a study knows no other.
 """

@@ -41,7 +41,8 @@ def hashed(value: object) -> str:
 
 def code_of(function: Callable) -> str:
     """A hash of the text that a function's numbers depend on: of the modules of lib and studies
-    that its own module reaches; of a notebook's function what `_of_notebook` finds."""
+    that its own module reaches, docstrings and comments left out; of a notebook's function what
+    `_of_notebook` finds."""
     home = function.__module__
     if home.split(".")[0] in OURS:
         names, source = [home], ""
@@ -50,8 +51,20 @@ def code_of(function: Callable) -> str:
     else:
         source = Path(sys.modules[home].__file__).read_text(encoding="utf-8")
         names = imported(source)
-    texts = {name: path.read_text(encoding="utf-8") for name, path in reached(names).items()}
+    texts = {name: code_alone(path.read_text(encoding="utf-8"))
+             for name, path in reached(names).items()}
     return hashed([texts, source])
+
+
+@functools.lru_cache(maxsize=1024)
+def code_alone(source: str) -> str:
+    """A source without docstrings, comments and layout, which change no number."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) \
+                and ast.get_docstring(node, clean=False) is not None:
+            del node.body[0]
+    return ast.dump(tree)
 
 
 def reached(names: Iterable[str]) -> dict[str, Path]:

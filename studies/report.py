@@ -22,6 +22,7 @@ from studies import plots, store
 from studies.cells import Cell
 
 CERTAINTIES = ("read", "quoted", "digitised", "recalled")
+MOST_SETTINGS = 3  # that a caption names
 ORIGINS = ("ours", "third party", "the paper, unmarked", "inferred", *CERTAINTIES)
 
 
@@ -201,16 +202,23 @@ def wrapped(table: pd.DataFrame) -> Styler:
 
 
 def caption(text: str, *shown: Cell) -> None:
-    """Show in italics of which profile, settings and device the cells of a figure are, and a text.
+    """Show in italics of which profile, device and settings the cells of a figure are, and a text.
     """
-    quick = store.current().run.quick
-    parts = []
+    settings_of = {}
     for cell in shown:
-        stored = ", stored" if quick and cell.profile == "paper" else ""
-        about = f"{cell.profile.capitalize()} profile{stored}: "
-        settings = store.in_words(cell.config)
-        parts.append(about + (f"{settings}; " if settings else "") + f"{cell.device}.")
-    display(Markdown(f"*{' '.join([*dict.fromkeys(parts), text]).strip()}*"))
+        settings = settings_of.setdefault((cell.profile, cell.device), [])
+        words = store.in_words(cell.config)
+        if words and words not in settings:
+            settings.append(words)
+    parts = []
+    for (profile, device), settings in settings_of.items():
+        stored = ", stored" if store.current().run.quick and profile == "paper" else ""
+        named = " | ".join(settings[:MOST_SETTINGS])
+        left = len(settings) - MOST_SETTINGS
+        more = f" | and {left} more" if left > 0 else ""
+        about = f": {named}{more}" if named else ""
+        parts.append(f"{profile.capitalize()} profile{stored}, {device}{about}.")
+    display(Markdown(f"*{' '.join([*parts, text]).strip()}*"))
 
 
 def declared(*sweeps: store.Sweep) -> pd.DataFrame:

@@ -105,7 +105,9 @@ def test_the_key_changes_with_what_a_function_reaches_and_with_nothing_else(tree
     compute = function_of("studies.some.compute")
     before = keys.code_of(compute)
     assert keys.code_of(compute) == before
-    (tree / name).write_text(TREE[name] + "\n# a word more")
+    (tree / name).write_text('"""What it says of itself."""\n' + TREE[name] + "\n# a word more")
+    assert keys.code_of(compute) == before, "docstrings and comments change no number"
+    (tree / name).write_text(TREE[name] + "\nmore = 1")
     module = name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
     assert (keys.code_of(compute) != before) == (module in REACHED)
 

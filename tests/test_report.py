@@ -243,15 +243,20 @@ def test_a_caption_says_of_which_profile_settings_and_device_a_cell_is(captions)
     report.caption("No result.")
     report.caption("Plain.", cell("b", draw, {"n": 2}))
     assert captions == [
-        f"*Quick profile: one dense layer; {device}. "
-        f"Paper profile, stored: one dense layer; {device}. Dots are clients.*",
-        "*No result.*", f"*Quick profile: {device}. Plain.*"]
+        f"*Quick profile, {device}: one dense layer. "
+        f"Paper profile, stored, {device}: one dense layer. Dots are clients.*",
+        "*No result.*", f"*Quick profile, {device}. Plain.*"]
+    several = [store.Sweep(f"n{n}", of_victim, [{"victim": {"name": "resnet", "depth": n}, "n": n}],
+                           []).run() for n in (8, 14, 20, 26, 32)]
+    report.caption("Five.", *several)
+    assert captions[-1] == (f"*Quick profile, {device}: ResNet-8 | ResNet-14 | ResNet-20 "
+                            "| and 2 more. Five.*")
 
 
 def test_in_the_paper_profile_a_caption_does_not_call_its_cells_stored(captions):
     begin("paper")
     report.caption("Plain.", cell("b", draw, {"n": 2}))
-    assert captions == [f"*Paper profile: {runs.device_name('cpu')}. Plain.*"]
+    assert captions == [f"*Paper profile, {runs.device_name('cpu')}. Plain.*"]
 
 
 def test_what_a_study_declares_is_a_row_a_sweep():
