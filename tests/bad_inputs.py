@@ -17,6 +17,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+import skimage.data
 import torch
 from PIL import Image
 from torch import nn
@@ -34,6 +35,7 @@ from lib import (
     objectives,
     priors,
     run,
+    spaces,
 )
 from studies import case, keys, report, store, verdicts
 
@@ -665,7 +667,7 @@ def of_files(folder: Path) -> list[Row]:
 
 
 def _picture() -> bytes:
-    file = Path(data.skimage.data.__file__).parent / "chelsea.png"
+    file = Path(skimage.data.__file__).parent / "chelsea.png"
     return file.read_bytes()
 
 
@@ -710,8 +712,11 @@ def of_gias(folder: Path) -> list[Row]:
     rows += wrong(attacks.gias, "layer", (0, 99, 1.5, "1"), generator=generator(), space="z/h")
     rows += [row("gias: a generator without latent", lambda: attacks.gias(
                  nn.Sequential(nn.Linear(4, 64), nn.Unflatten(1, SHAPE))), "latent"),
-             row("gias: a stage behind another space", lambda: replace(
-                 attacks.gias(generator(), "z/x"), search="w"), "search")]
+             row("gias: latents behind latents", lambda: replace(
+                 attacks.gias(generator(), "z"), space=spaces.Latents(
+                     generator(), generator().latent, attacks.gias(generator(), "z"))), "search"),
+             row("gias: a setting that it has not", lambda: attacks.gias(
+                 generator(), latents=(4,)), "latents")]
     return rows
 
 
@@ -721,7 +726,7 @@ def of_attack_fields(folder: Path) -> list[Row]:
         "priors": (None, ((1,),), (0.1,), (("a", priors.tv),), ((0.1, "tv"),), ((NAN, priors.tv),),
                    priors.tv, ((0.1, priors.tv, 3),)),
         "iterations": NOT_A_COUNT, "lr": NOT_POSITIVE, "stop": (0, -1, "a"), "decay": ("no", True),
-        "normalise": NOT_A_SWITCH, "box": ("no", True), "in_turn": NOT_A_SWITCH, "name": (3, None)}
+        "normalise": NOT_A_SWITCH, "space": ("x", None), "in_turn": NOT_A_SWITCH, "name": (3, None)}
     rows = []
     for argument, bad in values.items():
         rows += [(f"replace(dlg(), {argument}={_short(value)})", partial(
@@ -729,10 +734,17 @@ def of_attack_fields(folder: Path) -> list[Row]:
     adam, through = attacks.inverting_gradients(1), attacks.gias(generator(), "z")
     rows += [row("in_turn with Adam", lambda: replace(adam, in_turn=True), "in_turn"),
              row("stop with Adam", lambda: replace(adam, stop=0.1), "stop")]
-    rows += [(f"replace(gias(), {argument}={_short(value)})", partial(
-        replace, through, **{argument: value}), (argument,)) for argument, value in (
-            ("search", "q"), ("search", None), ("copies", "x"), ("generator", 3), ("latent", 4),
-            ("then", 3), ("labels", "joint"))]
+    rows += [row("a box with L-BFGS", lambda: replace(
+                 attacks.dlg(1), space=spaces.Pixels(box=True)), "box"),
+             row("gias with labels optimised", lambda: replace(through, labels="joint"), "labels"),
+             row("Pixels(box='no')", lambda: spaces.Pixels("no"), "box")]
+    rows += [(f"{type(space).__name__}({argument}={_short(value)})", partial(
+        replace, space, **{argument: value}), (argument,)) for space, argument, value in (
+            (through.space, "generator", 3), (through.space, "latent", 4),
+            (attacks.gias(generator(), "w").space, "copies", "x"),
+            (attacks.gias(generator(), "z/h").then.space, "layer", 0))]
+    rows += [row("Latents(then=3)", lambda: replace(
+        through, space=replace(through.space, then=3)), "then")]
     return rows
 
 
@@ -1102,7 +1114,7 @@ DOORS: dict[str, Callable[[Path], list[Row]]] = {
     "defenses of one's own": of_own_defenses, "defenses": of_defenses,
     "from_gradients: gradients": of_gradients, "from_gradients: fields": of_update_fields,
     "from_weights": of_weights, "save, load": of_files, "presets": of_presets, "gias": of_gias,
-    "Attack, Generative": of_attack_fields, "reconstruct": of_reconstruct,
+    "Attack, spaces": of_attack_fields, "reconstruct": of_reconstruct,
     "what attacks need": of_needs, "callables of one's own": of_callables, "decode": of_decode,
     "diagnose, labels": of_diagnose, "metrics": of_metrics, "run": of_runs,
     "store, report": of_reports, "Ledger": of_claims, "decide": of_verdicts,

@@ -35,9 +35,8 @@ DROPPED = ("abs", "square", "sqrt", "log10", "sort", "sign", "trunc", "clone", "
 LEFT_ALONE = ("Annotation", "Raise", "Import", "ImportFrom", "FormattedString", "Decorator")
 
 
-def mutants_of(root: Path, file: str, count: int, names: tuple | None = None) -> list[Mutant]:
-    """`count` mutations of a file, drawn with SEED of all that there are; names: only of the
-    statements at its top that define one of them."""
+def mutants_of(root: Path, file: str, count: int) -> list[Mutant]:
+    """`count` mutations of a file, drawn with SEED of all that there are."""
     import libcst as cst
     from libcst.metadata import MetadataWrapper, PositionProvider
 
@@ -54,8 +53,7 @@ def mutants_of(root: Path, file: str, count: int, names: tuple | None = None) ->
             return True
 
     for statement in wrapper.module.body:
-        if names is None or names_of(statement) & set(names):
-            statement.visit(Collector())
+        statement.visit(Collector())
     random.Random(SEED).shuffle(candidates)
     mutants = []
     for node, new in candidates:
@@ -66,17 +64,6 @@ def mutants_of(root: Path, file: str, count: int, names: tuple | None = None) ->
             ast.parse(code)
             mutants.append(described(file, source, code, positions[node].start.line))
     return sorted(mutants, key=lambda m: (m.line, m.before, m.after))
-
-
-def names_of(statement) -> set[str]:
-    """The names that a statement at the top of a module defines."""
-    import libcst as cst
-
-    if isinstance(statement, cst.FunctionDef | cst.ClassDef):
-        return {statement.name.value}
-    targets = [t.target for part in getattr(statement, "body", ()) if isinstance(part, cst.Assign)
-               for t in part.targets]
-    return {t.value for t in targets if isinstance(t, cst.Name)}
 
 
 def described(file: str, source: str, code: str, line: int) -> Mutant:

@@ -48,7 +48,8 @@ import pandas as pd
 import torch
 from torch.nn.functional import cross_entropy, mse_loss, one_hot, softmax
 
-from lib import analytic, client, data, metrics, models, plots
+from lib import analytic, client, data, metrics, models
+from studies import plots
 
 os.environ["QUIET"] = "1"        # no progress bars and no warnings:
 warnings.simplefilter("ignore")  # nbgrader takes any word on stderr for a failed test

@@ -48,7 +48,8 @@ import torch
 from scipy.stats import binomtest
 from torch.nn.functional import cross_entropy, log_softmax, softmax
 
-from lib import attacks, client, data, metrics, models, objectives, plots
+from lib import attacks, client, data, metrics, models, objectives
+from studies import plots
 
 os.environ["QUIET"] = "1"        # no progress bars and no warnings:
 warnings.simplefilter("ignore")  # nbgrader takes any word on stderr for a failed test

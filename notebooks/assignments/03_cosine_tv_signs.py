@@ -49,7 +49,8 @@ import torch
 from scipy.stats import norm, ttest_rel
 from torch.nn.functional import cross_entropy
 
-from lib import attacks, client, data, metrics, models, plots
+from lib import attacks, client, data, metrics, models
+from studies import plots
 
 os.environ["QUIET"] = "1"        # no progress bars and no warnings:
 warnings.simplefilter("ignore")  # nbgrader takes any word on stderr for a failed test

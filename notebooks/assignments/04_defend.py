@@ -44,7 +44,8 @@ from dataclasses import replace
 import pandas as pd
 import torch
 
-from lib import attacks, client, data, defenses, metrics, models, objectives, plots, run
+from lib import attacks, client, data, defenses, metrics, models, objectives, run
+from studies import plots
 
 os.environ["QUIET"] = "1"        # no progress bars and no warnings:
 warnings.simplefilter("ignore")  # nbgrader takes any word on stderr for a failed test

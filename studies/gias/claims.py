@@ -42,14 +42,15 @@ def _compare(claims: Ledger, id: str, text: str, above: tuple[Sweep, str],
     the same clients."""
     cells = [shown(sweep) for sweep, _ in (above, below)]
     if any(cell is None for cell in cells):
-        claims.add(id, text, None, RULE, "not computed", 0, origin, float_id, "client",
-                   stable=False)
+        claims.add(id, text, None, RULE, "not computed", 0, origin=origin, float_id=float_id,
+                   unit="client", stable=False)
         return
     high, low = client_means(cells[0], above[1]), client_means(cells[1], below[1])
     verdict, measured = verdicts.decide_greater(high, low, paired=True)
     if len(high) < LEAST_CLIENTS:
         verdict = None
-    claims.add(id, text, verdict, RULE, measured, len(high), origin, float_id, "client")
+    claims.add(id, text, verdict, RULE, measured, len(high), origin=origin, float_id=float_id,
+               unit="client")
 
 
 def _add_spaces(claims: Ledger, plan: Plan) -> None:
@@ -139,7 +140,7 @@ def _add_giml(claims: Ledger, cell: Cell, stable: bool) -> None:
             claims.add(f"giml_{rounds}_{number}_{short}",
                        f"ours: this prior learned from the gradients of {rounds} rounds recovers "
                        f"more than {what} (batches of {test})", verdict, RULE, measured,
-                       len(learned), "ours", unit="client", stable=stable)
+                       len(learned), origin="ours", unit="client", stable=stable)
 
 
 def _giml_means(cell: Cell, test: str) -> dict:
@@ -159,10 +160,10 @@ def _add_strange(claims: Ledger, plan: Plan) -> None:
     claims.add("strange", "ours: on images of another kind (digits' generator, faces) the prior "
                "loses more to pixels than on its own", verdict,
                "Welch's t-test of PSNR differences, p < 0.05; None otherwise", measured,
-               len(lost), "ours", unit="client", stable=False)
+               len(lost), origin="ours", unit="client", stable=False)
     far, near = log_distances(other_kind), log_distances(own_kind)
     verdict, measured = verdicts.decide_greater(far, near)
     claims.add("strange_told", "ours: there GIAS ends at a larger distance (log10) than on its "
                "own kind, so the objective tells", verdict,
-               "Welch's t-test, p < 0.05; None otherwise", measured, len(far), "ours",
+               "Welch's t-test, p < 0.05; None otherwise", measured, len(far), origin="ours",
                unit="client", stable=False)
