@@ -273,7 +273,7 @@ def lbfgs_own_work(quick, device, K=16, full=6):
     setting = set_up(case, K, device)
     attack = preset(case, steps)
     posed = attacks.problem(setting.update, attack)
-    evaluate = engine.evaluator(posed.formula, K, 1, posed.variables.device)
+    evaluate = engine.evaluator(posed.problems, K, 1, posed.variables.device)
     optimizer = posed.optimizer(posed.variables.clone())
     return own_work(optimizer, evaluate, steps, full)
 

@@ -58,7 +58,7 @@ def set_up(device, K, method="adam", iterations=8, build=models.lenet) -> Settin
     update = client.share(build(images, seed=0).to(device), images.clients(K, seed=0),
                           client.Protocol(normalise=adam), threat=granted)
     posed = attacks.problem(update, attack)
-    return Setting(update, attack, posed.formula, posed.variables, posed.optimizer)
+    return Setting(update, attack, posed.problems, posed.variables, posed.optimizer)
 
 
 @torch.no_grad()

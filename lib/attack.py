@@ -62,7 +62,7 @@ class Attack:
             return
         if not isinstance(self.then, Attack):
             raise ValueError(f"then is the next stage, an Attack, or None, not {self.then!r}")
-        if self.then.space.letter == "z" or self.then.then is not None:
+        if self.then.space.gives_latents or self.then.then is not None:
             raise ValueError("a search of latents is gone on from, once, in another space")
 
     @property

@@ -11,7 +11,7 @@ from dataclasses import fields
 from torch import Tensor, nn
 
 from lib import batching, client, descriptions, engine, objectives, priors
-from lib.spaces import Opened
+from lib.spaces import Opened, of
 from lib.update import SharedUpdate
 
 UNROLLED_STEPS = 10  # local steps in one traced graph; more run one at a time (engine.Rollout)
@@ -24,6 +24,8 @@ class Formula:
         self.update, self.attack, self.base, self.space = update, attack, base, space
         self.protocol = update.protocol
         self.gradient = client.update_function(base, update.protocol)
+        self.parts = client.local_slices(update.protocol, update.batch_size)  # of the local steps
+        self.local_step = client.local_step(base, update.protocol)
         self.like = next(iter(update.gradients.values()))
 
     def fed(self, x: Tensor, z: Tensor | None, state: dict) -> tuple[Tensor, Tensor]:
@@ -62,13 +64,9 @@ class Formula:
 
     def rollout(self) -> engine.Rollout | None:
         """The local steps one at a time, where there are too many for one graph."""
-        if self.protocol.local_lr is None:
+        if self.protocol.local_lr is None or len(self.parts) <= UNROLLED_STEPS:
             return None
-        parts = client.local_slices(self.protocol, self.update.batch_size)
-        if len(parts) <= UNROLLED_STEPS:
-            return None
-        self.local_step = client.local_step(self.base, self.protocol)
-        return engine.Rollout(self.first, self.step, self.last, parts)
+        return engine.Rollout(self.first, self.step, self.distance_after, self.parts)
 
     def first(self, shared: dict, per_client: dict) -> dict[str, Tensor]:
         """The weights that the client was sent and, with momentum, the velocity beside them."""
@@ -86,8 +84,8 @@ class Formula:
                                             targets[part])
         return weights | _velocities(velocity)
 
-    def last(self, theta: dict, x: Tensor, z: Tensor | None, shared: dict,
-             per_client: dict) -> Tensor:
+    def distance_after(self, theta: dict, x: Tensor, z: Tensor | None, shared: dict,
+                       per_client: dict) -> Tensor:
         """`distance` of the weights after all steps."""
         state = shared | per_client
         sent = of("p ", state)
@@ -110,11 +108,6 @@ class Formula:
             if entry.name == "loss" and isinstance(value, str):
                 parts.append((value, descriptions.of_a_library(client.LOSSES[value])))
         return tuple(key for key, _ in parts), all(stays for _, stays in parts)
-
-
-def of(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of a state whose names begin so, under what follows."""
-    return {name[2:]: tensor for name, tensor in state.items() if name.startswith(prefix)}
 
 
 def _velocities(velocity: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -58,7 +58,7 @@ def _begin(update: SharedUpdate, attack: Attack, restarts: int, seed: int, start
     if start is None:
         latents = starts(update, attack, 1, seed)[0][:, 0]
     x = space.start(update, attack.normalise, latents, images)
-    return x, None, None if space.letter == "z" else latents
+    return x, None, None if space.gives_latents else latents
 
 
 def _given(update: SharedUpdate, space: Space, start: tuple) -> tuple[Tensor, Tensor | None]:
@@ -82,7 +82,7 @@ class Problem:
 
     update: SharedUpdate
     attack: Attack
-    formula: engine.Problems
+    problems: engine.Problems  # K x R of them: the formula and its tensors
     space: Opened
     variables: Tensor  # (K, R, N): where it starts
     labels: Tensor | None  # (K, B), where they are not optimised
@@ -90,23 +90,23 @@ class Problem:
     latents: Tensor | None  # (K, B, ...): those that stay
 
     def of_clients(self, clients: slice | Tensor) -> engine.Problems:
-        """The formula of some of the clients."""
+        """The problems of some of the clients."""
         numbers = torch.arange(len(self.update), device=self.variables.device)
-        return self.formula.select(numbers[clients])
+        return self.problems.select(numbers[clients])
 
     def optimizer(self, variables: Tensor) \
             -> optimizers.Adam | optimizers.LBFGS | optimizers.InTurn:
         """The attack's optimiser, at these variables (K, R, N)."""
-        attack, formula = self.attack, self.formula
+        attack, problems = self.attack, self.problems
         if attack.is_adam:
-            count = torch.Size(formula.x_shape).numel()
+            count = torch.Size(problems.x_shape).numel()
             settings = (attack.optimizer == "signed_adam", attack.decay, self._box(),
                         attack.space.tied)
             return optimizers.Adam(variables, attack.lr, attack.iterations, count, *settings)
         settings = {"lr": attack.lr, "line_search": attack.optimizer == "lbfgs_line_search",
                     "relative": not attack.is_as_published}
         if attack.in_turn:
-            blocks = formula.of_each_image(variables.device)
+            blocks = problems.of_each_image(variables.device)
             return optimizers.InTurn(variables, blocks, **settings)
         return optimizers.LBFGS(variables, **settings)
 
@@ -116,22 +116,23 @@ class Problem:
             return None
         update, ends = self.update, []
         for value in (0.0, 1.0):
-            end = torch.full(self.formula.x_shape, value, device=update.device)
+            end = torch.full(self.problems.x_shape, value, device=update.device)
             end = client.to_input(end, False, self.attack.normalise, update.mean, update.std)
             ends.append(end.flatten())
         return ends
 
     def replaced(self, attack: Attack) -> "Problem":
         """The same problem with another attack, from the same start."""
-        return _posed(self.update, attack, self.logits, self.latents, self.variables, self.labels)
+        problems, space = _problems(self.update, attack, self.logits, self.latents, self.labels)
+        return replace(self, attack=attack, problems=problems, space=space)
 
 
 def problem(update: SharedUpdate, attack: Attack, restarts: int = 1, seed: int = 0, start=None) \
         -> Problem:
     """What `reconstruct` minimises, without minimising it: formula, start and optimiser.
 
-    `.formula` is an `engine.Problems`, `.variables` (K, R, N) where it starts, `.optimizer(v)` the
-    attack's; `engine.evaluator(p.formula, K, R, device)` gives objective and gradient at any
+    `.problems` is an `engine.Problems`, `.variables` (K, R, N) where they start, `.optimizer(v)`
+    the attack's; `engine.evaluator(p.problems, K, R, device)` gives objective and gradient at any
     variables. restarts, seed, start: see `reconstruct`, as are the errors."""
     check_pair(update, attack)
     check_granted(update, attack)
@@ -143,17 +144,17 @@ def problem(update: SharedUpdate, attack: Attack, restarts: int = 1, seed: int =
     labels = update.labels
     if z is None and labels is None:
         labels = label_rules.infer(update, attack.labels)
-    posed = _posed(update, attack, z, latents, x, labels)
-    lead = (len(update), restarts)
+    problems, space = _problems(update, attack, z, latents, labels)
+    shape = (len(update), restarts, *space.shape)
     given = x.shape, None if z is None else z.shape[2:]
-    if given != ((*lead, *posed.space.shape), posed.formula.z_shape):
-        raise ValueError(f"a start is images {(*lead, *posed.space.shape)} and label logits or "
-                         "None")
-    return replace(posed, variables=posed.formula.join(x, z))
+    if given != (shape, problems.z_shape):
+        raise ValueError(f"a start is images {shape} and label logits or None")
+    return Problem(update, attack, problems, space, problems.join(x, z), labels, z, latents)
 
 
-def _posed(update: SharedUpdate, attack: Attack, z: Tensor | None, latents: Tensor | None,
-           variables: Tensor, labels: Tensor | None) -> Problem:
+def _problems(update: SharedUpdate, attack: Attack, z: Tensor | None, latents: Tensor | None,
+              labels: Tensor | None) -> tuple[engine.Problems, Opened]:
+    """The formula with its tensors, and the space of its variables."""
     base, stacked = batching.architecture(update.model)
     space = attack.space.opened(update, attack.normalise, latents)
     formula = Formula(update, attack, base, space)
@@ -166,7 +167,7 @@ def _posed(update: SharedUpdate, attack: Attack, z: Tensor | None, latents: Tens
     z_shape = None if z is None else (update.batch_size, update.num_classes)
     problems = engine.Problems(formula.objective, shared, per_client, space.shape, z_shape, key,
                                _flops(update), formula.rollout(), graphs)
-    return Problem(update, attack, problems, space, variables, labels, z, latents)
+    return problems, space
 
 
 def _tensors(update: SharedUpdate, attack: Attack, space: Opened, labels: Tensor | None) \

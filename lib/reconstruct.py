@@ -150,7 +150,7 @@ def _why_not_finite(posed: Problem, k: int) -> str:
             attack, objective=nothing, priors=((weight, prior),))
     wrong = []
     for name, part in parts.items():
-        value, slope = _value_and_slope(posed.replaced(part).formula, v, k)
+        value, slope = _value_and_slope(posed.replaced(part).problems, v, k)
         if not value.isfinite():
             wrong.append(f"{name} is {float(value)}")
         elif not slope.isfinite().all():
@@ -160,12 +160,12 @@ def _why_not_finite(posed: Problem, k: int) -> str:
             "what makes it so (a division by 0, the root of 0, a mean of nothing)")
 
 
-def _value_and_slope(formula: engine.Problems, v: Tensor, k: int) -> tuple[Tensor, Tensor]:
+def _value_and_slope(problems: engine.Problems, v: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The objective of client k at v (N,), and its gradient, untraced."""
-    per_client = {name: tensor[k] for name, tensor in formula.per_client.items()}
+    per_client = {name: tensor[k] for name, tensor in problems.per_client.items()}
 
     def objective(v) -> Tensor:
-        return formula.objective(*formula.split(v), formula.shared, per_client)
+        return problems.objective(*problems.split(v), problems.shared, per_client)
     slope, value = torch.func.grad_and_value(objective)(v)
     return value, slope
 
@@ -200,11 +200,11 @@ def _finished(posed: Problem, out: engine.Outcome, seconds: float) -> Reconstruc
     logits = {i: z for i, (_, _, z) in states.items() if posed.labels is None}
     history = History(out.losses, {i: x for i, (x, _, _) in states.items()}, logits)
     latents = posed.latents
-    if posed.attack.space.letter == "z":
-        latents = posed.formula.split(out.best[best])[0]
+    if posed.attack.space.gives_latents:
+        latents = posed.problems.split(out.best[best])[0]
     ended = [[engine.ENDED[why] for why in row] for row in out.ended.tolist()]
     return Reconstruction(images[best], labels[best], out.best_loss, history, last, last_labels,
-                          out.evaluations, seconds, posed.formula.split(out.last[best])[0],
+                          out.evaluations, seconds, posed.problems.split(out.last[best])[0],
                           latents, ended)
 
 
@@ -213,10 +213,10 @@ def _read(posed: Problem, v: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
     """Variables (K, R, N) as images (K, R, B, C, H, W) in the space of [0, 1], labels (K, R, B)
     and label logits."""
     update, attack, space = posed.update, posed.attack, posed.space
-    x, z = posed.formula.split(v)
-    if space.key:
+    x, z = posed.problems.split(v)
+    if not space.is_pixels:
         def image(x, per_client) -> Tensor:
-            return space.image(x, posed.formula.shared | per_client)
+            return space.image(x, posed.problems.shared | per_client)
         x = torch.func.vmap(torch.func.vmap(image, in_dims=(0, None)))(x, space.per_client)
     x = client.to_input(x, attack.normalise, False, update.mean, update.std)
     if posed.labels is None:

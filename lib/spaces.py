@@ -32,6 +32,10 @@ class Opened:
     key: tuple = ()
     stays: bool = True
 
+    @property
+    def is_pixels(self) -> bool:
+        return not self.key
+
 
 @dataclass(frozen=True)
 class Space:
@@ -39,6 +43,7 @@ class Space:
 
     letter = ""
     is_drawn = False  # a search starts from noise in this space itself
+    gives_latents = False  # its variables are what another search can go on from
     box = False  # project to [0, 1] (in z where normalised) after each Adam step
     tied = False  # all clients are one problem
     then = None  # the attack that goes on from the best state of this search
@@ -149,6 +154,7 @@ class Latents(_Generated):
 
     letter = "z"
     is_drawn = True
+    gives_latents = True
 
     def _start(self, update: SharedUpdate, net: nn.Module, latents: Tensor) -> Tensor:
         return latents[:, None]
@@ -158,7 +164,7 @@ class Latents(_Generated):
         net = self.ready(update)
 
         def image(variables: Tensor, state: dict[str, Tensor]) -> Tensor:
-            return batching.call(net, of_generator(state), variables)
+            return batching.call(net, of("G ", state), variables)
 
         shape = (update.batch_size, *self.latent)
         return self._opened(update, normalise, shape, net, net, image)
@@ -190,7 +196,7 @@ class Layer(_Generated):
         rest = net[self.layer :]
 
         def image(variables: Tensor, state: dict[str, Tensor]) -> Tensor:
-            return batching.call(rest, of_generator(state), variables)
+            return batching.call(rest, of("G ", state), variables)
 
         inner = net[: self.layer](latents[0, :1])
         shape = (update.batch_size, *inner.shape[1:])
@@ -235,7 +241,7 @@ class Parameters(_Generated):
             weights = {}
             for (name, shape), values in zip(shapes.items(), flat.split(sizes), strict=True):
                 weights[name] = values.view(shape)
-            return batching.call(net, of_generator(state) | weights, z)
+            return batching.call(net, of("G ", state) | weights, z)
 
         def image(variables: Tensor, state: dict[str, Tensor]) -> Tensor:
             if len(variables) == 1:
@@ -249,9 +255,10 @@ class Parameters(_Generated):
         return opened
 
 
-def of_generator(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of the generator in the state of a formula."""
-    return {name[2:]: tensor for name, tensor in state.items() if name.startswith("G ")}
+def of(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a formula's state whose names begin so, under what follows."""
+    return {name[len(prefix):]: tensor for name, tensor in state.items()
+            if name.startswith(prefix)}
 
 
 def checked_shape(shape) -> tuple[int, ...]:

@@ -22,7 +22,7 @@ def problem(attack, K=3, R=1, B=1, build=models.lenet, **share):
     b = batch(K=K, B=B, dtype=torch.float64)
     update = update_of(build(Shape()), b, **share)
     posed = attacks.problem(update, attack, R, seed=0)
-    return posed.formula, posed.variables
+    return posed.problems, posed.variables
 
 
 ATTACKS = {
@@ -236,7 +236,7 @@ def test_graphs_are_not_shared_by_models_that_look_alike():
     for scale, order in ((1.0, orders[0]), (2.0, orders[0]), (1.0, orders[1])):
         update = update_of(Scaled(scale, order), b)
         x, z = attacks.starts(update, attack)
-        problems = attacks.problem(update, attack).formula
+        problems = attacks.problem(update, attack).problems
         loss, _ = engine.evaluator(problems, 2, 1, x.device)(problems.join(x, z))
         for k in range(2):
             own = {n: t[k] for n, t in problems.per_client.items()}
@@ -336,7 +336,7 @@ def test_local_steps_one_at_a_time_equal_one_graph(monkeypatch, labels, R, epoch
     found = []
     for steps in (2 * epochs, 2 * epochs - 1):  # all in one graph, one at a time
         monkeypatch.setattr(formula, "UNROLLED_STEPS", steps)
-        problems = attacks.problem(u, attack, R, seed=0).formula
+        problems = attacks.problem(u, attack, R, seed=0).problems
         assert (problems.rollout is None) == (steps == 2 * epochs)
         if alone and problems.rollout:
             monkeypatch.setattr(engine.problems, "ONE_BY_ONE_FLOPS", 0)
@@ -774,7 +774,7 @@ def test_twelve_steps_with_momentum_are_those_of_torchs_sgd(nesterov):
                                nesterov=nesterov, weight_decay=0.01)
     model = models.dense(Shape(), hidden=(6,)).double()
     update = client.share(model, b, protocol, threat=client.ThreatModel(labels="known"))
-    problems = attacks.problem(update, attacks.idlg(1)).formula
+    problems = attacks.problem(update, attacks.idlg(1)).problems
     assert problems.rollout is not None
 
     trained = models.dense(Shape(), hidden=(6,)).double()

@@ -6,6 +6,7 @@ Each check is a function of a `Subject` that returns a `Row`, or None where it c
 
 import pandas as pd
 
+from lib.attack import Attack
 from lib.diagnose import of_labels, of_result, of_update
 from lib.diagnose.subject import Subject
 from lib.update import SharedUpdate
@@ -44,7 +45,7 @@ def _check_arguments(update, attack, guess) -> None:
     """ValueError for what is no update, no attack, or no reconstruction of this update."""
     if not isinstance(update, SharedUpdate):
         raise ValueError(f"update must be a SharedUpdate, not {type(update).__name__}")
-    if attack is not None and not (hasattr(attack, "optimizer") and hasattr(attack, "labels")):
+    if not isinstance(attack, Attack | None):
         raise ValueError("attack must be what a preset like attacks.dlg() returns, or None, not "
                          f"{attack!r}")
     wanted = (len(update), update.batch_size, *update.shape)

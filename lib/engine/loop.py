@@ -40,7 +40,7 @@ def minimise(problems: Problems, start: Tensor, make_optimizer: Callable, iterat
     out = Outcome(start.clone(), start.new_full((K, R), torch.inf), start.clone(),
                   start.new_full((iterations + 1, K, R), torch.nan), {}, count, count.clone())
     optimizer = make_optimizer(start.clone())
-    every = 1 if not hasattr(optimizer, "advance") else 10  # looking costs a host synchronisation
+    every = 10 if optimizer.is_one_evaluation else 1  # looking costs a host synchronisation
     record, step = set(record), None
     for i in range(iterations + 1):
         if i in record:
@@ -82,8 +82,7 @@ def _put_back(out: Outcome, alive: Tensor, optimizer, best: Tensor, best_loss: T
     out.best[alive], out.best_loss[alive], out.last[alive] = best, best_loss, optimizer.v
     ended = out.ended[alive]
     ended[optimizer.finished & (ended == 0)] = ENDED.index("tolerance")
-    ended[getattr(optimizer, "broken", torch.zeros_like(optimizer.finished))] = \
-        ENDED.index("not finite")
+    ended[optimizer.broken] = ENDED.index("not finite")
     out.ended[alive] = ended
 
 
@@ -123,10 +122,10 @@ class Iteration:
 
     def __init__(self, optimizer, evaluate: Callable, best: Tensor, best_loss: Tensor) -> None:
         self.optimizer, self.whole, device = optimizer, None, optimizer.v.device
-        if optimizer.v.is_cuda and not hasattr(optimizer, "advance"):
+        if optimizer.v.is_cuda and not optimizer.is_one_evaluation:
             evaluate = evaluate_by_graph(evaluate, optimizer.v)
         self.evaluate = Tracked(evaluate, best, best_loss)
-        if optimizer.v.is_cuda and hasattr(optimizer, "advance"):
+        if optimizer.v.is_cuda and optimizer.is_one_evaluation:
             self.whole = Replayed(lambda: optimizer.advance(self.evaluate), device)
 
     def __call__(self) -> Tensor:

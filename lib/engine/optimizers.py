@@ -3,7 +3,9 @@
 `v` is (K, R, N). `evaluate(v) -> (loss (K, R), gradient (K, R, N))`. `step` does one iteration as
 the papers count it and returns the objective at the point it started from. `finished` (K, R) marks
 problems that will not move any more, `broken` those of them whose objective or gradient is not
-finite; both are updated in place. `select` keeps some of the clients.
+finite; both are updated in place. `select` keeps some of the clients. `is_one_evaluation`: a step
+is `schedule` and then `advance`, which evaluates once and never looks at a value on the host: so
+it can be captured whole.
 """
 
 import torch
@@ -19,6 +21,8 @@ class Adam:
     the step is multiplied by 0.1 at 3/8, 5/8 and 7/8 of the iterations; after each step the image
     is projected to the box. Sign and box touch only the first `images` variables of a problem.
     tied: all problems are one, of the mean objective, and start from one state."""
+
+    is_one_evaluation = True
 
     def __init__(self, v: Tensor, lr: float, iterations: int, images: int, signed: bool = False,
                  decay: bool = False, box=None, tied: bool = False) -> None:
@@ -82,6 +86,8 @@ class LBFGS:
     `relative=True` walks on the objective divided by its value at the start, where that is below 1,
     and in float64 by the precision that it has beyond float32, of which the tolerances know
     nothing. A float32 objective of 1 or more at the start is walked as without."""
+
+    is_one_evaluation = False
 
     def __init__(self, v: Tensor, lr: float = 1.0, max_iter: int = 20, history: int = 100,
                  line_search: bool = False, relative: bool = False) -> None:
@@ -257,7 +263,9 @@ class InTurn:
     the others have moved; the pair that would span their turns is left out. A problem is finished
     when every image's last turn was (see `LBFGS`)."""
 
-    def __init__(self, v, blocks: list[Tensor], **settings) -> None:
+    is_one_evaluation = False
+
+    def __init__(self, v: Tensor, blocks: list[Tensor], **settings) -> None:
         self.v, self.blocks, self.turn = v, blocks, 0  # blocks: indices of each image's variables
         self.each = [LBFGS(v[..., block].contiguous(), **settings) for block in blocks]
         self.finished = torch.zeros_like(self.each[0].finished)

@@ -17,12 +17,12 @@ ONE_BY_ONE_FLOPS = 1e9
 class Problems:
     """K x R minimisation problems that share a formula.
 
-    `objective(x, z, shared, per_client) -> scalar`: `x` (B, C, H, W) dummy images, `z` (B, classes)
-    dummy label logits or None, `shared` tensors of all clients, `per_client` one client's tensors.
-    The field `per_client` holds them stacked, (K, ...). `key` tells formulas apart, and `graphs`
-    holds those traced so far:
-    `tracing.GRAPHS` where the formula is torch's and lib's alone, else a dict of this attack's.
-    `flops` is a forward pass of one problem."""
+    `objective(x, z, shared, per_client) -> scalar`: `x` what is searched, dummy images (B, C, H, W)
+    or another space's variables, `z` (B, classes) dummy label logits or None, `shared` tensors of
+    all clients, `per_client` one client's tensors. The field `per_client` holds them stacked,
+    (K, ...). `key` tells formulas apart, and `graphs` holds those traced so far: `tracing.GRAPHS`
+    where the formula is torch's and lib's alone, else a dict of this attack's. `flops` is a forward
+    pass of one problem."""
 
     objective: Callable
     shared: dict[str, Tensor]
