@@ -10,7 +10,7 @@ import torch
 from tiny import Shape, batch
 from torch import nn
 
-from lib import attacks, client, engine, formula, models, objectives, priors
+from lib import attacks, client, descriptions, engine, formula, models, objectives, priors
 from lib.engine import optimizers, tracing
 
 
@@ -299,7 +299,8 @@ def test_the_variables_of_each_image_are_its_pixels_and_its_logits():
 
 def test_a_converged_problems_objective_is_that_of_its_last_state():
     class Bowl:
-        finished = torch.zeros(2, 1, dtype=torch.bool)
+        is_one_evaluation = False
+        finished = broken = torch.zeros(2, 1, dtype=torch.bool)
 
         def __init__(self, v):
             self.v = v
@@ -425,9 +426,9 @@ def test_the_arguments_of_a_partial_are_seen_as_they_are_now():
         attack = replace(attacks.dlg(1), objective=partial)
         found.append(attacks.reconstruct(update, attack).history.losses[0])
     torch.testing.assert_close(found[1], 100 * found[0])
-    kept = tracing.described(ours)
-    assert kept[1] and kept == tracing.described(objectives.scaled(objectives.l2, 1.0))
-    assert kept != tracing.described(objectives.scaled(objectives.l2, 2.0))
+    kept = descriptions.described(ours)
+    assert kept[1] and kept == descriptions.described(objectives.scaled(objectives.l2, 1.0))
+    assert kept != descriptions.described(objectives.scaled(objectives.l2, 2.0))
 
 
 class Gained(nn.Module):

@@ -20,10 +20,10 @@ from lib import (
     metrics,
     models,
     objectives,
-    optimizers,
     priors,
     spaces,
 )
+from lib.engine import optimizers
 
 Z = nn.Sequential(nn.Flatten(0), nn.Unflatten(0, (1, 1, 1)))  # any module: no default reads it
 DLG_CODE = "mit-han-lab/dlg, main.py"

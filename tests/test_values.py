@@ -23,10 +23,10 @@ from lib import (
     metrics,
     models,
     objectives,
-    optimizers,
     priors,
     run,
 )
+from lib.engine import optimizers
 
 
 def rng(seed=0):
