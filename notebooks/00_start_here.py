@@ -263,8 +263,8 @@ tables.declared(sweeps)
 # **The defenses.** *Noise*: Gaussian, of that variance, on every entry (01). *int8*: 255 steps a tensor (01). *Pruned*: the smallest 90 % of each tensor are set to zero (05). *MixUp*, *InstaHide*: four images are mixed, and InstaHide flips signs (05); the attacker has no keys, so it can at best find the mixture, and rules that read one label from a mixed one help nobody. *DP-SGD*: clipped at 1, noise multiplier 1 (05). *Equal labels*: a batch of one label (06).
 
 # %%
-here = tables.here(sweeps)
-stored = tables.stored(sweeps)
+here = tables.panels_here(sweeps)
+stored = tables.panels_stored(sweeps)
 if run.quick:
     report.save_figure(drawings.heat_maps(here, bar=0.8), "attacks_and_defenses_digits",
                        drawings.digits_heat_maps_alt(here))

@@ -52,7 +52,7 @@ from IPython.display import Markdown, display
 
 from lib import analytic, attacks, client, data, metrics, models
 from lib import run as runs
-from studies import plots, report
+from studies import choose, plots, report
 from studies.dlg import claims, compute, drawings, plan, tables
 from studies.dlg.alt_texts import ALT
 
@@ -239,7 +239,7 @@ display(Markdown(
 # (The paper's column of Melis et al. is left out: it is another attack, which we do not run.)
 
 # %%
-cells = tables.here(sweeps.leakage)  # this run's, by set
+cells = choose.here_of(sweeps.leakage)  # this run's, by set
 pictures = drawings.with_pictures(cells)
 fig = drawings.leakage(pictures)
 report.save_figure(fig, "fig3_leakage", ALT["fig3_leakage"])
@@ -289,7 +289,7 @@ report.caption(
     *cells.values())
 
 # %%
-stored = tables.stored(sweeps.leakage)
+stored = choose.stored_of(sweeps.leakage)
 report.save_table(tables.leakage(stored, cells, run.profile), "fig6_table")
 tables.leakage_page(stored, cells, run.profile, means)
 
@@ -484,7 +484,7 @@ report.wrapped(text)
 # %%
 from studies.dlg import drawings_beyond, tables_beyond
 
-by_scale = tables.of_paper(sweeps.by_scale)
+by_scale = choose.shown_of(sweeps.by_scale, other=False)
 if by_scale:
     fig = drawings_beyond.activation(tables_beyond.by_scale(by_scale))
     report.save_figure(fig, "beyond_activation", ALT["beyond_activation"])
@@ -495,8 +495,8 @@ if by_scale:
 # Adam). Smooth activations come back where weights are small enough, sigmoid up to 0.5, GELU and tanh up to 0.2; at 1 nothing does. The line search adds a few, not a regime.
 
 # %%
-for cell in tables.of_quick({"line search": sweeps.by_scale["line search"]}).values():
-    display(tables_beyond.recovered_by_part(cell))
+if run.quick:
+    display(tables_beyond.recovered_by_part(sweeps.by_scale["line search"].run()))
 pairs = tables_beyond.line_search(sweeps.leakage, sweeps.with_search)
 report.save_table(pairs.reset_index(), "beyond_line_search")
 pairs
@@ -524,7 +524,8 @@ ranks.style.set_caption("counted / rank of the Jacobian, of so many pixels")
 # The bound is attained here; the ledger counts where it is not. Now what it means for the attack: single photographs of 16x16 (768 pixels), tanh, weights within 0.1, DLG with line search, kernels of 3 and of 5.
 
 # %%
-counted, searched = tables.of_one_profile(sweeps.counted, sweeps.attacked)
+pair = {"counted": sweeps.counted, "attacked": sweeps.attacked}  # of one profile, by part
+counted, searched = choose.shown_of(pair, together=True).values()
 equations = tables_beyond.information(counted, searched)
 report.save_table(equations, "beyond_information_table")
 equations.style.format({"median D": "{:.0e}", "median MSE": "{:.0e}"}).hide(axis="index")
@@ -611,8 +612,8 @@ ledger.shown()
 # %%
 attacks_of = {**sweeps.leakage, "batch of 8": sweeps.batch_of_8}
 pd.concat({
-    "this run": tables.ended(tables.here(attacks_of)),
-    "paper profile, stored": tables.ended(tables.stored(attacks_of)),
+    "this run": tables.ended(choose.here_of(attacks_of)),
+    "paper profile, stored": tables.ended(choose.stored_of(attacks_of)),
 })
 
 # %% [markdown]

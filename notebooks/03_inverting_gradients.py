@@ -51,7 +51,7 @@ import torch
 
 from lib import analytic, attacks, client, data, models, objectives
 from lib import run as runs
-from studies import report
+from studies import choose, report
 from studies.inverting_gradients import claims, drawings, measures, plan, tables
 
 run = runs.start(profile, seed=seed, device=device, data_root=data_root)
@@ -129,7 +129,7 @@ attacks.inverting_gradients()  # the settings of Table 1
 # noise of standard deviation 0.2 (in z) and ask both objectives how far its gradient has moved.
 
 # %%
-paths = measures.shown(sweeps.training_paths)
+paths = choose.shown_of(sweeps.training_paths)
 drawings.save(drawings.along_training(paths), "along_training")
 report.caption(tables.paths_note(paths))
 
@@ -212,7 +212,7 @@ drawings.save(drawings.features(batch.images[0, 0], maps), "prop31_features")
 errors.to_frame().style.format("{:.1e}")
 
 # %% [markdown]
-# *Features are scaled to their own range: some hint at where the subject is, none is the image.* With a batch the division gives a weighted mean of the images ([de-mixing](../README.md) is a notebook to come). A defense must
+# *Features are scaled to their own range: some hint at where the subject is, none is the image.* With a batch the division gives a weighted mean of the images (de-mixing is in [notebook 06](06_mixing_gradients.ipynb)). A defense must
 # alter the first dense layer's gradient, or the network must mix the pixels before the first dense layer.
 #
 # ## Table 1: two objectives, two networks, trained or not
@@ -225,8 +225,8 @@ table1 = tables.table1(sweeps, published)
 report.save_table(table1, "table1_comparison")
 quick_columns = [("LeNet", "untrained", "cosine"), ("LeNet", "untrained", "Euclid"),
                  ("ResNet20-1", "trained", "cosine")]
-here = measures.of_this_run(*(sweeps.table1[column] for column in quick_columns))
-report.caption(tables.table1_note(sweeps), *here)
+here = choose.here_of({column: sweeps.table1[column] for column in quick_columns})
+report.caption(tables.table1_note(sweeps), *here.values())
 table1
 
 # %% [markdown]
@@ -289,9 +289,9 @@ angles.style.format("{:.3f}", na_rep="–")
 # %%
 table2 = tables.table2(sweeps, published)
 report.save_table(table2, "table2_fedavg")
-here = measures.of_this_run(*(sweeps.table2["LeNet", column] for column in table2.index))
+here = choose.here_of({column: sweeps.table2["LeNet", column] for column in table2.index})
 report.caption("Mean ± standard deviation over images; images of one client are not independent.",
-               *here)
+               *here.values())
 table2
 
 # %% [markdown]
@@ -344,7 +344,8 @@ batch_table
 # %%
 table3 = tables.table3(sweeps, published)
 report.save_table(table3, "table3_ablation")
-report.caption("All victims are trained.", *measures.of_this_run(sweeps.table3["narrow", "basic"]))
+report.caption("All victims are trained.",
+               *choose.here_of({"basic": sweeps.table3["narrow", "basic"]}).values())
 table3
 
 # %% [markdown]
@@ -353,7 +354,7 @@ table3
 # A server may send whatever model it likes. The official code has a switch for a server that permutes the rows of the classification layer (`--label_flip` [read]; the appendix [recalled]): a trained model is then sure of a *wrong* class, and the image's gradient is as large as it can be.
 
 # %%
-servers = measures.shown(sweeps.servers)
+servers = choose.shown_of(sweeps.servers)
 drawings.save(drawings.servers(servers), "dishonest_server")
 report.caption("Trained on these very images; the same weights but for the permutation. Accuracy "
                "is on test images and before it.", *servers.values())
@@ -369,7 +370,7 @@ recovered
 # After 300 iterations nothing can be recognised in it: this tests neither figure.
 
 # %%
-photographs = measures.shown(sweeps.fig1)
+photographs = choose.shown_of(sweeps.fig1)
 if photographs:
     drawings.save(drawings.fig1(photographs), "fig1_imagenet")
 else:
@@ -400,7 +401,7 @@ for name, gradient in one_client.items():
     assert torch.allclose(four_clients[name].mean(0), gradient[0], atol=1e-6)
 
 # %%
-batches = measures.shown(sweeps.batches)
+batches = choose.shown_of(sweeps.batches)
 drawings.save(drawings.aggregated(batches, mean_colour), "aggregated")
 report.caption("Untrained, labels known.", *batches.values())
 survived = tables.aggregated(batches)

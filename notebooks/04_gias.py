@@ -46,7 +46,7 @@ import pandas as pd
 from lib import attacks, client, data, metrics, models
 
 from lib import run as runs
-from studies import plots, report
+from studies import choose, plots, report
 from studies.gias import claims, configs, drawings, plan, tables
 from studies.gias.compute import prior
 
@@ -72,7 +72,7 @@ tables.settings()
 # DCGAN's shape, trained with R3GAN's loss: each sample is compared with a real image, and the critic's slope is penalised at both. Is it worth anything, and does it do more than repeat what it saw?
 
 # %%
-generators = tables.shown_of(sweeps.generators)
+generators = choose.shown_of(sweeps.generators, "run")
 for name, cell in generators.items():
     if "samples" in cell.arrays:
         alt = drawings.ALT["generator"].format(name=name)
@@ -122,7 +122,7 @@ print(pd.Series(update.card()).to_string())
 
 # %%
 lpips_missing = metrics.lpips_available(run.data_root)[1]
-cell = tables.shown(sweeps.spaces_digits)
+cell = sweeps.spaces_digits.shown("run")
 table = tables.by_space(cell)
 report.save_table(table.drop(columns="seconds an image"), "spaces_digits")
 report.save_timings(table[["search space", "seconds an image"]])
@@ -143,28 +143,29 @@ by_weight, images = tables.weights(sweeps)
 report.save_table(by_weight.reset_index(), "weights")
 report.caption(f"Mean PSNR in dB by weight, n = {images} images of four clients; half as many "
                f"iterations as below. {tables.weights_in_words(by_weight)}",
-               *tables.shown_of(sweeps.tuned).values())
+               *choose.shown_of(sweeps.tuned, "run").values())
 by_weight.rename(index=tables.space_name).round(2)
 
 # %%
 on_digits = tables.weights_on_digits(sweeps)
 report.save_table(on_digits, "weights_digits")
 report.caption("The same on digits, PSNR by weight. For pixels: the fewer equations, the more a "
-               "smooth picture is worth.", *tables.shown_of(sweeps.tuned_digits).values())
+               "smooth picture is worth.", *choose.shown_of(sweeps.tuned_digits, "run").values())
 on_digits.round(2)
 
 # %%
 rates = tables.rates(sweeps)
 report.save_table(rates, "rates")
 report.caption("GI-z/x on the same clients, by learning rate: pixels go on from what the latents "
-               "found, by plain Adam. Used below: 0.1.", *tables.shown_of(sweeps.rates).values())
+               "found, by plain Adam. Used below: 0.1.",
+               *choose.shown_of(sweeps.rates, "run").values())
 rates.round(2)
 
 # %% [markdown]
 # ### The comparison, on CIFAR-10
 
 # %%
-cell = tables.shown(sweeps.spaces)
+cell = sweeps.spaces.shown("run")
 table = tables.spaces(sweeps)
 report.save_table(table.drop(columns="seconds an image"), "spaces")
 report.caption("As above. Untrained generator: the same network as drawn, before it saw an image; "
@@ -197,7 +198,7 @@ report.save_table(with_statistics, "statistics")
 report.caption(
     f"{tables.statistics_in_words(sweeps)} The weight 0.0005 is a tenth of the official example's; "
     "of the four tried in notebook 05 it was the best for one image. Neither attack is worth more "
-    "than a mid-grey picture here.", *tables.shown_of(sweeps.statistics).values())
+    "than a mid-grey picture here.", *choose.shown_of(sweeps.statistics, "run").values())
 with_statistics.round(2).astype(object).fillna("not computed")
 
 # %% [markdown]
@@ -214,7 +215,7 @@ report.caption(
     "The other points change one thing each, as their axis says. Mean over clients with its "
     "standard error (no bar below three clients); 16 images a point, 32 at a batch of 32. Batches "
     "of 16 and 32 repeat labels, ten classes being all. "
-    f"{tables.not_computed(sweeps)}", tables.shown(sweeps.sparsity[0.0]))
+    f"{tables.not_computed(sweeps)}", sweeps.sparsity[0.0].shown("run"))
 
 # %%
 report.caption("PSNR by batch size in a third party's plotting script [quoted], whose data set is "
@@ -229,7 +230,7 @@ by_batch_size.round(2).astype(object).fillna("not computed")
 # Give the generator's attacker images that its generator cannot make. Pixels do not care; the latents can only find pictures of the prior's own world, and the parameters have to break it. Does the objective tell the attacker so? This run: a generator of digits, and faces.
 
 # %%
-own_kind, other_kind = (tables.shown(sweeps.strange[kind]) for kind in ("its own", "others"))
+own_kind, other_kind = (sweeps.strange[kind].shown("run") for kind in ("its own", "others"))
 report.save_figure(drawings.strange_pictures(other_kind), "strange_pictures",
                    drawings.ALT["strange_pictures"])
 report.caption("Attacked with a generator of digits; under each picture its PSNR in dB. GI-z shows "
@@ -254,7 +255,7 @@ strange.style.format(precision=3).format("{:.2g}", subset="distance, median")
 # No public images: the server starts from an *untrained* generator. In each round it searches latents for four clients' gradients (one image each), then one shared copy of the parameters, and moves the generator a little towards that copy (Reptile [read]).
 
 # %%
-learned = tables.shown_of({8: sweeps.giml_digits, 200: sweeps.giml})  # rounds -> cell
+learned = choose.shown_of({8: sweeps.giml_digits, 200: sweeps.giml}, "run")  # rounds -> cell
 cell = learned[max(learned)]
 config = cell.config[0]
 report.save_figure(drawings.giml_samples(cell), "giml_samples", drawings.ALT["giml_samples"])

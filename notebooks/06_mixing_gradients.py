@@ -53,7 +53,7 @@ from IPython.display import Markdown, display
 
 from lib import analytic, attacks, client, data, defenses, metrics, models
 from lib import run as runs
-from studies import plots, report
+from studies import choose, plots, report
 from studies.mixing_gradients import claims, drawings, drawings_rates, measures, plan, settings
 from studies.mixing_gradients import symmetry, tables, tables_accuracy
 from studies.mixing_gradients.alt_texts import ALT_TEXTS
@@ -167,7 +167,7 @@ classes.style.format("{:.1e}")
 # error of a pixel, and a saturated layer, N(0, 5²), for R1.
 
 # %%
-cells = tables.shown(sweeps.direct)
+cells = choose.shown_of(sweeps.direct)
 report.save_figure(drawings.direct_inversion(cells), "r1_labels", ALT_TEXTS["r1_labels"])
 report.save_table(tables.direct_inversion(cells), "r1_labels")
 report.caption(
@@ -204,7 +204,7 @@ report.caption(
 # With the printed values (noise at an MSE of 3 to 8 has an AVD of about 1.0 to 1.1 [read]) only 8-bit forms agree [inferred]: unquantised, such noise is far above. They do not decide between `distance_info` and the later `ecir2024`; we take the former: R3 and every rate below named "AVD < 0.8" is `distance_info` through 8 bits.
 
 # %%
-cells = tables.shown(sweeps.sheets)
+cells = choose.shown_of(sweeps.sheets)
 for images, name in (("digits", "r3_avd_sheets"), ("faces", "r3_avd_faces")):
     report.save_figure(drawings.by_avd(cells[images]), name, ALT_TEXTS[name])
 lpips_is_here, _ = metrics.lpips_available()
@@ -301,7 +301,7 @@ report.caption("Under each: AVD, SSIM, MSE. Legible digits, too bright or on a n
 # Which attack did it? Attack by attack, at the largest batch:
 
 # %%
-by_attack = tables.attack_by_attack(tables.shown(sweeps.dense))
+by_attack = tables.attack_by_attack(choose.shown_of(sweeps.dense))
 report.save_table(by_attack.reset_index(), "r4_attacks")
 report.caption(f"AVD < 0.8 / MSE < 0.01, B = {max(tables.batch_sizes_of(cell))}.", cell)
 by_attack
@@ -393,7 +393,7 @@ hidden.style.format({"recovered": "{:.0%}", "median MSE": "{:.2g}",
 # A trained victim, at B = 4:
 
 # %%
-cells = tables.shown(sweeps.trained)
+cells = choose.shown_of(sweeps.trained)
 trained = tables.trained_victim(cells)
 report.save_table(trained.reset_index(), "trained_victim")
 report.caption("A dense layer trained for two epochs with cross-entropy, one victim for all "
@@ -449,7 +449,7 @@ tables_accuracy.lenet_in_numbers(lenet, numbers)
 # *Per cent; ours (paper profile, stored): recovered by AVD < 0.8 / by MSE < 0.01. The five attacks: L2 or angle, with TV or with TV and orthogonality, labels known; and the angle with TV, labels inferred. Each by itself: `r6_attacks.csv`.*
 
 # %%
-cells = tables.shown(sweeps.maps)
+cells = choose.shown_of(sweeps.maps)
 maps = tables_accuracy.maps_of(cells)
 report.save_table(maps, "r7_heat_maps")
 fig = drawings_rates.heat_maps(maps, "MSE < 0.01")

@@ -141,26 +141,26 @@ pd.DataFrame({
 # summed over the image on 0 to 255. (Per pixel on [0, 1] an error cannot exceed 1.)
 
 # %%
-by_profile = tables.complete(sweeps.errors)
-if not by_profile:
+by_run = tables.whole_runs(sweeps.errors)
+if not by_run:
     report.not_made("abstract", "no stored results and no cats_dogs here")
     raise RuntimeError("neither stored results nor the images cats_dogs are here: give DATA_ROOT")
-table = tables.error_table(by_profile, report.published("mu2023").iloc[0])
+table = tables.error_table(by_run, report.published("mu2023").iloc[0])
 report.save_table(table.reset_index(), "abstract_error")
 report.wrapped(table)
 
 # %%
-shown_profile, cells = next(iter(by_profile.items()))  # the paper profile's where it is stored
-height, width = plan.SHAPES[shown_profile][1:]
+shown_run, cells = next(iter(by_run.items()))  # the paper profile's where it is stored
+height, width = plan.SHAPES[cells["LeNet", "plain L-BFGS"].profile][1:]
 fig = drawings.errors(cells)
 report.save_figure(fig, "abstract_error", drawings.ALT["abstract_error"])
 report.caption(
-    f"{tables.RUNS[shown_profile].capitalize()}; images of {height} x {width} pixels; every image "
+    f"{tables.TITLES[shown_run].capitalize()}; images of {height} x {width} pixels; every image "
     "a dot, median and quartiles (nearest values) at its right; below 1e-6 drawn at 1e-6. The "
     "three lines are the same 5, converted to the scale of the axis.")
 
 # %%
-report.save_timings(tables.timings(by_profile))
+report.save_timings(tables.timings(by_run))
 display(Markdown(tables.failures_in_words(cells["LeNet", "plain L-BFGS"])))
 
 # %% [markdown]

@@ -53,6 +53,7 @@ TESTS = {
     "studies/deal.py": ("case", "studies"),
     "studies/scores.py": ("case", "studies"),
     "studies/store.py": ("store", "cells"),
+    "studies/choose.py": ("choose",),
     "studies/keys.py": ("keys",),
     "studies/cells.py": ("cells", "store"),
     "studies/verdicts.py": ("verdicts",),

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from studies import report, verdicts
+from studies import choose, report, verdicts
 from studies.cells import Cell
 from studies.dlg import tables
 from studies.dlg.plan import Plan
@@ -19,7 +19,7 @@ FALLEN = 1e-6       # of its start: D has come down
 
 def add(ledger: report.Ledger, sweeps: Plan) -> None:
     """Eight claims."""
-    cells = tables.here(sweeps.leakage)
+    cells = choose.here_of(sweeps.leakage)
     eight = sweeps.batch_of_8.run()
     _single_images(ledger, cells)
     _simple_first(ledger, cells["MNIST"], cells["CIFAR"])

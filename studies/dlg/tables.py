@@ -1,4 +1,4 @@
-"""Which cells notebook 01 shows, what counts as recovered, and the tables of Figures 3 to 6."""
+"""What counts as recovered in notebook 01, and the tables of Figures 3 to 6."""
 
 from types import SimpleNamespace
 
@@ -8,55 +8,16 @@ from pandas.io.formats.style import Styler
 from scipy import stats
 
 from lib import models
-from studies import report
+from studies import choose, report
 from studies.cells import Cell
 from studies.dlg.settings import PAPER_IMAGES, QUICK_IMAGES
-from studies.store import Sweep
 
 RECOVERED = 1e-3  # MSE, or 30 dB: ours, as the paper states none; hardly an attack ends near it
 
-# --- which cells
 
-
-def here(sweeps: dict) -> dict:
-    """This run's cells of those sweeps that it can have, under the names of the sweeps."""
-    cells = {name: sweep.here() for name, sweep in sweeps.items()}
-    return _without_none(cells)
-
-
-def stored(sweeps: dict) -> dict:
-    """The tracked cells of the paper profile, of those sweeps that have them."""
-    cells = {name: sweep.stored() for name, sweep in sweeps.items()}
-    return _without_none(cells)
-
-
-def of_paper(sweeps: dict) -> dict:
-    """The same; a run of the paper profile computes first what it can."""
-    cells = {name: sweep.shown(other=False) for name, sweep in sweeps.items()}
-    return _without_none(cells)
-
-
-def of_quick(sweeps: dict) -> dict:
-    """This run's cells where it is a quick one; none in a run of the paper profile. So a table of
-    `of_paper` and `of_quick` has rows of both profiles, and each row is of one."""
-    quick = {name: sweep for name, sweep in sweeps.items() if sweep.profile == "quick"}
-    return here(quick)
-
-
-def of_one_profile(*sweeps: Sweep, first: str = "paper") -> list[Cell] | None:
-    """The cells of sweeps that a table holds side by side, all of one profile: the stored ones
-    where all are stored, else this run's; None where neither is whole. first="run": the other way
-    round. Their parts are paired by number, so profiles must not be mixed."""
-    other = "run" if first == "paper" else "paper"
-    for choice in (first, other):
-        cells = [sweep.shown(choice, other=False) for sweep in sweeps]
-        if all(cell is not None for cell in cells):
-            return cells
-    return None
-
-
-def _without_none(cells: dict) -> dict:
-    return {name: cell for name, cell in cells.items() if cell is not None}
+def run_title(run: str) -> str:
+    """What a table of this notebook calls one of the runs of `choose.by_run`."""
+    return "this run, digits" if run == choose.QUICK else run
 
 
 def attacked_set(name: str, cell: Cell) -> str:
@@ -104,7 +65,7 @@ def summary_in_words(row: dict) -> str:
 
 def leakage(stored_cells: dict, cells: dict, profile: str) -> pd.DataFrame:
     """Figure 6 in numbers: a row a run and set. cells: this run's, of `profile`."""
-    rows = {("paper profile, stored", name): summary(cell) for name, cell in stored_cells.items()}
+    rows = {(choose.STORED, name): summary(cell) for name, cell in stored_cells.items()}
     for name, cell in cells.items():
         rows[f"this run, {profile}", attacked_set(name, cell)] = summary(cell)
     return pd.DataFrame(rows).T.rename_axis(["run", "set"]).reset_index()
@@ -123,7 +84,7 @@ def leakage_page(stored_cells: dict, cells: dict, profile: str, published: pd.Da
             words = summary_in_words(summary(cells[name]))
             of_run[name] = f"{attacked_set(name, cells[name])}: {words}"
     return report.wrapped(pd.DataFrame({
-        "published mean MSE": printed, "paper profile, stored": of_store,
+        "published mean MSE": printed, choose.STORED: of_store,
         f"this run, {profile}": of_run}))
 
 

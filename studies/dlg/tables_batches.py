@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from lib import analytic, models
-from studies import report
+from studies import choose, report
 from studies.cells import Cell
 from studies.dlg import tables
 from studies.dlg.tables import RECOVERED
@@ -36,9 +36,8 @@ def batches(sweeps: dict, published: pd.DataFrame) -> pd.DataFrame:
     """Table 1: a row a run, network and rule of moving, a column a batch size."""
     printed = {int(row["column"]): report.show(row) for _, row in published.iterrows()}
     rows = {("published", "ResNet-20", "one at a time"): printed}
-    blocks = {"paper profile, stored": tables.of_paper(sweeps),
-              "this run, digits": tables.of_quick(sweeps)}
-    for label, cells in blocks.items():
+    for run, cells in choose.by_run(sweeps).items():
+        label = tables.run_title(run)
         for key, cell in cells.items():
             most = cell.config[0]["attack"]["iterations"]
             rows[label, *key] = {

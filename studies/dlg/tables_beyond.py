@@ -6,8 +6,8 @@ import math
 import pandas as pd
 
 from lib import analytic, data, models
+from studies import choose
 from studies.cells import Cell
-from studies.dlg import tables
 from studies.dlg.settings import ACTIVATIONS, CLIENTS_OF_A_PART, PHOTOS
 from studies.dlg.tables import RECOVERED
 from studies.store import Sweep
@@ -46,10 +46,11 @@ def line_search(plain: dict[str, Sweep], search: dict[str, Sweep]) -> pd.DataFra
     evaluations of the objective. Both of this run where it has both, else both stored."""
     rows = {}
     for name in search:
-        cells = tables.of_one_profile(plain[name], search[name], first="run")
-        if cells is not None:
-            live = cells[0].profile == "quick"
-            rows["digits, this run" if live else f"{name}, stored"] = _with_and_without(*cells)
+        pair = {"plain": plain[name], "search": search[name]}
+        cells = choose.shown_of(pair, first="run", together=True)
+        if cells:
+            live = cells["plain"].profile == "quick"
+            rows["digits, this run" if live else f"{name}, stored"] = _with_and_without(**cells)
     return pd.DataFrame(rows).T.rename_axis("set")
 
 
@@ -110,7 +111,7 @@ def ranks_of_batches(cell: Cell) -> pd.DataFrame:
 
 def information(counted: Cell, attacked: Cell) -> pd.DataFrame:
     """A row a network: features, equations, rank and pixels, and how its attacks ended. The parts
-    of both cells are the same networks (`tables.of_one_profile`)."""
+    of both cells are the same networks (`choose.shown_of`, together)."""
     rows = []
     for i, part in enumerate(attacked.config):
         count = counted.table[counted.table.part == i].iloc[0]

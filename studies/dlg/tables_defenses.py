@@ -8,7 +8,7 @@ import torch
 from pandas.io.formats.style import Styler
 
 from lib import metrics
-from studies import report
+from studies import choose, report
 from studies.cells import Cell
 from studies.dlg import tables
 from studies.dlg.settings import DEFENSES
@@ -74,11 +74,9 @@ def by_defense(attacks: Cell, victims: Cell) -> pd.DataFrame:
 def both_profiles(attacks: Sweep, victims: Sweep) -> dict[str, pd.DataFrame]:
     """Table 3 by run: attacks and victims of one profile in each. Empty where none is whole."""
     sweeps = {"attacks": attacks, "victims": victims}
-    blocks = {"paper profile, stored": tables.of_paper(sweeps),
-              "this run, digits": tables.of_quick(sweeps)}
-    whole = {label: cells for label, cells in blocks.items() if len(cells) == 2}
-    return {label: by_defense(viewed(cells["attacks"]), cells["victims"])
-            for label, cells in whole.items()}
+    whole = {run: cells for run, cells in choose.by_run(sweeps).items() if len(cells) == 2}
+    return {tables.run_title(run): by_defense(viewed(cells["attacks"]), cells["victims"])
+            for run, cells in whole.items()}
 
 
 def defenses(blocks: dict[str, pd.DataFrame]) -> pd.DataFrame:

@@ -2,8 +2,9 @@
 
 import pandas as pd
 
+from studies import choose
 from studies.cells import Cell
-from studies.dlg import compute, tables
+from studies.dlg import compute
 
 ITERATIONS = (10, 20, 30)  # the columns of the paper's table
 
@@ -39,9 +40,8 @@ def text(sweeps: dict, published: pd.DataFrame) -> pd.DataFrame:
     the paper's sentences are exact."""
     exact, last = len(published), published.value.max()
     rows = {("published", "BERT"): {f"{last:g} iterations": f"{exact} of {exact} exact"}}
-    for name, cell in tables.of_paper(sweeps).items():
-        rows["paper profile, stored", name] = reads(cell)
-    for name, cell in tables.of_quick(sweeps).items():
-        rows["this run", name] = reads(cell)
+    for run, cells in choose.by_run(sweeps).items():
+        for name, cell in cells.items():
+            rows["this run" if run == choose.QUICK else run, name] = reads(cell)
     table = pd.DataFrame(rows).T.rename_axis(["run", "L-BFGS"])
     return table[[f"{i} iterations" for i in ITERATIONS]].fillna("–")

@@ -9,7 +9,7 @@ from studies import verdicts
 from studies.cells import Cell
 from studies.gias.compute import SIGNED
 from studies.gias.plan import BATCHES, GIML_TESTS, NOISE, SPARSITY, Plan
-from studies.gias.tables import client_means, lead, log_distances, shown
+from studies.gias.tables import client_means, lead, log_distances
 from studies.report import Ledger
 from studies.store import Sweep
 
@@ -29,7 +29,7 @@ def ledger(plan: Plan) -> Ledger:
     _add_difficulties(claims, plan)
     _add_faces(claims, plan)
     for sweep in (plan.giml_digits, plan.giml):
-        cell = shown(sweep)
+        cell = sweep.shown("run")
         if cell is not None:
             _add_giml(claims, cell, stable=sweep is plan.giml)
     _add_strange(claims, plan)
@@ -40,7 +40,7 @@ def _compare(claims: Ledger, id: str, text: str, above: tuple[Sweep, str],
              below: tuple[Sweep, str], origin: str = "ours", float_id: str | None = None) -> None:
     """Add the claim that one attack has the higher PSNR. above, below: (sweep, search space), of
     the same clients."""
-    cells = [shown(sweep) for sweep, _ in (above, below)]
+    cells = [sweep.shown("run") for sweep, _ in (above, below)]
     if any(cell is None for cell in cells):
         claims.add(id, text, None, RULE, "not computed", 0, origin=origin, float_id=float_id,
                    unit="client", stable=False)
@@ -154,7 +154,7 @@ def _giml_means(cell: Cell, test: str) -> dict:
 def _add_strange(claims: Ledger, plan: Plan) -> None:
     """Does the prior mislead on images of another kind, and does the objective tell? Those images
     are other clients', so the tests are not paired."""
-    own_kind, other_kind = shown(plan.strange["its own"]), shown(plan.strange["others"])
+    own_kind, other_kind = (plan.strange[kind].shown("run") for kind in ("its own", "others"))
     lost, lost_on_its_own = -lead(other_kind), -lead(own_kind)
     verdict, measured = verdicts.decide_greater(lost, lost_on_its_own)
     claims.add("strange", "ours: on images of another kind (digits' generator, faces) the prior "

@@ -1,6 +1,7 @@
 """The tables of notebook 04.
 
-A table never mixes profiles in a row: `shown` decides for each sweep whose cell it is.
+A table never mixes profiles in a row. Of each sweep it has this run's cell, where its profile has
+the sweep (in the quick profile those on digits), else the stored one: `Sweep.shown("run")`.
 """
 
 from collections.abc import Iterable
@@ -8,6 +9,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
+from studies import choose
 from studies.cells import Cell
 from studies.gias.compute import SIGNED
 from studies.gias.configs import FULL_STEPS, PAIR, STEPS, TUNED_WEIGHTS_DIGITS, TV, TV_DIGITS
@@ -15,18 +17,6 @@ from studies.gias.plan import BATCHES, Plan
 from studies.store import Sweep
 
 NEEDS_GPU = "not computed: needs a GPU"
-
-
-def shown(sweep: Sweep) -> Cell | None:
-    """The cell of a sweep that the page shows: this run's, where its profile has the sweep (in the
-    quick profile those on digits); else the stored one of the paper profile, or None."""
-    return sweep.shown(first="run")
-
-
-def shown_of(sweeps: dict) -> dict:
-    """The cells of those of the sweeps that have one, by their keys."""
-    cells = {key: shown(sweep) for key, sweep in sweeps.items()}
-    return {key: cell for key, cell in cells.items() if cell is not None}
 
 
 # --- in words
@@ -132,7 +122,7 @@ def by_space(cell: Cell) -> pd.DataFrame:
 def grey_rows(sweep: Sweep) -> list[pd.DataFrame]:
     """The row that mid-grey pictures, no attack, have in a table of search spaces; none where it
     was not computed."""
-    cell = shown(sweep)
+    cell = sweep.shown("run")
     if cell is None:
         return []
     row = {"search space": "mid-grey, no attack"} | batch_scores(cell.table)
@@ -153,7 +143,8 @@ def generators(cells: dict) -> pd.DataFrame:
 def weights(plan: Plan) -> tuple[pd.DataFrame, int]:
     """Mean PSNR on the tuning clients of CIFAR-10, a row a search space and a column a weight of
     the total variation; and how many images each number is of."""
-    rows = pd.concat([cell.table.assign(tv=tv) for tv, cell in shown_of(plan.tuned).items()])
+    cells = choose.shown_of(plan.tuned, "run")
+    rows = pd.concat([cell.table.assign(tv=tv) for tv, cell in cells.items()])
     table = rows.pivot_table(index="space", columns="tv", values="psnr", sort=False)
     return table, len(rows) // table.size
 
@@ -170,7 +161,7 @@ def weights_in_words(table: pd.DataFrame) -> str:
 def weights_on_digits(plan: Plan) -> pd.DataFrame:
     """Mean PSNR on the tuning clients of the digits, a column a weight of the total variation."""
     rows = []
-    for setting, cell in shown_of(plan.tuned_digits).items():
+    for setting, cell in choose.shown_of(plan.tuned_digits, "run").items():
         for space in PAIR:
             images = cell.table[cell.table.space == space]
             row = {"digits": "batches of " + setting, "search space": space_name(space)}
@@ -184,7 +175,7 @@ def weights_on_digits(plan: Plan) -> pd.DataFrame:
 def rates(plan: Plan) -> pd.DataFrame:
     """GI-z/x on the tuning clients by learning rate of the pixels."""
     rows = []
-    for rate, cell in shown_of(plan.rates).items():
+    for rate, cell in choose.shown_of(plan.rates, "run").items():
         psnr = cell.table.psnr
         rows.append({"learning rate of the pixels": rate, "PSNR": psnr.mean(), "std": psnr.std(),
                      "n": len(psnr)})
@@ -194,8 +185,8 @@ def rates(plan: Plan) -> pd.DataFrame:
 def spaces(plan: Plan) -> pd.DataFrame:
     """Figure "Comparison of different searching spaces" as a table: CIFAR-10, with the untrained
     generator and mid-grey pictures as controls."""
-    parts = [by_space(shown(plan.spaces))]
-    control = shown(plan.untrained)
+    parts = [by_space(plan.spaces.shown("run"))]
+    control = plan.untrained.shown("run")
     if control is not None:
         untrained = by_space(control)
         parts.append(untrained.assign(**{
@@ -207,14 +198,14 @@ def statistics(plan: Plan) -> pd.DataFrame:
     """Figure "Comparison of state-of-the-art models and ours" as a table: signed pixels and GIAS
     with and without BatchNorm statistics; what needs a GPU has a row without numbers."""
     parts = []
-    cells = shown_of(plan.statistics)
+    cells = choose.shown_of(plan.statistics, "run")
     for weight, cell in cells.items():
         how = f"exact, weight {weight:g}" if weight else "not used"
         parts.append(by_space(cell).assign(statistics=how))
     if cells:
         parts += [row.assign(statistics="none needed") for row in grey_rows(plan.grey[4])]
     for which, sweep in plan.full.items():
-        cell = shown(sweep)
+        cell = sweep.shown("run")
         rows = pd.DataFrame({"search space": ["all seven"]}) if cell is None else by_space(cell)
         parts.append(rows.assign(statistics="ResNet-18: " + which))
     return pd.concat(parts).reindex(columns=[
@@ -222,7 +213,8 @@ def statistics(plan: Plan) -> pd.DataFrame:
 
 
 def statistics_in_words(plan: Plan) -> str:
-    return (f"{len(shown_of(plan.statistics))} of 2 settings of the LeNet are there; ResNet-18 "
+    there = choose.shown_of(plan.statistics, "run")
+    return (f"{len(there)} of 2 settings of the LeNet are there; ResNet-18 "
             f"(width 64, {in_words(FULL_STEPS, ',')} iterations, four starts): {NEEDS_GPU}.")
 
 
@@ -231,7 +223,8 @@ def difficulties(plan: Plan) -> dict[str, pd.DataFrame]:
     its value."""
     curves = {}
     for what, sweeps in plan.difficulties.items():
-        points = [cell.table.assign(at=at) for at, cell in shown_of(sweeps).items()]
+        cells = choose.shown_of(sweeps, "run")
+        points = [cell.table.assign(at=at) for at, cell in cells.items()]
         if len(points) > 1:
             curves[what] = pd.concat(points)
     return curves
@@ -256,7 +249,7 @@ def not_computed(plan: Plan) -> str:
     """The difficulties that no cell is there of, in a sentence; "" where all are."""
     missing = []
     for what, sweeps in plan.difficulties.items():
-        there = shown_of(sweeps)
+        there = choose.shown_of(sweeps, "run")
         values = [f"{value:g}" for value in sweeps if value not in there]
         if values:
             missing.append(f"{what} {', '.join(values)}")
@@ -279,11 +272,11 @@ def strange(plan: Plan) -> pd.DataFrame:
     digits are this run's, the rest is stored."""
     on_digits = []
     for sweep in plan.strange.values():
-        cell = shown(sweep)
+        cell = sweep.shown("run")
         on_digits += _prior_rows("digits", cell.config[0]["images"]["name"], cell)
     larger = []
     pairs = plan.crossed | {("untrained", "lfw"): plan.untrained_faces}
-    for (of, on), cell in shown_of(pairs).items():
+    for (of, on), cell in choose.shown_of(pairs, "run").items():
         larger += _prior_rows(of, on, cell)
     return pd.concat([pd.DataFrame(on_digits), pd.DataFrame(larger)])
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 from torch.utils.flop_counter import FlopCounterMode
 
-from lib import attacks, client, metrics, models, run
+from lib import attacks, client, defenses, metrics, models, run
 from studies import deal, scores
 from studies.case import Case
 from studies.describe import ATTACKS, composed, image_set, named, victims
@@ -149,7 +149,7 @@ def _decoded(case: Case, update: client.SharedUpdate, images: Tensor, attack: at
     # a client counts from its own images on
     partners = [(shared.keys[0].flatten(0, 1) + shift[:, None]) % count for shared in updates]
     weights = [shared.keys[1].flatten(0, 1) for shared in updates]
-    flipped = any(type(step).__name__ == "InstaHide" for step in case.defenses[0])
+    flipped = any(isinstance(step, defenses.InstaHide) for step in case.defenses[0])
     encodings = torch.cat(recovered).flatten(0, 1)
     keys = torch.cat(partners), torch.cat(weights)
     return attacks.decode(encodings, keys, count, flipped).view_as(case.private.images)

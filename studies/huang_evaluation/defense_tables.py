@@ -104,8 +104,12 @@ def _leakage_row(best: Attacker, known: dict[str, Attacker], defense: str, B: in
 
 def accuracies(sweeps: Plan) -> dict[str, pd.Series]:
     """Test accuracy, a share, of the victims trained under a defense; those that are shown."""
-    cells = {name: shown(sweeps, sweep) for name, sweep in sweeps.accuracy.items()}
-    return {name: cell.table.accuracy for name, cell in cells.items() if cell is not None}
+    trained = {}
+    for name, sweep in sweeps.accuracy.items():
+        cell = shown(sweeps, sweep)
+        if cell is not None:
+            trained[name] = cell.table.accuracy
+    return trained
 
 
 def times_slower(sweeps: Plan) -> dict[str, pd.Series]:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from lib import attacks
+from studies import choose
 from studies.cells import Cell
 from studies.huang_evaluation import settings
 from studies.huang_evaluation.plan import Plan
@@ -21,10 +22,11 @@ def shown(sweeps: Plan, sweep: Sweep) -> Cell | None:
     """The cell of a sweep that a page shows, or None: a table never mixes both profiles.
 
     Sweeps that stand together in tables are a group (`Plan.groups`), whose first sweep decides for
-    all. Where that one is stored, each is shown as the paper profile stored it, or not at all (a
-    run of that profile computes before what it can); where it is not, each is shown as this run
-    has it, or not at all. A sweep of another seed is not stored, though accuracies are, which have
-    seeds of their own: so no single stored sweep may decide for itself."""
+    all, while in `choose` every sweep decides for itself. Where that one is stored, each is shown
+    as the paper profile stored it, or not at all (a run of that profile computes before what it
+    can); where it is not, each is shown as this run has it, or not at all. A sweep of another
+    seed is not stored, though accuracies are, which have seeds of their own: so no single stored
+    sweep may decide for itself."""
     group = next(group for group in sweeps.groups() if sweep in group)
     if group[0].stored() is not None:
         return sweep.shown(other=False)
@@ -124,8 +126,7 @@ def statistics_by_weight(sweeps: Plan, B: int = 1) -> dict[tuple[str, float], Ce
     for (known, weight, size), sweep in sweeps.statistics_weights.items():
         if size == B:
             by_weight[known, weight] = sweep
-    cells = {key: sweep.stored() for key, sweep in by_weight.items()}
-    return {key: cell for key, cell in cells.items() if cell is not None}
+    return choose.stored_of(by_weight)
 
 
 def statistics_weights(sweeps: Plan) -> pd.DataFrame:
@@ -220,8 +221,8 @@ def other_victims(sweeps: Plan) -> pd.DataFrame:
 def fading_cells(sweeps: Plan) -> dict[int, Cell]:
     """The cells of one profile by the epochs that their victims were trained for: the stored ones
     where more than two are, else those that are shown of this run's."""
-    stored = {epochs: sweeps.fading[epochs].stored() for epochs in settings.EPOCHS["paper"]}
-    cells = {epochs: cell for epochs, cell in stored.items() if cell is not None}
+    cells = choose.stored_of({
+        epochs: sweeps.fading[epochs] for epochs in settings.EPOCHS["paper"]})
     if len(cells) > 2:
         return cells
     cells = {}

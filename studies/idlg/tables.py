@@ -9,12 +9,12 @@ import pandas as pd
 from scipy import stats
 
 from lib import client, labels, models
-from studies import report
+from studies import choose, report
 from studies.cells import Cell
 from studies.idlg import plan
 from studies.store import Sweep
 
-STORED = "paper profile, stored"
+STORED = choose.STORED
 RECOVERED = 1e-3  # mean squared error on [0, 1], unclipped; a threshold of Figure 1
 SIDE = 0.1  # MSE that parts attacks that worked from those that failed: no attack ends near it
 THRESHOLDS = (1e-2, 5e-3, 1e-3, 5e-4, 1e-4)  # of Figure 1, read off at these
@@ -24,7 +24,7 @@ ONE_LABEL_RULES = ("idlg", "idlg_bias", "idlg_products")  # of `labels.RULES`, f
 @dataclass(frozen=True)
 class Results:
     """Cells by key (of the dict of sweeps they are of), those of the paper profile that are stored
-    apart from those of this run: no line of a table mixes the two."""
+    apart from those of this run, of whichever profile: no line of a table mixes the two."""
 
     stored: dict
     here: dict
@@ -48,14 +48,9 @@ class Results:
 
 def results(sweeps: dict) -> Results:
     """What there is of a dict of sweeps; what this run can compute is computed."""
-    here = _present({key: sweep.here() for key, sweep in sweeps.items()})
-    stored = _present({key: sweep.stored() for key, sweep in sweeps.items()})
+    here = choose.here_of(sweeps)
     profile = next(sweep.profile for sweep in sweeps.values())
-    return Results(stored, here, profile)
-
-
-def _present(cells: dict) -> dict:
-    return {key: cell for key, cell in cells.items() if cell is not None}
+    return Results(choose.stored_of(sweeps), here, profile)
 
 
 # --- shares of attacks

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from studies import choose
 from studies.cells import Cell
 from studies.inverting_gradients import measures, words
 from studies.inverting_gradients.configs import CIFAR10, TRAINED_ON
@@ -140,17 +141,19 @@ def _above(mean: float, half: float, level: float) -> bool | None:
 
 def _table1(book: _Book, sweeps: Plan) -> None:
     about = {"origin": "recalled", "float_id": "table1"}
-    cells = {key: sweep.shown() for key, sweep in sweeps.table1.items()}
+    cells = choose.shown_of(sweeps.table1)
     book.versus("lenet_untrained",
                 "Table 1 (recalled): on untrained LeNet, Euclidean + L-BFGS is better",
-                cells["LeNet", "untrained", "Euclid"], cells["LeNet", "untrained", "cosine"],
+                cells.get(("LeNet", "untrained", "Euclid")),
+                cells.get(("LeNet", "untrained", "cosine")),
                 **about)
     for network, state in (("LeNet", "trained"), ("ResNet20-1", "untrained"),
                            ("ResNet20-1", "trained")):
         name = network.replace("20-1", "-20 (here a narrow one)")
         book.versus(f"{network}_{state}",
                     f"Table 1 (recalled): on {state} {name} the cosine is better",
-                    cells[network, state, "cosine"], cells[network, state, "Euclid"], **about)
+                    cells.get((network, state, "cosine")),
+                    cells.get((network, state, "Euclid")), **about)
     _level(book, measures.networks(sweeps)["LeNet, untrained, cosine + signed Adam"])
 
 
@@ -176,19 +179,19 @@ def _level(book: _Book, psnr: pd.DataFrame) -> None:
 
 def _averaging(book: _Book, sweeps: Plan) -> None:
     """Table 2 and Figure 5."""
-    table2 = {column: sweep.shown() for (network, column), sweep in sweeps.table2.items()
-              if network == "LeNet"}
+    table2 = choose.shown_of({
+        column: sweep for (network, column), sweep in sweeps.table2.items() if network == "LeNet"})
     about = {"origin": "recalled", "float_id": "table2"}
     book.versus(
         "fedavg_one_image",
         "Table 2 (recalled): a single image is recovered better than four, at five and two steps",
-        table2["E=5, n=1, B=1"], table2["E=1, n=4, B=2"], **about)
+        table2.get("E=5, n=1, B=1"), table2.get("E=1, n=4, B=2"), **about)
     book.versus("fedavg_more_images",
                 "Table 2 (recalled): four images are recovered better than eight (B = 2)",
-                table2["E=1, n=4, B=2"], table2["E=1, n=8, B=2"], **about)
+                table2.get("E=1, n=4, B=2"), table2.get("E=1, n=8, B=2"), **about)
     book.versus("fedavg_fewer_steps",
                 "Table 2 (recalled): of eight images, one step leaks more than four small ones",
-                table2["E=1, n=8, B=8"], table2["E=1, n=8, B=2"], **about)
+                table2.get("E=1, n=8, B=8"), table2.get("E=1, n=8, B=2"), **about)
     fig5 = measures.local_steps(sweeps)
     book.versus(
         "hundred_steps",
@@ -233,17 +236,16 @@ def _architectures(book: _Book, sweeps: Plan) -> None:
             verdict, "the best image is above 20 dB; False below 15",
             f"best {best:.1f}, mean {cell.table.psnr.mean():.1f} dB", len(cell.table),
             origin="recalled", float_id="fig6", unit="image", stable=book.stable)
-    fig4 = {name: sweep.shown() for (scale, name), sweep in sweeps.fig4.items()
-            if scale == "narrow"}
+    fig4 = measures.narrow_resnets(sweeps)
     # each image is behind a network of its own
     about = {"origin": "recalled", "float_id": "fig4", "unit": "network"}
     book.versus("wider",
                 "Fig. 4 (recalled): wider networks leak more (here ResNet-18, width 32 against 4)",
-                fig4["ResNet-18, width 32"], fig4["ResNet-18, width 4"], **about)
+                fig4.get("ResNet-18, width 32"), fig4.get("ResNet-18, width 4"), **about)
     book.versus("deeper",
                 "Fig. 4 (recalled): depth does not prevent recovery: 50 layers lose less than 3 dB "
                 "against 18 (width 8)",
-                fig4["ResNet-50, width 8"], fig4["ResNet-18, width 8"], more=-3, **about)
+                fig4.get("ResNet-50, width 8"), fig4.get("ResNet-18, width 8"), more=-3, **about)
 
 
 def _ablation(book: _Book, sweeps: Plan) -> None:
@@ -267,7 +269,7 @@ def _ablation(book: _Book, sweeps: Plan) -> None:
 
 
 def _active_server(book: _Book, sweeps: Plan) -> None:
-    servers = measures.shown(sweeps.servers)
+    servers = choose.shown_of(sweeps.servers)
     book.versus("active_server",
                 "Appendix (recalled): a server that permutes the classes recovers more of a "
                 "trained model's clients",
@@ -276,7 +278,7 @@ def _active_server(book: _Book, sweeps: Plan) -> None:
 
 def _steadier(book: _Book, sweeps: Plan) -> None:
     """The paper's argument for the direction, after training; of distances, not their squares."""
-    name, path = list(measures.shown(sweeps.training_paths).items())[-1]
+    name, path = list(choose.shown_of(sweeps.training_paths).items())[-1]
     squared, cosine = (measures.spread(path, column) ** 0.5 for column in ("l2", "cosine"))
     verdict = True if squared > MUCH_MORE * cosine else None
     if squared < cosine:
@@ -331,7 +333,7 @@ def _restarts(book: _Book, sweeps: Plan) -> None:
 
 
 def _aggregation(book: _Book, sweeps: Plan) -> None:
-    cells = measures.shown(sweeps.batches)
+    cells = choose.shown_of(sweeps.batches)
     most = max(cells)
     book.versus("aggregation_hides",
                 f"ours: an image alone is recovered better than among {most}", cells[1],

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from studies import choose
 from studies.cells import Cell
 from studies.inverting_gradients.plan import Plan
 from studies.store import Sweep
@@ -15,33 +16,23 @@ ATTACKS = {"Euclid": ("Eucl. loss + L-BFGS", "Euclidean + L-BFGS"),
            "cosine": ("Proposed", "cosine + signed Adam")}
 
 
-def shown(sweeps: dict) -> dict:
-    """The cells that the page shows, by the sweeps' keys; without those that nobody has."""
-    cells = {key: sweep.shown() for key, sweep in sweeps.items()}
-    return {key: cell for key, cell in cells.items() if cell is not None}
-
-
-def of_this_run(*sweeps: Sweep) -> list[Cell]:
-    """The cells of this run, of the sweeps that have some."""
-    cells = [sweep.here() for sweep in sweeps]
-    return [cell for cell in cells if cell is not None]
-
-
 def lenet_attacks(sweeps: Plan) -> dict[tuple[str, str], Cell]:
     """Table 1's attacks on LeNet: (state, row) -> cell, in the order of Figure 2."""
     order = [(state, row) for state in ("untrained", "trained") for row in ATTACKS]
-    return shown({(state, row): sweeps.table1["LeNet", state, row] for state, row in order})
+    return choose.shown_of({
+        (state, row): sweeps.table1["LeNet", state, row] for state, row in order})
 
 
 def local_steps(sweeps: Plan) -> dict[tuple[str, int, float], Cell]:
     """Figure 5's attacks on the networks that a CPU can attack."""
-    return shown({key: sweep for key, sweep in sweeps.fig5.items() if key[0] != "ConvNet64"})
+    return choose.shown_of({
+        key: sweep for key, sweep in sweeps.fig5.items() if key[0] != "ConvNet64"})
 
 
 def narrow_resnets(sweeps: Plan) -> dict[str, Cell]:
     """Figure 4's attacks on narrow networks."""
     narrow = {name: sweep for (scale, name), sweep in sweeps.fig4.items() if scale == "narrow"}
-    return shown(narrow)
+    return choose.shown_of(narrow)
 
 
 def mean_colour(sweep: Sweep) -> pd.Series:
@@ -63,7 +54,7 @@ def networks(sweeps: Plan) -> dict[str, pd.DataFrame]:
             continue
         cells = [cell]
         if state == "untrained":
-            cells += shown({row: sweeps.more_networks[row]}).values()
+            cells += choose.shown_of({row: sweeps.more_networks[row]}).values()
         tables[f"LeNet, {state}, {ATTACKS[row][1]}"] = _by_network(cells)
     return tables
 

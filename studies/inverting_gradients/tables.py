@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from lib.update import SharedUpdate
+from studies import choose
 from studies.cells import Cell
 from studies.inverting_gradients import measures, words
 from studies.inverting_gradients.measures import ATTACKS
@@ -21,13 +22,13 @@ ABLATED = {"paper": "ResNet-18, stored", "narrow": "ResNet-18, width 8, stored",
 LOCAL_STEPS = [(1, 1e-4), (4, 1e-4), (20, 1e-4), (100, 1e-4), (5, 1e-4), (5, 1e-2), (5, 1e-1)]
 
 
-def stored(sweep: Sweep) -> str:
+def psnr_stored(sweep: Sweep) -> str:
     """PSNR of the paper profile's cell, and never another's: a run of that profile computes it
     before."""
     return words.psnr(sweep.shown(other=False))
 
 
-def this_run(sweep: Sweep) -> str:
+def psnr_here(sweep: Sweep) -> str:
     """PSNR of this run's cell, with its network."""
     return words.psnr_and_network(sweep.here())
 
@@ -96,21 +97,21 @@ def table1(sweeps: Plan, published: pd.DataFrame) -> pd.DataFrame:
         theirs, ours = ATTACKS[row]
         rows[f"{network}, {state}", ours] = {
             "published": words.told(published, "table1", theirs, f"{network}, {state}"),
-            "paper's network, stored": stored(sweep),
-            "narrow relative, stored": narrow_stored(narrow),
-            _own_column(sweeps): this_run(narrow or sweep)}
+            "paper's network, stored": psnr_stored(sweep),
+            "narrow relative, stored": narrow_psnr_stored(narrow),
+            _own_column(sweeps): psnr_here(narrow or sweep)}
     return _rows(rows, "victim", "attack")
 
 
-def narrow_stored(sweep: Sweep | None) -> str:
-    """As `stored`, with the network; nothing where there is no narrow relative."""
+def narrow_psnr_stored(sweep: Sweep | None) -> str:
+    """As `psnr_stored`, with the network; nothing where there is no narrow relative."""
     return "" if sweep is None else words.psnr_and_network(sweep.shown(other=False))
 
 
 def table1_note(sweeps: Plan) -> str:
     """Under Table 1: how good the trained victims are, and what needs no gradient."""
     accuracies = {}
-    for cell in measures.shown(sweeps.table1).values():
+    for cell in choose.shown_of(sweeps.table1).values():
         if "victim_accuracy" in cell.table:
             accuracies[words.network(cell)] = cell.table.victim_accuracy.iloc[0]
     victims = ", ".join(f"{accuracy:.0%} ({name})" for name, accuracy in accuracies.items())
@@ -135,7 +136,7 @@ def networks(sweeps: Plan) -> pd.DataFrame:
 def tv_weight(sweeps: Plan) -> pd.DataFrame:
     """Mean PSNR of untrained LeNet's first images by the weight of TV; empty where no other weight
     than Table 1's is stored."""
-    cells = measures.shown(sweeps.tv_weights)
+    cells = choose.shown_of(sweeps.tv_weights)
     if not cells:
         return pd.DataFrame()
     n = min(len(cell.table) for cell in cells.values())
@@ -169,10 +170,10 @@ def table2(sweeps: Plan, published: pd.DataFrame) -> pd.DataFrame:
     for column in COLUMNS:
         rows[column] = {
             "published (ConvNet)": words.told(published, "table2", "Proposed", column),
-            "ConvNet64, stored": stored(sweeps.table2["ConvNet", column]),
-            "ConvNet8, stored": stored(sweeps.table2["narrow", column]),
-            "LeNet, stored": stored(sweeps.table2["LeNet", column]),
-            _own_column(sweeps): this_run(sweeps.table2["LeNet", column])}
+            "ConvNet64, stored": psnr_stored(sweeps.table2["ConvNet", column]),
+            "ConvNet8, stored": psnr_stored(sweeps.table2["narrow", column]),
+            "LeNet, stored": psnr_stored(sweeps.table2["LeNet", column]),
+            _own_column(sweeps): psnr_here(sweeps.table2["LeNet", column])}
     return _rows(rows, "setting")
 
 
@@ -186,7 +187,7 @@ def fig5(sweeps: Plan, published: pd.DataFrame) -> pd.DataFrame:
         cells = {"published (ConvNet, one image)": words.told(published, "fig5", row, column)}
         for network in ("ConvNet64", "ConvNet8", "LeNet"):
             sweep = sweeps.fig5.get((network, steps, rate))
-            cells[f"stored: {network}"] = "" if sweep is None else stored(sweep)
+            cells[f"stored: {network}"] = "" if sweep is None else psnr_stored(sweep)
         plural = "s" if steps > 1 else ""
         rows[f"{steps} step{plural}, τ = {rate:g}"] = cells
     return _rows(rows, "setting")
@@ -205,7 +206,7 @@ def fig4(sweeps: Plan, published: pd.DataFrame) -> pd.DataFrame:
             theirs = name.partition(",")[0]
         rows[name + few] = {
             "published, first 10 images": words.told(published, "fig4", "first 10 images", theirs),
-            "stored": stored(sweep), _own_column(sweeps): this_run(sweep)}
+            "stored": psnr_stored(sweep), _own_column(sweeps): psnr_here(sweep)}
     return _rows(rows, "network")
 
 
@@ -217,9 +218,9 @@ def fig6(sweeps: Plan) -> pd.DataFrame:
         cell = sweep.shown(other=False)
         rows[name] = {
             "published": published if "ResNet32" in name else "–",
-            "stored": stored(sweep),
+            "stored": psnr_stored(sweep),
             "best image": "–" if cell is None else f"{cell.table.psnr.max():.1f}",
-            _own_column(sweeps): this_run(sweep)}
+            _own_column(sweeps): psnr_here(sweep)}
     return _rows(rows, "batch")
 
 
@@ -244,9 +245,9 @@ def table3(sweeps: Plan, published: pd.DataFrame) -> pd.DataFrame:
         cells = {"published": words.told(published, "table3", row, "PSNR")}
         for network, title in ABLATED.items():
             sweep = sweeps.table3.get((network, row))
-            cells[title] = "–" if sweep is None else stored(sweep)
+            cells[title] = "–" if sweep is None else psnr_stored(sweep)
         narrow = sweeps.table3.get(("narrow", row))
-        cells[_own_column(sweeps)] = "–" if narrow is None else this_run(narrow)
+        cells[_own_column(sweeps)] = "–" if narrow is None else psnr_here(narrow)
         rows[row] = cells
     return _rows(rows, "attack")
 

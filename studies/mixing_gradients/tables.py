@@ -1,12 +1,11 @@
 """Tables of notebook 06: the closed form (R1, R2), a dense layer (R4), the attack in the span."""
 
 import operator
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from studies import report, store
+from studies import choose, report, store
 from studies.cells import Cell
 from studies.mixing_gradients import settings
 
@@ -26,26 +25,6 @@ R4_COLUMNS = {  # heading: (the attacks that compete, criterion)
     "AVD < 0.8, closed form too": ("matching or closed form", "AVD < 0.8"),
     "MSE < 0.01, closed form too": ("matching or closed form", "MSE < 0.01"),
     "MSE < 0.01, in the span (ours)": ("in the span (ours)", "MSE < 0.01")}
-
-
-# --- which cells
-
-
-def by_run(sweep: store.Sweep) -> dict[str, Cell]:
-    """The cells that a table sets side by side: "paper profile, stored", and in a quick run also
-    "this run, quick". Their rows are never mixed: column `run` names which they are of."""
-    run = store.current().run
-    cells = {"paper profile, stored": sweep.shown(other=False)}
-    if run.quick:
-        cells[f"this run, {run.profile}"] = sweep.here()
-    return {name: cell for name, cell in cells.items() if cell is not None}
-
-
-def shown(sweeps: dict[Any, store.Sweep]) -> dict[Any, Cell]:
-    """The cells that a page shows of several sweeps, by their names; those that it cannot have are
-    left out."""
-    cells = {name: sweep.shown() for name, sweep in sweeps.items()}
-    return {name: cell for name, cell in cells.items() if cell is not None}
 
 
 def leading(table: pd.DataFrame) -> pd.DataFrame:
@@ -168,7 +147,8 @@ def dense_rates(dense: dict[str, store.Sweep]) -> pd.DataFrame:
     """R4: `rates` of every strategy, run and group of attacks."""
     tables = []
     for strategy, sweep in dense.items():
-        for run, cell in by_run(sweep).items():
+        for run, cells in choose.by_run({strategy: sweep}).items():
+            cell = cells[strategy]
             names = settings.attack_names(cell.profile, strategy)
             for group in GROUPS:
                 shares = rates(cell.table, batch_sizes_of(cell), names, group)

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from studies import report, store
+from studies import choose, report, store
 from studies.cells import Cell
 from studies.mixing_gradients import settings, tables
 from studies.mixing_gradients.plan import Plan
@@ -38,8 +38,8 @@ def dense_accuracy(accuracy: dict[str, store.Sweep], shares: pd.DataFrame) -> pd
     rows = []
     for training, sweep in accuracy.items():
         strategy = settings.TRAINED_UNDER[training]
-        for run, cell in tables.by_run(sweep).items():
-            for (B, _), (accuracies, lr) in accuracy_of(cell).items():
+        for run, cells in choose.by_run({training: sweep}).items():
+            for (B, _), (accuracies, lr) in accuracy_of(cells[training]).items():
                 attacked = shares[(shares.run == run) & (shares.B == B)]
                 spread = accuracies.std(ddof=1) if len(accuracies) > 1 else np.nan
                 rows.append({"run": run, "strategy": training, "B": B,
@@ -78,8 +78,8 @@ def dense_accuracy_in_numbers(table: pd.DataFrame, numbers: pd.DataFrame) -> pd.
 def averaged_accuracy(sweep: store.Sweep) -> str:
     """The accuracy of equal labels where ten clients are averaged a step, for each run."""
     texts = []
-    for run, cell in tables.by_run(sweep).items():
-        for accuracies, _ in accuracy_of(cell).values():
+    for run, cells in choose.by_run({"averaged": sweep}).items():
+        for accuracies, _ in accuracy_of(cells["averaged"]).values():
             texts.append(f"{run}: {100 * accuracies.mean():.1f} %")
     return "; ".join(texts)
 

@@ -3,24 +3,21 @@
 import numpy as np
 import pandas as pd
 
-from studies import report, verdicts
+from studies import choose, report, verdicts
 from studies.cells import Cell
 from studies.mu_cats_dogs import plan
 
 SCALES = ("per pixel, 0 to 255", "per image, [0, 1]", "per image, 0 to 255")
 RESTORED = 1e-3  # mean squared error per pixel on [0, 1]: 65 on 0 to 255, 30 dB
 MATCHED = 1e-5  # objective below which the gradient is matched
-RUNS = {"paper": "paper profile", "quick": "this run"}  # what a table calls a profile
+TITLES = {choose.STORED: "paper profile", choose.QUICK: "this run"}  # of the runs, in tables
 
 
-def complete(errors: dict) -> dict[str, dict]:
-    """{profile: its cells by (victim, attacker)} of the profiles of which all cells are there, the
-    paper profile first: no table mixes profiles, and none shows half of one."""
-    here = {key: sweep.here() for key, sweep in errors.items()}
-    stored = {key: sweep.stored() for key, sweep in errors.items()}
-    profile = next(sweep.profile for sweep in errors.values())
-    runs = {"paper": stored} | {profile: here}
-    return {name: cells for name, cells in runs.items() if all(cells.values())}
+def whole_runs(errors: dict) -> dict[str, dict]:
+    """`choose.by_run`, cells by (victim, attacker), of the runs of which all cells are there: no
+    table shows half of one."""
+    runs = choose.by_run(errors)
+    return {run: cells for run, cells in runs.items() if len(cells) == len(errors)}
 
 
 def readings(cell: Cell) -> dict[str, np.ndarray]:
@@ -39,13 +36,13 @@ def restored(cell: Cell) -> np.ndarray:
 
 def error_table(runs: dict[str, dict], number: pd.Series) -> pd.DataFrame:
     """The published number (a row of `report.published`) above the measured ones, a row a run,
-    victim and attacker. runs: as `complete` gives them."""
+    victim and attacker. runs: as `whole_runs` gives them."""
     told = f"approximately {report.show(number)}, scale not known"
     rows = {("published", "not known", "not known"):
             {"restored": "vast majority", **dict.fromkeys(SCALES, told)}}
-    for profile, cells in runs.items():
+    for run, cells in runs.items():
         for key, cell in cells.items():
-            rows[RUNS[profile], *key] = _error_row(cell)
+            rows[TITLES[run], *key] = _error_row(cell)
     table = pd.DataFrame(rows).T.rename_axis(["run", "victim", "attacker"])
     return table.fillna("")
 

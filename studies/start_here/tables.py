@@ -1,12 +1,13 @@
 """The tables of notebook 00: attack against defense, and what each attack takes.
 
 A panel is {attack: cell}, of one victim and number of images a client; panels are found by
-(victim, images a client). `here` and `stored` keep the profiles apart: no table mixes them.
+(victim, images a client), those of this run apart from those stored: no table mixes them.
 """
 
 import numpy as np
 import pandas as pd
 
+from studies import choose
 from studies.cells import Cell
 from studies.start_here.compute import preset
 from studies.start_here.plan import DEFENSES, Plan
@@ -29,22 +30,21 @@ def declared(plan: Plan) -> pd.DataFrame:
     return pd.DataFrame(rows).T
 
 
-def here(plan: Plan) -> dict[tuple, dict[str, Cell]]:
+def panels_here(plan: Plan) -> dict[tuple, dict[str, Cell]]:
     """This run's panels: those that have all their attacks."""
     panels = {}
     for key, sweeps in plan.panels.items():
-        cells = {attack: sweep.here() for attack, sweep in sweeps.items()}
-        if all(cell is not None for cell in cells.values()):
+        cells = choose.here_of(sweeps)
+        if len(cells) == len(sweeps):
             panels[key] = cells
     return panels
 
 
-def stored(plan: Plan) -> dict[tuple, dict[str, Cell]]:
+def panels_stored(plan: Plan) -> dict[tuple, dict[str, Cell]]:
     """The paper profile's stored panels: those that have more than half of their attacks."""
     panels = {}
     for key, sweeps in plan.panels.items():
-        cells = {attack: sweep.stored() for attack, sweep in sweeps.items()}
-        cells = {attack: cell for attack, cell in cells.items() if cell is not None}
+        cells = choose.stored_of(sweeps)
         if len(cells) > len(sweeps) / 2:
             panels[key] = cells
     return panels
