@@ -40,9 +40,12 @@ def cases_of(test) -> list:
 
 
 def test_every_objective_has_a_value_by_hand():
-    distances = [function for function in functions_of(objectives).values()
-                 if list(inspect.signature(function).parameters) == ["dummy", "shared"]
-                 and inspect.signature(function).return_annotation is not dict[str, objectives.Tensor]]
+    distances = []
+    for function in functions_of(objectives).values():
+        signature = inspect.signature(function)
+        pair = list(signature.parameters) == ["dummy", "shared"]
+        if pair and signature.return_annotation is objectives.Tensor:
+            distances.append(function)
     known = [objective for objective, _ in cases_of(test_values.test_objectives)]
     missing = [function.__name__ for function in distances if function not in known]
     assert len(distances) >= 4 and not missing, "a row of tests/test_values.py, test_objectives"
@@ -61,7 +64,8 @@ def test_every_preset_has_a_row_of_parity():
 def test_every_preset_has_its_sources():
     settings = {attack.name for attack, _ in test_presets.ATTACKS.values()}
     assert not set(presets()) - settings, "an entry of tests/test_presets.py, ATTACKS"
-    assert not set(presets().values()) - set(test_presets.DEFAULTS), "tests/test_presets.py, DEFAULTS"
+    without = set(presets().values()) - set(test_presets.DEFAULTS)
+    assert not without, "an entry of tests/test_presets.py, DEFAULTS"
 
 
 def test_every_preset_has_a_name_in_configs():
@@ -97,10 +101,11 @@ def builders() -> dict:
 
 
 def test_every_victim_can_be_named_in_configs_and_captions():
-    missing = {name for name, build in builders().items()
-               if build not in describe.VICTIMS.values()}
-    assert len(builders()) >= 7 and not missing, "an entry of studies/describe.py, VICTIMS"
-    assert set(describe.VICTIMS) == set(store.VICTIMS_IN_WORDS), "studies/store.py, VICTIMS_IN_WORDS"
+    known = builders()
+    missing = {name for name in known if known[name] not in describe.VICTIMS.values()}
+    assert len(known) >= 7 and not missing, "an entry of studies/describe.py, VICTIMS"
+    in_words = set(store.VICTIMS_IN_WORDS)
+    assert set(describe.VICTIMS) == in_words, "an entry of studies/store.py, VICTIMS_IN_WORDS"
 
 
 # ---- the page
@@ -139,7 +144,7 @@ class Block:
 def blocks() -> list[Block]:
     """The code blocks of the page in their order."""
     known = []
-    for info, text in re.findall(r"^```(\w.*)\n(.*?)^```$", PAGE.read_text(), re.M | re.S):
+    for info, text in re.findall(r"^```(\w[^\n]*)\n(.*?)^```$", PAGE.read_text(), re.M | re.S):
         told = re.fullmatch(r'(\w+)(?: file=(\S+)(?: (append)| (below|above)="(.*)")?)?', info)
         assert told, f"what is {info!r}?"
         language, file, append, beside, words = told.groups()
@@ -151,8 +156,8 @@ STEPS = [block for block in blocks() if block.file]
 COMMANDS = [line for block in blocks() if block.language == "bash"
             for line in block.text.splitlines()]
 COPIED = ("lib", "studies", "tools", "tests", "bench", "data/published")
-FILES = ("Makefile", "conftest.py", "pyproject.toml", "requirements.txt", "requirements.lock", "README.md", "RESULTS.md",
-         "SCOREBOARD.md", "CITATION.cff", "data/README.md")
+FILES = ("Makefile", "conftest.py", "pyproject.toml", "requirements.txt", "requirements.lock",
+         "README.md", "RESULTS.md", "SCOREBOARD.md", "CITATION.cff", "data/README.md")
 
 
 def copy_of_the_tree(place: Path, without=()) -> Path:
@@ -247,7 +252,7 @@ def test_a_step_that_is_left_out_is_noticed(tmp_path):
     done = run("python -m pytest -q -rf tests/test_extending.py tests/test_house.py "
                f"tests/test_readme.py tests/test_scoreboard.py -k '({asked}) and not step and not "
                "claim'", tree)
-    red = {name for name in re.findall(r"^FAILED \S+::(\S+)", done.stdout, re.M)}
+    red = set(re.findall(r"^FAILED \S+::(\S+)", done.stdout, re.M))
     assert red == set(FORGOTTEN.values()), done.stdout[-4000:]
 
 
