@@ -424,6 +424,7 @@ costs
 # You hold a model and what one of your clients sent, made by plain PyTorch. Nothing of this engine is needed to make an update, and no batch to audit it.
 
 # %%
+torch.manual_seed(seed)  # of the network's weights
 net = torch.nn.Sequential(
     torch.nn.Conv2d(3, 8, 5, 2, 2), torch.nn.ReLU(), torch.nn.BatchNorm2d(8), torch.nn.Flatten(),
     torch.nn.Linear(8 * 16 * 16, 10)).eval()

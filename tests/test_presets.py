@@ -171,9 +171,7 @@ DEFAULTS = {
         "space": ("z/w", "read", GIAS_CODE), "iterations": ((1000, 5000), "read", GIAS_CODE),
         "lr": (None, "read", "RATES"), "tv": (1e-6, "read", GIAS_CODE),
         "bn": (0.0, "read", GIAS_CODE), "latent_norm": (0.0, "read", GIAS_CODE),
-        "labels": ("idlg", "ours", "a choice"), "masked": (False, "ours", "an option of ours"),
-        "layer": (1, "ours", "none is right for every generator"),
-        },
+        "labels": ("idlg", "ours", "a choice"), "masked": (False, "ours", "an option of ours")},
     attacks.decode: {
         "signs": (False, "read", f"{HUANG_CODE}: MixUp without abs"),
         "iterations": (1000, "read", HUANG_CODE), "lr": (0.01, "read", HUANG_CODE),
