@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from lib import checks, objectives, priors
-from lib import labels as label_rules
+from lib.labels import RULES
 from lib.protocol import AssumptionError
 from lib.spaces import Pixels, Space
 from lib.update import SharedUpdate
@@ -37,7 +37,7 @@ class Attack:
             raise ValueError("objective must be a callable of (dummy, shared), not "
                              f"{self.objective!r}")
         object.__setattr__(self, "priors", _checked_priors(self.priors))
-        checks.one_of("labels", self.labels, ("joint", *label_rules.RULES))
+        checks.one_of("labels", self.labels, ("joint", *RULES))
         checks.one_of("optimizer", self.optimizer, OPTIMIZERS)
         checks.whole("iterations", self.iterations)
         checks.number("lr", self.lr, 0, exclude=(0,))
@@ -142,7 +142,7 @@ def assumptions(attack: Attack) -> dict[str, str]:
     check_attack(attack)
     needs = {} if attack.labels == "joint" else {
         "labels": "granted, or read by " + attack.labels + " ("
-                  + ", ".join(label_rules.RULES[attack.labels].needs) + ")"}
+                  + ", ".join(RULES[attack.labels].needs) + ")"}
     if attack.space.needs_prior_data:
         needs["prior data"] = "a generator of images like the client's"
     if reads_moments(attack):

@@ -13,7 +13,7 @@ from torch.func import vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from lib import batching, run
-from lib import labels as label_rules
+from lib.labels import taken
 from lib.protocol import (
     Protocol,
     gradient_weight,
@@ -129,7 +129,7 @@ def read_labels(bias: Tensor, batch_size: int) -> Tensor:
     """(K, B) labels of a mean gradient dl/db (K, C) of any positive scale: the rule "wainakh", of
     the bias."""
     impact = -bias.clamp(max=0).sum(-1, keepdim=True) * (1 + 1 / bias.shape[-1]) / batch_size
-    return label_rules._taken(bias, impact, batch_size, certain=bias < 0)
+    return taken(bias, impact, batch_size, certain=bias < 0)
 
 
 @dataclass(frozen=True)

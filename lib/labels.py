@@ -175,13 +175,13 @@ def _magnitude(layer: LastLayer) -> Tensor:
     """
     g, B = row_sums(layer), layer.batch_size
     impact = -g.clamp(max=0).sum(-1, keepdim=True) * (1 + 1 / g.shape[1]) / B
-    return _taken(g, impact, B, certain=g < 0)
+    return taken(g, impact, B, certain=g < 0)
 
 
 def _uniform(layer: LastLayer) -> Tensor:
     """n_i = B (1/C - dl/db_i): right on average while the victim knows nothing."""
     scores = layer.bias - 1 / layer.bias.shape[1]
-    return _taken(scores, torch.full_like(scores[:, :1], 1 / layer.batch_size), layer.batch_size)
+    return taken(scores, torch.full_like(scores[:, :1], 1 / layer.batch_size), layer.batch_size)
 
 
 def _analytic(layer: LastLayer) -> Tensor:
@@ -201,7 +201,7 @@ def _analytic(layer: LastLayer) -> Tensor:
     right = torch.cat([layer.bias.double(), torch.ones_like(P[:, 0, :1])], 1).cpu()
     share = [_non_negative(A.numpy(), b.numpy()) for A, b in zip(left, right, strict=True)]  # n / B
     share = torch.as_tensor(np.stack(share)).to(P)
-    return _taken(-layer.batch_size * share, torch.ones_like(share[:, :1]), layer.batch_size)
+    return taken(-layer.batch_size * share, torch.ones_like(share[:, :1]), layer.batch_size)
 
 
 def _non_negative(A: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -212,7 +212,7 @@ def _non_negative(A: np.ndarray, b: np.ndarray) -> np.ndarray:
         return lsq_linear(A, b, bounds=(0, np.inf)).x
 
 
-def _taken(scores: Tensor, impact: Tensor, B: int, certain: Tensor | None = None) -> Tensor:
+def taken(scores: Tensor, impact: Tensor, B: int, certain: Tensor | None = None) -> Tensor:
     """B times: take the class of the smallest score, and add `impact` to it; `certain` ones first.
 
     scores (K, C), impact (K, 1), certain (K, C).

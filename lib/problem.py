@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from lib import batching, checks, client, engine, run
-from lib import labels as label_rules
 from lib.attack import Attack, check_granted, check_pair
 from lib.engine import optimizers, tracing
 from lib.formula import Formula
+from lib.labels import infer
 from lib.spaces import NAMES, Opened, Space
 from lib.update import SharedUpdate
 
@@ -143,7 +143,7 @@ def problem(update: SharedUpdate, attack: Attack, restarts: int = 1, seed: int =
                          "attack a label rule")
     labels = update.labels
     if z is None and labels is None:
-        labels = label_rules.infer(update, attack.labels)
+        labels = infer(update, attack.labels)
     problems, space = _problems(update, attack, z, latents, labels)
     shape = (len(update), restarts, *space.shape)
     given = x.shape, None if z is None else z.shape[2:]

@@ -31,12 +31,12 @@ from torch import nn
 
 from lib import attacks, client, data, metrics, models
 
-from lib import run as runs
+from lib.run import device_name, start
 from studies import plots, report
 from studies.start_here import diagram, drawings, plan, tables
 from studies.start_here.words import print_error, vocabulary
 
-run = runs.start(profile, seed=seed, device=device, data_root=data_root)
+run = start(profile, seed=seed, device=device, data_root=data_root)
 report.start("00_start_here", run)
 plots.style()
 plots.plt.rcParams["image.interpolation"] = "nearest"
@@ -70,7 +70,7 @@ report.save_figure(
 score = metrics.score(guess.images.cpu(), batch.images).iloc[0]
 display(Markdown(
     f"*LeNet with random weights, the better of two starts. Mean squared error {score.mse:.0e}, "
-    f"PSNR {score.psnr:.0f} dB; {guess.seconds:.0f} s on {runs.device_name(run.device)}.*"))
+    f"PSNR {score.psnr:.0f} dB; {guess.seconds:.0f} s on {device_name(run.device)}.*"))
 
 # %% [markdown]
 # ## What happened

@@ -51,12 +51,12 @@ import torch
 from IPython.display import Markdown, display
 
 from lib import analytic, attacks, client, data, metrics, models
-from lib import run as runs
+from lib.run import start
 from studies import choose, plots, report
 from studies.dlg import claims, compute, drawings, plan, tables
 from studies.dlg.alt_texts import ALT
 
-run = runs.start(profile, seed=seed, device=device, data_root=data_root)
+run = start(profile, seed=seed, device=device, data_root=data_root)
 report.start("01_dlg", run, paper="dlg")
 pd.options.display.max_colwidth = None
 

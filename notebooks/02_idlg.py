@@ -47,11 +47,11 @@ import torch
 from IPython.display import Markdown, display
 
 from lib import attacks, client, data, labels, models
-from lib import run as runs
+from lib.run import start
 from studies import report
 from studies.idlg import batches, claims, drawings, gaps, plan, tables
 
-run = runs.start(profile, seed=seed, device=device, data_root=data_root)
+run = start(profile, seed=seed, device=device, data_root=data_root)
 report.start("02_idlg", run, paper="idlg")
 pd.options.display.max_colwidth = None
 

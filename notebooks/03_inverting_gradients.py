@@ -50,11 +50,11 @@ import pandas as pd
 import torch
 
 from lib import analytic, attacks, client, data, models, objectives
-from lib import run as runs
+from lib.run import start
 from studies import choose, report
 from studies.inverting_gradients import claims, drawings, measures, plan, tables
 
-run = runs.start(profile, seed=seed, device=device, data_root=data_root)
+run = start(profile, seed=seed, device=device, data_root=data_root)
 report.start("03_inverting_gradients", run, paper="geiping2020")
 published = report.published("geiping2020")
 pd.options.display.max_colwidth = None
@@ -99,8 +99,8 @@ tables.card(update)
 
 # %%
 g = {name: gradient[0] for name, gradient in update.gradients.items()}  # the first client's
-start, _ = attacks.starts(update, attacks.inverting_gradients())  # z ~ N(0, 1)
-noise = client.to_input(start[0, 0], normalised_in=True, normalised_out=False,
+begin, _ = attacks.starts(update, attacks.inverting_gradients())  # z ~ N(0, 1)
+noise = client.to_input(begin[0, 0], normalised_in=True, normalised_out=False,
                         mean=update.mean, std=update.std)  # the same as pixels
 certain = client.certain_logits(batch.labels[:1], 10)  # their softmax is the hard label
 dummies = attacks.dummy_gradients(update, noise[None], certain)

@@ -45,12 +45,12 @@ import pandas as pd
 
 from lib import attacks, client, data, metrics, models
 
-from lib import run as runs
+from lib.run import start
 from studies import choose, plots, report
 from studies.gias import claims, configs, drawings, plan, tables
 from studies.gias.compute import prior
 
-run = runs.start(profile, seed=seed, device=device, data_root=data_root)
+run = start(profile, seed=seed, device=device, data_root=data_root)
 report.start("04_gias", run, paper="gias2021")
 plots.style()
 plots.plt.rcParams["image.interpolation"] = "nearest"

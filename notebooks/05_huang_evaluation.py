@@ -44,11 +44,11 @@ import pandas as pd
 from IPython.display import Markdown, display
 
 from lib import attacks, client, data, metrics, models
-from lib import run as runs
+from lib.run import start
 from studies import report
 from studies.huang_evaluation import claims, defense_tables, drawings, plan, settings, tables
 
-run = runs.start(profile, seed=seed, device=device, data_root=data_root)
+run = start(profile, seed=seed, device=device, data_root=data_root)
 report.start("05_huang_evaluation", run, paper=tables.PAPER)
 pd.options.display.max_colwidth = None
 

@@ -52,13 +52,13 @@ import torch
 from IPython.display import Markdown, display
 
 from lib import analytic, attacks, client, data, defenses, metrics, models
-from lib import run as runs
+from lib.run import start
 from studies import choose, plots, report
 from studies.mixing_gradients import claims, drawings, drawings_rates, measures, plan, settings
 from studies.mixing_gradients import symmetry, tables, tables_accuracy
 from studies.mixing_gradients.alt_texts import ALT_TEXTS
 
-run = runs.start(profile, seed=seed, device=device, data_root=data_root)
+run = start(profile, seed=seed, device=device, data_root=data_root)
 report.start("06_mixing_gradients", run, paper="eloul2022")
 plots.plt.rcParams["image.interpolation"] = "nearest"  # crisp; smooth pixels make large files
 pd.options.display.max_colwidth = None

@@ -45,11 +45,11 @@ import torch
 from IPython.display import Markdown, display
 
 from lib import analytic, attacks, client, data, models
-from lib import run as runs
+from lib.run import start
 from studies import report
 from studies.mu_cats_dogs import claims, drawings, plan, tables
 
-run = runs.start(profile, seed=seed, device=device, data_root=data_root)
+run = start(profile, seed=seed, device=device, data_root=data_root)
 report.start("07_mu_cats_dogs", run, paper="mu2023")
 pd.options.display.max_colwidth = None
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from lib import files
-from lib import run as runs
+from lib.run import environment
 
 LONG = 200  # rows; longer tables keep their numbers in the npz
 RESERVED = ("file", "allow_pickle")  # names that numpy.savez keeps for itself
@@ -109,7 +109,7 @@ def digest(document: dict, arrays: dict) -> str:
 
 def shown(path: Path) -> Path:
     """A path as messages name it: from the root of the project, where it lies there."""
-    return path.relative_to(runs.ROOT) if path.is_relative_to(runs.ROOT) else path
+    return path.relative_to(files.ROOT) if path.is_relative_to(files.ROOT) else path
 
 
 # --- writing -------------------------------------------------------------------------------------
@@ -156,7 +156,7 @@ def _document(table: pd.DataFrame, columns: dict, identity: dict, device) -> dic
     numbers = table.select_dtypes(["number", "bool"]).astype(float)
     with np.errstate(all="ignore"):
         spread = {"mean": _strict(numbers.mean()), "std": _strict(numbers.std())}
-    where = runs.environment(device)
+    where = environment(device)
     rows = {}
     for name in table.columns:
         rows[name] = None if name in columns else list(_strict(table[name]).values())

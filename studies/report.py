@@ -17,7 +17,7 @@ from pandas.io.formats.style import Styler
 from PIL import Image, ImageChops
 
 from lib import checks, files
-from lib import run as runs
+from lib.run import Run, environment
 from studies import plots, store
 from studies.cells import Cell
 
@@ -26,7 +26,7 @@ MOST_SETTINGS = 3  # that a caption names
 ORIGINS = ("ours", "third party", "the paper, unmarked", "inferred", *CERTAINTIES)
 
 
-def start(notebook: str, run: runs.Run, paper: str | None = None) -> None:
+def start(notebook: str, run: Run, paper: str | None = None) -> None:
     """Say whose cells and products follow. `make figures` holds them to the floats of `paper`.
 
     From here on figures have the house style, whatever matplotlibrc a user has.
@@ -34,7 +34,7 @@ def start(notebook: str, run: runs.Run, paper: str | None = None) -> None:
     study = store.start(notebook, run)
     plots.style()
     about = {"paper": paper, "profile": run.profile, "seed": run.seed}
-    files.write_json(study.product("about.json"), about | runs.environment(run.device))
+    files.write_json(study.product("about.json"), about | environment(run.device))
 
 
 def published(paper: str) -> pd.DataFrame:
@@ -50,7 +50,7 @@ def published(paper: str) -> pd.DataFrame:
     another text), digitised (off a plot), recalled (from memory). The floats are in `.attrs`.
     Raises ValueError naming the first entry that breaks this layout."""
     store.check_name("paper", paper)
-    path = runs.ROOT / f"data/published/{paper}.json"
+    path = files.ROOT / f"data/published/{paper}.json"
     if not path.is_file():
         raise ValueError(f"no published numbers of the paper {paper!r}: {path} is missing")
     document = json.loads(path.read_text())

@@ -28,8 +28,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lib import checks, data, models
-from lib import run as runs
+from lib import checks, data, files, models
+from lib.run import Run, fresh, progress
 from studies import cells, keys
 from studies.cells import Cell, Damaged
 
@@ -42,26 +42,26 @@ class Study:
     """Whose cells and products these are, and what has been declared so far; made by `start`."""
 
     notebook: str
-    run: runs.Run
+    run: Run
     sweeps: list = field(default_factory=list)
     computed: set = field(default_factory=set)  # files that this process has computed
     functions: dict = field(default_factory=dict)  # a stored name -> the function that bears it
 
     def product(self, name: str) -> Path:
         """Where a figure or table of this notebook lies until make moves it to `figures/`."""
-        folder = os.environ.get("PRODUCTS") or runs.ROOT / "build" / self.run.profile
+        folder = os.environ.get("PRODUCTS") or files.ROOT / "build" / self.run.profile
         return Path(folder) / self.notebook / name
 
 
-def start(notebook: str, run: runs.Run) -> Study:
+def start(notebook: str, run: Run) -> Study:
     """Say whose cells and products follow.
 
     Raises ValueError for another type, or where the environment variable FRESH is not 1 or 0."""
     global _study
     check_name("notebook", notebook)
-    if not isinstance(run, runs.Run):
+    if not isinstance(run, Run):
         raise ValueError(f"run must be what run.start returned, not {run!r}")
-    runs.fresh()
+    fresh()
     _study = Study(notebook, run)
     return _study
 
@@ -114,7 +114,7 @@ class Sweep:
         Raises ValueError where the profile has no configs."""
         if not self.parts[self.profile]:
             raise ValueError(f"{self.name} has no configs in the profile {self.profile}")
-        return self._cell(anew=runs.fresh())
+        return self._cell(anew=fresh())
 
     def here(self) -> Cell | None:
         """This run's cell, or None where it cannot be had: the profile has no configs, its images
@@ -216,7 +216,7 @@ class Sweep:
     def _cell(self, anew: bool) -> Cell:
         """This profile's cell. anew: parts that this process has not computed are, stored or not.
         """
-        bar = runs.progress(self.parts[self.profile], desc=self.name)
+        bar = progress(self.parts[self.profile], desc=self.name)
         return cells.joined([self._result(part, anew) for part in bar], self.profile)
 
     def _result(self, part: "_Part", anew: bool) -> Cell:
@@ -250,7 +250,7 @@ class _Part:
                          "version": sweep.version}
         if profile == "quick":       # the code changes daily; a tracked cell outlives it
             self.identity["code"] = keys.code_of(function)
-        folder = runs.ROOT / FOLDERS[profile] / sweep.study.notebook
+        folder = files.ROOT / FOLDERS[profile] / sweep.study.notebook
         self.path = folder / f"{name}-{keys.key_of(self.identity)}.json"
 
     def _stored_as(self, name: str) -> str:

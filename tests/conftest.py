@@ -11,10 +11,11 @@ def place(monkeypatch, tmp_path):
     """A study whose cells and products lie in a folder of the test's own: that folder."""
     import storing
 
-    from lib import run
+    from lib import files, run
     from studies import store
 
     monkeypatch.setattr(run, "ROOT", tmp_path)
+    monkeypatch.setattr(files, "ROOT", tmp_path)
     monkeypatch.setattr(run, "_current", None)
     monkeypatch.setattr(store, "_study", None)
     (tmp_path / "data/published").mkdir(parents=True)

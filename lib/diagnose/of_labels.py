@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from lib import labels as label_rules
 from lib.diagnose.subject import Row, Subject, row, worst_of
+from lib.labels import infer
 
 _COUNTING = ("uniform", "analytic")  # label rules that take the update for a mean, by its scale
 
@@ -62,7 +62,7 @@ def repeated_labels(subject: Subject) -> Row | None:
             return row("repeated labels", subject.uncounted,
                        "not to be counted before the scale is mended",
                        "Divide the update first (see scale of the loss), then count.")
-        labels, how = label_rules.infer(update, "analytic", enforce=False), "as counted"
+        labels, how = infer(update, "analytic", enforce=False), "as counted"
     if B == 1:
         return row("repeated labels", False, "one image", "")
     if labels is None:
@@ -80,7 +80,7 @@ def label_rule(subject: Subject) -> Row | None:
     guessed = torch.zeros(len(subject.update), dtype=torch.bool)
     if rule not in ("granted", "joint"):
         try:
-            label_rules.infer(subject.update, rule)
+            infer(subject.update, rule)
         except ValueError as error:  # AssumptionError is one
             return row("label rule", True, f"{rule}, refused", str(error), "stops")
         if rule in _COUNTING and bool(subject.uncounted.any()):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lib import client, honest
-from lib import labels as label_rules
+from lib.labels import LastLayer, last_layer
 from lib.update import SharedUpdate
 
 _GUESSED = 0.2  # of a batch's last bias gradient may be left unexplained, to judge its scale
@@ -73,9 +73,9 @@ class Subject:
         return modes | ({self.update.protocol.mode} if subclasses else set())
 
     @cached_property
-    def layer(self) -> label_rules.LastLayer | None:
+    def layer(self) -> LastLayer | None:
         with contextlib.suppress(ValueError):  # the model does not end in a dense layer
-            return label_rules.last_layer(self.update)
+            return last_layer(self.update)
         return None
 
     @cached_property

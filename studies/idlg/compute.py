@@ -9,7 +9,7 @@ import torch
 from torch.nn.functional import log_softmax, softmax
 
 from lib import attacks, client, data, models, run
-from lib import labels as label_rules
+from lib.labels import infer
 from studies import scores
 from studies.case import Case
 from studies.keys import stored_as
@@ -61,7 +61,7 @@ def _read(case: Case, batch: data.Batch, rule: str) -> torch.Tensor:
         size = batch.labels.shape[1]
         return torch.arange(size).remainder(batch.num_classes).expand(len(case), -1)
     update = client.share(case.model, batch, seed=case.seed)
-    return label_rules.infer(update, rule, enforce=False).cpu()
+    return infer(update, rule, enforce=False).cpu()
 
 
 @stored_as("__main__.plain_dlg")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lib import analytic, attacks, client, data, defenses, metrics, models
-from lib import labels as label_rules
+from lib.labels import last_layer
 from studies import deal, scores
 from studies.case import Case
 from studies.describe import ATTACKS, composed, members, named
@@ -175,7 +175,7 @@ def _reconstructed(case: Case, update: client.SharedUpdate, attack: MixedAttack)
 
 def _closed_form(update: client.SharedUpdate) -> tuple[Tensor, Tensor]:
     """Images and labels by `analytic.demix` of the one dense layer."""
-    layer, labels = label_rules.last_layer(update), update.labels
+    layer, labels = last_layer(update), update.labels
     if labels is None:
         count = 1 if update.threat.labels == "equal" else update.batch_size
         smallest = layer.bias.topk(count, largest=False).indices.sort(1).values

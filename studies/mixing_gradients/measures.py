@@ -9,7 +9,7 @@ import pandas as pd
 from torch import Tensor, rand, randn
 
 from lib import data, metrics
-from lib import run as runs
+from lib.run import Run, generator
 from studies.mixing_gradients import settings
 
 FLAT = 1e-6   # a measure that never exceeds it does not see a move at all
@@ -31,11 +31,11 @@ def _strangers_image(images: Tensor, mean: Tensor) -> Tensor:
 
 
 def _uniform_noise(images: Tensor, mean: Tensor) -> Tensor:
-    return rand(images.shape, generator=runs.generator("floor"))
+    return rand(images.shape, generator=generator("floor"))
 
 
 def _normal_noise(images: Tensor, mean: Tensor) -> Tensor:
-    return randn(images.shape, generator=runs.generator("floor"))
+    return randn(images.shape, generator=generator("floor"))
 
 
 def _blend_of_two(images: Tensor, mean: Tensor) -> Tensor:
@@ -53,7 +53,7 @@ NOISE = {"uniform noise": _uniform_noise, "normal noise": _normal_noise}
 BLENDS = {"mean of own and another": _blend_of_two, "mean of own and three others": _blend_of_four}
 
 
-def blanks(sets: list[str], run: runs.Run) -> pd.DataFrame:
+def blanks(sets: list[str], run: Run) -> pd.DataFrame:
     """How often such answers pass as a success, by AVD and by MSE, on 64 images of each set: a row
     a (set, answer)."""
     rows = {}
@@ -92,7 +92,7 @@ def blanks_in_words(table: pd.DataFrame) -> str:
 
 
 def _noisy(images: Tensor, size: float) -> Tensor:
-    return images + size * randn(images.shape, generator=runs.generator("moved"))
+    return images + size * randn(images.shape, generator=generator("moved"))
 
 
 def _shifted(images: Tensor, pixels: float) -> Tensor:
