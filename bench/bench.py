@@ -220,7 +220,7 @@ def warm_up(competitors, setting, messages):
 @contextlib.contextmanager
 def tracing_clock():
     """Collects the seconds that the engine spends in tracing graphs (and running prologues)."""
-    spent, traced = [], engine.traced
+    spent, traced = [], engine.evaluation.traced
 
     def timed(*arguments):
         began = stopwatch()
@@ -228,11 +228,11 @@ def tracing_clock():
         spent.append(stopwatch() - began)
         return step
 
-    engine.traced = timed
+    engine.evaluation.traced = timed
     try:
         yield spent
     finally:
-        engine.traced = traced
+        engine.evaluation.traced = traced
 
 
 def rotated(names, turn):
