@@ -453,7 +453,7 @@ after = attacks.diagnose(mine, attacks.inverting_gradients(), audited)
 report.wrapped(after[after.verdict != "ok"])
 
 # %% [markdown]
-# The subject can be recognised, so this update gives its client's data away. `mine.save(path)` and `client.SharedUpdate.load(path, net)` keep an update; `SharedUpdate.from_weights(before, after, model, protocol, ...)` takes two state dicts instead of gradients.
+# An outline comes back: the head, and the dark clothes. How much it is depends on the network's random weights; draw them again under another seed. So this update gives some of its client's data away. `mine.save(path)` and `client.SharedUpdate.load(path, net)` keep an update; `SharedUpdate.from_weights(before, after, model, protocol, ...)` takes two state dicts instead of gradients.
 #
 # ## What the official code does that the paper does not say
 #

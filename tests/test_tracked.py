@@ -40,7 +40,7 @@ def compute_names() -> list:
 def test_every_tracked_cell_is_whole_and_a_function_of_the_tree_made_it():
     names = compute_names()
     twice = [name for name, times in Counter(names).items() if times > 1]
-    assert not twice and len(TRACKED) == 692
+    assert not twice and len(TRACKED) >= 692, "a study adds cells, and none is lost"
     for path in TRACKED:
         said, arrays = cells.load(path)
         assert sorted(arrays) == said["arrays"], path

@@ -40,7 +40,7 @@ the notebook's ledger (`figures/*/*/claims.csv`); it is **not computed** where n
   or table prints, where these are at most four. *Ours*: our own claim; *third party*: neither the
   paper's nor ours; –: the paper's, without a mark.
 - *Quick*: the run without data sets. "Same" where verdict and numbers are those of the paper
-  profile: most quick runs decide their claims from its stored report.
+  profile: most quick runs decide their claims from its stored results.
 - n: how many the rule counts, and of what.
 - A figure or table is *made* where the run drew it. With which network, n and data: see what
   differs, below each notebook's tables. Single rows of it may be "not computed": see the last line.
