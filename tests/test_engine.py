@@ -209,6 +209,7 @@ def test_non_finite_problems_keep_their_best_state_and_leave(monkeypatch):
 def test_graphs_are_reused_over_weights_and_refused_over_other_models():
     b = batch(K=2, dtype=torch.float64)
     attack = replace(ATTACKS["dlg"], iterations=1)
+    tracing.GRAPHS.clear()  # full, it would forget one for each new one
     attacks.reconstruct(update_of(models.lenet(Shape()), b), attack)
     n = len(tracing.GRAPHS)
     attacks.reconstruct(update_of(models.lenet(Shape(), seed=3), b), attack)

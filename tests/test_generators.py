@@ -287,8 +287,8 @@ def test_bad_spaces_are_one_clear_error(digits, generator):
     bent = attacks.reconstruct(update, moved)  # its images are of other parameters
     for wrong in (*(lambda space=space: attacks.gias(generator, space, (1, 1, 1)) for space in (
                       "x/z", "h", "q", "w/z", "z/h/w", "z/w/h", "x/w", "")),
-                  lambda: replace(latents, then=replace(moved, then=moved)),
-                  lambda: replace(moved, then=latents),
+                  lambda: replace(latents, space=replace(latents.space, then=latents)),
+                  lambda: replace(moved, space=replace(latents.space, then=latents)),
                   lambda: attacks.reconstruct(update, moved, start=bent),
                   lambda: attacks.gias(generator, "z/w", (5,)),
                   lambda: attacks.gias(generator, "z/w", lr=(1.0,)),

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from lib import files
-from lib import run as runs
 from tools import doctor, environment, run_notebook
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -246,7 +245,7 @@ def test_a_failing_cell_is_shown_and_leaves_the_products(place):
 
 
 def test_a_missing_figure_is_named(place, monkeypatch):
-    monkeypatch.setattr(runs, "ROOT", place)
+    monkeypatch.setattr(files, "ROOT", place)
     made = place / "made"
     made.mkdir()
     with pytest.raises(run_notebook.Failed, match="report.start"):
@@ -490,7 +489,7 @@ def test_scripts_of_a_moved_environment_name_the_new_place(tmp_path, former):
 
 def test_the_doctor_tells_what_is_wrong_in_the_folders(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(doctor, "ROOT", tmp_path)
-    monkeypatch.setattr(runs, "ROOT", tmp_path)
+    monkeypatch.setattr(files, "ROOT", tmp_path)
     monkeypatch.setattr(doctor, "faults", 0)
     cells = tmp_path / "data/cells/01_dlg"
     shutil.copytree(ROOT / "data/cells/02_idlg", cells)
