@@ -318,6 +318,8 @@ def test_stages_of_a_search_through_a_generator():
     net = torch.nn.Sequential(torch.nn.Linear(2, 64), torch.nn.Unflatten(1, (1, 8, 8)))
     both = attacks.gias(net, "z/w", latent=(2,))
     assert attacks.gias(net, "z/h", latent=(2,)).then.space.layer == 1
+    assert spaces.Layer(net, (2,)).layer == 1 and spaces.Parameters(net, (2,)).copies == "image"
+    assert both.then.space.copies == "image" and not spaces.Pixels().box
     assert [attack.space.letter for attack in (both, both.then)] == ["z", "w"]
     again = replace(both.then, space=spaces.Latents(net, (2,)))
     for then in (again, both):

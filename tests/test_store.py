@@ -295,3 +295,15 @@ def test_products_lie_apart_where_that_is_asked(place, monkeypatch):
     monkeypatch.setenv("PRODUCTS", str(place / "elsewhere"))
     report.save_table(pd.DataFrame({"a": [1]}), "a")
     assert (place / "elsewhere/99_fixture/a.csv").read_text() == "a\n1\n"
+
+
+def test_a_page_shows_this_runs_cell_where_none_is_stored(place):
+    begin("quick")
+    both = {"quick": [{"n": 3}], "paper": [{"n": 5}]}
+    heavy = store.Sweep("a", draw, **both)
+    assert heavy.shown().profile == "quick" and heavy.shown(other=False) is None
+    begin("paper")
+    store.Sweep("a", draw, **both).run()
+    begin("quick")
+    heavy = store.Sweep("a", draw, **both)
+    assert heavy.shown().profile == "paper" and heavy.shown("run").profile == "quick"
