@@ -5,7 +5,10 @@ SHELL := bash
 MAKEFLAGS += --no-print-directory
 
 PROFILE ?= quick
-export PROFILE FRESH SEED DEVICE DATA_ROOT PICTURES COURSE
+export PROFILE FRESH SEED DEVICE DATA_ROOT PICTURES COURSE JOBS CLUSTER
+# Notebooks run side by side, in processes of one thread: what they compute depends on that number.
+OMP_NUM_THREADS ?= 1
+export OMP_NUM_THREADS
 # Threads that spin at a barrier take the time of whatever runs beside them, and wait for it: on a busy
 # machine two threads then took 20 to 100 times as long. They sleep instead; the numbers are the same.
 GOMP_SPINCOUNT ?= 1000
@@ -25,7 +28,7 @@ endif
 # ---- what was asked for, checked before any work
 ALL := $(sort $(basename $(notdir $(wildcard notebooks/[0-9][0-9]_*.py))))
 NAMES := $(or $(NB),$(ALL))
-VARIABLES := NB PROFILE FRESH SEED DEVICE DATA_ROOT PICTURES COURSE MUTANTS PYTHON PYTHON3
+VARIABLES := NB PROFILE JOBS CLUSTER FRESH SEED DEVICE DATA_ROOT PICTURES COURSE MUTANTS PYTHON PYTHON3
 GIVEN := $(foreach word,$(MAKEOVERRIDES),$(if $(findstring =,$(word)),$(firstword $(subst =, ,$(word)))))
 ifneq ($(filter-out $(VARIABLES),$(GIVEN)),)
 $(error unknown variable $(filter-out $(VARIABLES),$(GIVEN)): make knows $(VARIABLES))
@@ -74,10 +77,9 @@ help:  ## this text
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
 	@echo "notebooks: $(ALL)"
 
-.PHONY: figures $(addprefix figures-of-,$(ALL))
-figures: $(addprefix figures-of-,$(NAMES))  ## run the notebooks; every figure and table in figures/<profile>
-$(addprefix figures-of-,$(ALL)): figures-of-%: $(READY)
-	@$(PYTHON) tools/run_notebook.py figures $*
+.PHONY: figures
+figures: $(READY)  ## run the notebooks; every figure and table in figures/<profile>
+	@$(PYTHON) tools/figures.py $(NAMES)
 
 .PHONY: notebooks
 notebooks: figures  ## copy the executed quick run to notebooks/*.ipynb, as it is committed

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from filelock import FileLock
 
 from lib import files
 from lib.run import environment
@@ -74,6 +75,14 @@ def read(path: Path, identity: dict) -> Cell | None:
     return Cell(pd.DataFrame(columns).astype(document["dtypes"]), arrays, *said)
 
 
+def is_whole(path: Path, identity: dict) -> bool:
+    """Whether the cell is there, and what was stored."""
+    try:
+        return read(path, identity) is not None
+    except Damaged:
+        return False
+
+
 def load(path: Path | str) -> tuple[dict, dict]:
     """What a stored cell says (its JSON), and its arrays, both as they were stored.
 
@@ -113,6 +122,13 @@ def shown(path: Path) -> Path:
 
 
 # --- writing -------------------------------------------------------------------------------------
+
+
+def claim(path: Path) -> FileLock:
+    """The lock of who computes a cell; of any process that shares this folder, and gone with it."""
+    folder = files.ROOT / "build/locks" / path.parent.name
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder / f"{path.stem}.lock", thread_local=False)
 
 
 def write(path: Path, identity: dict, made: tuple, seconds: float, comparable, device) -> None:

@@ -62,8 +62,17 @@ def start(notebook: str, run: Run) -> Study:
     if not isinstance(run, Run):
         raise ValueError(f"run must be what run.start returned, not {run!r}")
     fresh()
-    _study = Study(notebook, run)
+    _study = Study(notebook, run, computed=_computed_before())
     return _study
+
+
+def _computed_before() -> set[Path]:
+    """What FRESH=1 need not compute again: the cells that a cluster has just computed, which the
+    file that the environment variable COMPUTED names lists, from the root of the project."""
+    listed = os.environ.get("COMPUTED")
+    if not listed:
+        return set()
+    return {files.ROOT / line for line in Path(listed).read_text().splitlines()}
 
 
 def current() -> Study:
@@ -121,7 +130,7 @@ class Sweep:
         or weights are not here, or it needs a GPU and the run has none. A stored one is read."""
         if not self.parts[self.profile]:
             return None
-        able = self._images_are_here() and not (
+        able = images_are_here(self.configs[self.profile]) and not (
             self.gpu and self.study.run.device.type == "cpu")
         if able:
             return self.run()
@@ -193,25 +202,13 @@ class Sweep:
         if said is not True and not (isinstance(said, str) and said):
             raise ValueError(f"comparable of {self.name} is True, or says why not; it is {said!r}")
 
-    def _parts(self, profile: str) -> list["_Part"]:
+    def _parts(self, profile: str) -> list["Part"]:
         configs = self.configs[profile]
         if not isinstance(configs, list | tuple) or not all(isinstance(c, dict) for c in configs):
             raise ValueError(f"{self.name}: {profile} is a list of configs, dicts of what JSON can "
                              "hold")
-        return [_Part(self, profile, f"{self.name}-{i:02d}", config)
+        return [Part(self, profile, f"{self.name}-{i:02d}", config)
                 for i, config in enumerate(configs)]
-
-    def _images_are_here(self) -> bool:
-        names, depths = set(), set()
-        for config in self.configs[self.profile]:
-            victim = config.get("victim") or {}
-            if victim.get("pretrained"):
-                depths.add(victim["depth"])
-            for part in (config, config.get("generator") or {}):
-                if "images" in part:
-                    names.add(part["images"]["name"])
-        return all(map(data.present, names)) and all(
-            models.pretrained_file(depth).is_file() for depth in depths)
 
     def _cell(self, anew: bool) -> Cell:
         """This profile's cell. anew: parts that this process has not computed are, stored or not.
@@ -219,7 +216,7 @@ class Sweep:
         bar = progress(self.parts[self.profile], desc=self.name)
         return cells.joined([self._result(part, anew) for part in bar], self.profile)
 
-    def _result(self, part: "_Part", anew: bool) -> Cell:
+    def _result(self, part: "Part", anew: bool) -> Cell:
         stored = None
         if not anew or part.path in self.study.computed:
             try:
@@ -227,13 +224,13 @@ class Sweep:
             except Damaged as error:
                 print(f"{error}; it is computed again", file=sys.stderr)
         if stored is None:
-            part.compute(self.comparable)
+            part.compute(anew)
         elif stored.comparable != self.comparable:
             cells.judge(part.path, self.comparable)
         return cells.read(part.path, part.identity)
 
 
-class _Part:
+class Part:
     """One config of a sweep: where its cell is to be found (path), and what its file has to say of
     itself (identity)."""
 
@@ -245,7 +242,7 @@ class _Part:
             config = json.loads(json.dumps(config, sort_keys=True, allow_nan=False))
         except (TypeError, ValueError) as error:
             raise ValueError(f"the config of cell {name} is not JSON: {error}") from error
-        self.study, self.function = sweep.study, function
+        self.sweep, self.function = sweep, function
         self.identity = {"function": self._stored_as(name), "config": config,
                          "version": sweep.version}
         if profile == "quick":       # the code changes daily; a tracked cell outlives it
@@ -256,24 +253,41 @@ class _Part:
     def _stored_as(self, name: str) -> str:
         own_name = f"{self.function.__module__}.{self.function.__qualname__}"
         stored_as = getattr(self.function, "stored_as", own_name)
-        known = self.study.functions.setdefault(stored_as, own_name)
+        known = self.sweep.study.functions.setdefault(stored_as, own_name)
         if known != own_name:
             raise ValueError(f"cell {name}: {own_name} and {known} are both stored as "
                              f"{stored_as!r}: give one another name")
         return stored_as
 
-    def compute(self, comparable: bool | str) -> None:
-        begin = time.perf_counter()
-        made = self.function(**self.identity["config"])
-        seconds = time.perf_counter() - begin
-        cells.write(self.path, self.identity, made, seconds, comparable, self.study.run.device)
-        self.study.computed.add(self.path)
+    def compute(self, anew: bool) -> None:
+        """Compute and store the cell; where another process does so, wait for it. anew: even where
+        that one has stored it."""
+        study = self.sweep.study
+        with cells.claim(self.path):
+            if anew or not self.is_whole():
+                begin = time.perf_counter()
+                made = self.function(**self.identity["config"])
+                seconds = time.perf_counter() - begin
+                cells.write(self.path, self.identity, made, seconds, self.sweep.comparable,
+                            study.run.device)
+        study.computed.add(self.path)
 
     def is_whole(self) -> bool:
-        try:
-            return cells.read(self.path, self.identity) is not None
-        except Damaged:
-            return False
+        return cells.is_whole(self.path, self.identity)
+
+
+def images_are_here(configs: list[dict]) -> bool:
+    """Whether all images and pretrained weights that configs name are in this run's data root."""
+    names, depths = set(), set()
+    for config in configs:
+        victim = config.get("victim") or {}
+        if victim.get("pretrained"):
+            depths.add(victim["depth"])
+        for part in (config, config.get("generator") or {}):
+            if "images" in part:
+                names.add(part["images"]["name"])
+    return all(map(data.present, names)) and all(
+        models.pretrained_file(depth).is_file() for depth in depths)
 
 
 def in_words(configs: list[dict]) -> str:

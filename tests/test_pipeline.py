@@ -8,12 +8,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from lib import files
-from tools import doctor, environment, run_notebook
+from tools import doctor, durations, environment, figures, run_notebook
 
 ROOT = Path(__file__).resolve().parents[1]
 FIXTURE = ROOT / "tests/fixture"
@@ -41,7 +42,7 @@ def command(*words):
 def surroundings(**more):
     ours = ("MAKE", "MFLAGS", "PROFILE", "FRESH", "SEED", "DEVICE", "DATA_ROOT", "FIXTURE",
             "QUIET", "PRODUCTS", "PYTHONPATH", "JUPYTER", "IPYTHON", "MATPLOTLIBRC", "GOMP",
-            "OMP_WAIT")
+            "OMP", "JOBS", "CLUSTER")
     kept = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
     return kept | more
 
@@ -343,15 +344,90 @@ def test_threads_sleep_at_barriers_and_kernels_are_this_environments(place):
     command = ["make", "--eval", "show: ; @env", "show"]
     shown = subprocess.run(command, cwd=place, env=surroundings(JUPYTER_PATH="/nowhere"),
                            capture_output=True, text=True).stdout.splitlines()
-    assert {"GOMP_SPINCOUNT=1000", "OMP_WAIT_POLICY=PASSIVE", "JUPYTER_PREFER_ENV_PATH=1"} <= {
+    assert {"GOMP_SPINCOUNT=1000", "OMP_WAIT_POLICY=PASSIVE", "OMP_NUM_THREADS=1", "JUPYTER_PREFER_ENV_PATH=1"} <= {
         *shown}
     assert not [line for line in shown if line.startswith(("JUPYTER_PATH=", "MPLBACKEND="))]
 
 
 def test_a_damaged_result_is_told_while_the_notebook_runs(capsys):
-    bars = run_notebook.Bars("99_fixture")
+    bars = run_notebook.Bars("99_fixture", durations.Progress("99_fixture", "quick"))
     bars.write("some library's warning\ndamaged: a.json (why); it is computed again\n")
     assert capsys.readouterr().err == "99_fixture  damaged: a.json (why); it is computed again\n"
+
+
+def test_a_notebook_says_how_far_it_is(tmp_path, monkeypatch, capsys):
+    """Which cell runs, since when, and what is left by the last run at the pace of this one."""
+    now = [0.0]
+    monkeypatch.setattr(durations, "ROOT", tmp_path)
+    monkeypatch.setattr(durations.time, "monotonic", lambda: now[0])
+    lasted = {"a": 20.0, "b": 30.0, "c": 10.0}
+    (tmp_path / "build/quick").mkdir(parents=True)
+    (tmp_path / "build/quick/98_naps.ipynb").write_text(json.dumps({"cells": [
+        {"id": name, "metadata": {"papermill": {"duration": seconds}}}
+        for name, seconds in lasted.items()]}))
+    progress = durations.Progress("98_naps", "quick")
+    progress.cells = 3
+    for i, (name, later) in enumerate({"a": 40.0, "b": 5.0, "c": 0.0}.items()):
+        progress.starts(SimpleNamespace(id=name), i)
+        now[0] += later
+    progress.tell()
+    bars = run_notebook.Bars("98_naps", progress)
+    now[0] = 60.0
+    bars.write("\rdlg:  23%|███   | 7/30 [00:01<00:03,  6.94it/s]")
+    assert capsys.readouterr().err.splitlines() == [
+        "98_naps                   cell 2 of 3, 40 s, about 80 s left",
+        "98_naps                   cell 3 of 3, 60 s, about 12 s left, dlg: 23%"]
+    nobody_knows = durations.Progress("97_new", "quick")
+    nobody_knows.cells, now[0] = 4, 90.0
+    nobody_knows.starts(SimpleNamespace(id="a"), 0)
+    assert capsys.readouterr().err.split("  ")[-1] == "cell 1 of 4, 30 s\n"
+
+
+def test_the_estimate_of_a_fresh_clone_is_the_committed_table(tmp_path, monkeypatch):
+    monkeypatch.setattr(durations, "ROOT", tmp_path)
+    assert durations.expected("01_dlg", "quick") is None
+    (tmp_path / "bench").mkdir()
+    (tmp_path / "bench/notebooks.csv").write_text("notebook,seconds\n01_dlg,70\n")
+    assert durations.expected("01_dlg", "quick") == 70
+    assert durations.expected("01_dlg", "paper") is None
+
+
+def test_every_notebook_has_a_row_in_the_committed_table():
+    names = sorted(file.stem for file in (ROOT / "notebooks").glob("[0-9]*.py"))
+    assert all(durations.expected(name, "quick") for name in names)
+
+
+def test_notebooks_run_side_by_side_the_longest_first(tmp_path, monkeypatch):
+    """Two at a time, and one that fails does not stop the others."""
+    monkeypatch.setattr(figures.tool, "TOOLS", tmp_path)
+    monkeypatch.setattr(figures, "POLL", 0.01)
+    monkeypatch.setattr(figures.durations, "expected", lambda name, _: float(name[-1]))
+    (tmp_path / "run_notebook.py").write_text(
+        "import pathlib, sys, time\n"
+        "here = pathlib.Path(__file__).parent\n"
+        "open(here / 'began', 'a').write(sys.argv[2] + '\\n')\n"
+        "(here / (sys.argv[2] + '.now')).touch()\n"
+        "time.sleep(0.3)\n"
+        "open(here / 'at_once', 'a').write(f'{len(list(here.glob(\"*.now\")))}\\n')\n"
+        "(here / (sys.argv[2] + '.now')).unlink()\n"
+        "sys.exit(sys.argv[2] == 'n3')\n")
+    assert figures.side_by_side(["n1", "n4", "n2", "n3"], 2) == ["n3"]
+    began = (tmp_path / "began").read_text().split()
+    assert sorted(began[:2]) == ["n3", "n4"] and sorted(began[2:]) == ["n1", "n2"]
+    assert max(map(int, (tmp_path / "at_once").read_text().split())) == 2
+
+
+@pytest.mark.parametrize(("cores", "gib", "gpu", "device", "jobs"), [
+    (8, 64, False, "", 8), (8, 6, False, "", 2), (2, 1, False, "", 1),
+    (8, 64, True, "", 1), (8, 64, True, "cpu", 8)])
+def test_as_many_notebooks_run_as_cores_and_memory_allow(monkeypatch, cores, gib, gpu, device,
+                                                         jobs):
+    monkeypatch.setattr("dask.system.CPU_COUNT", cores)
+    monkeypatch.setattr("distributed.system.MEMORY_LIMIT", gib * 2**30)
+    monkeypatch.setattr(shutil, "which", lambda name: "/bin/nvidia-smi" if gpu else None)
+    monkeypatch.setenv("DEVICE", device)
+    assert figures.jobs_at_once("") == jobs
+    assert figures.jobs_at_once("3") == 3
 
 
 @pytest.mark.parametrize(("name", "value"), [("PROFILE", "paper quick"), ("FRESH", "yes")])

@@ -6,6 +6,7 @@ Asks `studies/<name>/plan.py` of each notebook NN_<name>; of a notebook without 
 cells tagged parameters, setup and plan.
 """
 
+import heapq
 import importlib.util
 import linecache
 import os
@@ -15,6 +16,7 @@ import tempfile
 from tools import notebook_files
 from tools import run_notebook as tool
 
+WORKERS = (1, 2, 4, 8, 16, 32, 64)  # the wall time is told for each
 COLUMNS = "{:<24} {:<28} {:>9} {:>9} {:>7}".format
 
 
@@ -51,13 +53,13 @@ def inline(name) -> list:
     return store.current().sweeps
 
 
-def rows(name, sweeps) -> float:
-    """Print the notebook's rows; returns the minutes that are still to be spent."""
-    left = 0
+def rows(name, sweeps) -> list:
+    """Print the notebook's rows; returns the minutes of each cell that is still to be computed."""
+    left = []
     for sweep in sweeps:
         done, parts = sweep.done(), len(sweep.files)
         minutes = None if sweep.minutes is None else sweep.minutes * (parts - done) / max(parts, 1)
-        left += minutes or 0
+        left += [(sweep.minutes or 0) / parts] * (parts - done) if parts else []
         try:
             sweep.check()
         except ValueError as error:                          # it counts as missing
@@ -70,6 +72,18 @@ def rows(name, sweeps) -> float:
     return left
 
 
+def wall(minutes, workers) -> float:
+    """How long so many workers take for all cells, the longest first."""
+    free = [0.0] * workers
+    for cell in sorted(minutes, reverse=True):
+        heapq.heappush(free, heapq.heappop(free) + cell)
+    return max(free)
+
+
+def spoken(minutes) -> str:
+    return f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"
+
+
 def unused(name, sweeps) -> list:
     """Tracked cells that no sweep asks for: of an older config or version."""
     asked = {file.stem for sweep in sweeps for file in sweep.files}
@@ -78,7 +92,7 @@ def unused(name, sweeps) -> list:
 
 
 def main(names) -> int:
-    profile, left, old = os.environ.get("PROFILE") or "quick", 0, []
+    profile, left, old = os.environ.get("PROFILE") or "quick", [], []
     print(f"profile {profile}")
     print(COLUMNS("notebook", "cell", "stored", "min left", "GiB"))
     with tempfile.TemporaryDirectory() as products:
@@ -92,7 +106,10 @@ def main(names) -> int:
                 return 1
             left += rows(name, sweeps)
             old += unused(name, sweeps) if profile == "paper" else []
-    print(f"about {left:.0f} minutes to go, where they are known")
+    print(f"about {sum(left):.0f} minutes to go, where they are known")
+    if sum(left) >= 1:
+        times = [f"{workers}: {spoken(wall(left, workers))}" for workers in WORKERS]
+        print(f"by the number of workers (CLUSTER=, of this machine's kind): {', '.join(times)}")
     for file in old:
         print(f"asked for by no plan cell: {file.parent.name}/{file.name}")
     return 0

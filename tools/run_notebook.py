@@ -7,7 +7,7 @@ Everything else comes from the environment, as make exports it: PROFILE, FRESH, 
 DATA_ROOT.
 """
 
-import fcntl
+import contextlib
 import hashlib
 import json
 import os
@@ -18,8 +18,11 @@ import tempfile
 import time
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from lib.files import atomic
 from studies import keys
+from tools.durations import Progress
 from tools.notebook_files import cleaned, problems, source_notebook, write
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -64,7 +67,12 @@ def figures(name, profile) -> None:
     shown, code = ROOT / "figures" / profile / name, code_hash(name, given)
     cells = ROOT / {"quick": "build/cells", "paper": "data/cells"}[profile] / name
     writable(build, build / name, cells, shown.parent, shown)
-    lock = alone(build, name)
+    with alone(build, name):
+        run_and_keep(name, profile, given, code)
+
+
+def run_and_keep(name, profile, given, code) -> None:
+    build, shown = ROOT / "build" / profile, ROOT / "figures" / profile / name
     restore(shown)
     if not fresh() and up_to_date(name, profile, code):
         print(f"{name}: nothing to do ({profile})")
@@ -73,11 +81,10 @@ def figures(name, profile) -> None:
     print(f"{name}: running ({profile})", flush=True)
     shutil.rmtree(build / name, ignore_errors=True)          # no product of an earlier run counts
     os.environ.pop("PRODUCTS", None)
-    execute(name, build, given)
+    execute(name, build, given, Progress(name, profile))
     check_floats(name, build / name)
     note_made(build / name)
     swap(build / name, shown)
-    lock.close()                                             # not earlier: closing lets others in
     stamp = {"of": code + cells_hash(name), "products": hashes(name, profile)}
     with atomic(build / f"{name}.stamp") as file:
         file.write(json.dumps(stamp, indent=1).encode())
@@ -97,15 +104,19 @@ def writable(*folders) -> None:
                          "nothing was computed") from error
 
 
+@contextlib.contextmanager
 def alone(build, name):
-    """The lock of one notebook and profile: a second run would clear the first one's products."""
+    """Be the only run of a notebook and profile: a second one would clear the first's products."""
     build.mkdir(parents=True, exist_ok=True)
-    lock = open(build / f".{name}.lock", "w")
+    lock = FileLock(build / f".{name}.lock")
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
+        lock.acquire(timeout=0)
+    except Timeout as error:
         raise Failed("is running already, in another process") from error
-    return lock
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def up_to_date(name, profile, code) -> bool:
@@ -147,14 +158,16 @@ def digest(files, text="") -> str:
     return hashlib.sha256(json.dumps([text, *names, *contents]).encode()).hexdigest()
 
 
-def execute(name, build, given) -> None:
+def execute(name, build, given, progress) -> None:
     """Run the notebook in its own folder, as Jupyter and nbval do; build/<name>.ipynb is whole."""
     import nbclient
     import papermill
 
     running, failed = build / f".{name}.running.ipynb", build / f"{name}.failed.ipynb"
     failed.unlink(missing_ok=True)
-    write(running, source_notebook(NOTEBOOKS / f"{name}.py"))
+    notebook = source_notebook(NOTEBOOKS / f"{name}.py")
+    progress.cells = len(notebook.cells)
+    write(running, notebook)
     known = papermill.inspect_notebook(str(running))
     for unknown in sorted(set(given) - set(known)):
         raise Failed(f"no parameter {unknown!r}: it has {', '.join(known) or 'none'}")
@@ -163,7 +176,7 @@ def execute(name, build, given) -> None:
     try:
         papermill.execute_notebook(
             str(running), str(running), given, kernel_name="python3", progress_bar=False,
-            stderr_file=Bars(name), cwd=str(NOTEBOOKS),
+            stderr_file=Bars(name, progress), cwd=str(NOTEBOOKS), on_cell_start=progress.starts,
             extra_arguments=["--log-level=ERROR"])           # its own warnings are noise here
     except papermill.PapermillExecutionError as error:
         os.replace(running, failed)
@@ -192,11 +205,11 @@ def message(error, failed) -> str:
 
 
 class Bars:
-    """What papermill writes a kernel's stderr to: passes on a progress bar every ten seconds, as
-    whole lines, so that several notebooks can share a terminal or a log."""
+    """What papermill writes a kernel's stderr to: the last state of a progress bar goes into the
+    notebook's line of progress, so that several notebooks can share a terminal or a log."""
 
-    def __init__(self, name):
-        self.name, self.last = name, {}
+    def __init__(self, name, progress):
+        self.name, self.progress = name, progress
 
     def write(self, text):
         for line in re.split(r"[\r\n]|\x1b\[A", text):
@@ -204,10 +217,9 @@ class Bars:
                 print(f"{self.name}  {line}", file=sys.stderr, flush=True)
                 continue
             what, bar, _ = line.partition("%|")
-            what, now = what.rpartition(":")[0], time.monotonic()
-            if bar and now - self.last.get(what, 0) >= 10:
-                self.last[what] = now
-                print(f"{self.name}  {line.strip()}", file=sys.stderr, flush=True)
+            if bar:
+                self.progress.bar = f"{what.strip()}%"
+                self.progress.tell()
 
     def flush(self):
         pass

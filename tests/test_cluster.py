@@ -1,0 +1,455 @@
+"""Cells on the workers of a cluster: the same bytes, none twice, none lost."""
+
+import contextlib
+import importlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from distributed import Client, LocalCluster
+
+from lib import files, run
+from studies import cells, remote, store
+from tools import cluster, plan
+from tools.run_notebook import Failed
+
+ROOT = Path(__file__).resolve().parents[1]
+FIXTURE = ROOT / "tests/fixture"
+OURS = ("MAKE", "MFLAGS", "PROFILE", "FRESH", "SEED", "DEVICE", "DATA_ROOT", "QUIET", "PRODUCTS",
+        "PYTHONPATH", "JOBS", "CLUSTER", "CELLS", "COMPUTED", "NAP", "EMPTY", "PAUSE")
+
+
+def copied(place):
+    """A clone of what make and a worker need, with a notebook whose cells are a study's."""
+    for name in ("lib", "studies", "tools"):
+        shutil.copytree(ROOT / name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("Makefile", "conftest.py", "pyproject.toml", "requirements.lock"):
+        shutil.copy(ROOT / name, place)
+    shutil.copytree(FIXTURE / "naps", place / "studies/naps")
+    (place / "notebooks").mkdir()
+    shutil.copy(FIXTURE / "98_naps.py", place / "notebooks")
+    (place / "data").mkdir()
+    (place / "build").mkdir()
+    return place
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    return copied(tmp_path_factory.mktemp("cluster") / "it's a copy")
+
+
+def surroundings(**more):
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(OURS)}
+    return kept | {"OMP_NUM_THREADS": "1"} | more
+
+
+def command(*words):
+    return ["make", "figures", *words, f"PYTHON={sys.executable}"]
+
+
+def make(place, *words, **more):
+    return subprocess.run(command(*words), cwd=place, env=surroundings(**more),
+                          capture_output=True, text=True, timeout=300)
+
+
+def emptied(place):
+    shutil.rmtree(place / "build")
+    (place / "build").mkdir()
+    shutil.rmtree(place / "figures", ignore_errors=True)
+
+
+def stored(place):
+    return sorted((place / "build/cells/98_naps").glob("*.json"))
+
+
+def calls(place):
+    noted = place / "build/calls"
+    return sorted(map(int, noted.read_text().split())) if noted.exists() else []
+
+
+def told(place):
+    """What the cells hold, but for the seconds and the digest, which covers them."""
+    held = {}
+    for file in stored(place):
+        document = json.loads(file.read_text())
+        del document["seconds"], document["digest"]
+        arrays = {name: (values.dtype, values.tobytes())
+                  for name, values in cells.load(file)[1].items()}
+        held[file.name] = document, arrays
+    return held
+
+
+def products(place):
+    folder = place / "figures/quick/98_naps"
+    return {file.name: file.read_bytes() for file in folder.glob("*") if file.suffix == ".csv"}
+
+
+# ---- in this process
+
+
+@pytest.fixture
+def here(place, monkeypatch):
+    """The plan of the fixture, in this process."""
+    emptied(place)
+    for name in OURS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NAP", "0.02")
+    monkeypatch.setattr(files, "ROOT", place)
+    monkeypatch.syspath_prepend(str(place))
+    packages = importlib.import_module("studies").__path__
+    monkeypatch.setattr(sys.modules["studies"], "__path__", [*packages, str(place / "studies")])
+    monkeypatch.setattr(cluster, "EVERY", 0.1)
+    monkeypatch.setattr(remote, "CODE", remote.code())
+    yield place
+    for name in [name for name in sys.modules if name.startswith("studies.naps")]:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def threads(here, monkeypatch):
+    """The same, with workers that are threads of this process."""
+    monkeypatch.setattr(cluster, "connected", of_threads)
+    return here
+
+
+@contextlib.contextmanager
+def of_threads(asked, size):
+    """Workers that are threads of this process: no import, no new process."""
+    with LocalCluster(n_workers=2, threads_per_worker=1, processes=False, protocol="inproc://",
+                      dashboard_address=None) as workers, Client(workers) as client:
+        yield client
+
+
+def declared():
+    store.start("98_naps", run.start("quick"))
+    return importlib.import_module("studies.naps.plan").declare(run.current())
+
+
+def computed(monkeypatch, names):
+    monkeypatch.setenv("CELLS", names)
+    sweeps = declared()
+    return cluster.compute(cluster.missing(sweeps), "2", 0), sweeps
+
+
+# ---- by make, with processes
+
+
+def test_a_cluster_stores_what_a_serial_run_stores_byte_for_byte(here, monkeypatch):
+    for sweep in declared():
+        sweep.run()
+    serial = told(here)
+    assert len(serial) == 8
+    emptied(here)
+    result = make(here, "CLUSTER=2", COMMIT=run.commit())
+    assert result.returncode == 0, result.stderr
+    assert told(here) == serial
+    assert calls(here) == [0, 1, 2, 3, 4, 5, 10, 11]  # the notebook computes none
+    assert products(here)
+    assert "8 cells to compute\n" in result.stdout
+    assert "cells: 8 done, 0 running, 0 left, " in result.stdout
+    assert "Traceback" not in result.stderr and "distributed" not in result.stderr
+    assert not list((here / "build").glob(".c*"))  # tokens and lists are gone
+    again = make(here, "CLUSTER=2")
+    assert again.stdout == ("no cell is missing that a worker can compute\n"
+                            "98_naps: nothing to do (quick)\n")
+
+
+def test_ctrl_c_leaves_what_is_stored_and_no_process(place):
+    emptied(place)
+    caller = subprocess.Popen(
+        command("CLUSTER=2"), cwd=place, env=surroundings(NAP="4", CELLS="naps"),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    wait_for(lambda: len(stored(place)) >= 2, 90)
+    os.killpg(caller.pid, signal.SIGINT)
+    _, said = caller.communicate(timeout=60)
+    assert caller.returncode
+    assert "figures: interrupted; what is stored is kept" in said
+    assert "Traceback" not in said
+    wait_for(lambda: not of_place(place), 20)
+    done = stored(place)
+    assert 2 <= len(done) < 6
+    assert all(cells.load(file) for file in done)
+
+
+def of_place(place):
+    """The processes that run in a place or below it."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if Path(process.cwd()).is_relative_to(place):
+                found.append(process)
+    return found
+
+
+def wait_for(condition, seconds):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.1)
+
+
+# ---- a scheduler and workers that somebody has started, in other folders
+
+
+@pytest.fixture
+def scheduler(tmp_path):
+    """The address of a scheduler without workers, a process of its own."""
+    told = tmp_path / "scheduler.json"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port",
+         "0", "--no-dashboard", "--scheduler-file", told], stderr=subprocess.DEVNULL)
+    wait_for(told.is_file, 60)
+    yield json.loads(told.read_text())["address"]
+    process.kill()
+    process.wait()
+
+
+@contextlib.contextmanager
+def worker(address, folder, *words):
+    """A worker in a clone, as a user starts one."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "distributed.cli.dask_worker", address, "--no-nanny", "--nthreads",
+         "1", "--no-dashboard", *words], cwd=folder, stderr=subprocess.DEVNULL,
+        env=surroundings(PYTHONPATH=str(folder)))
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_without_a_shared_folder_cells_come_back_and_a_killed_workers_are_computed_again(
+        here, tmp_path, scheduler, monkeypatch):
+    other = copied(tmp_path / "another machine")
+    monkeypatch.setenv("CELLS", "naps attacks")
+    jobs = cluster.missing(declared())
+    with worker(scheduler, other) as first, worker(scheduler, other):
+        killer = threading.Thread(target=lambda: kill_after(3, here, first))
+        killer.start()
+        work = cluster.compute(jobs, scheduler, 0)
+        killer.join()
+    assert len(work.done) == 8 and not work.failed
+    assert len(stored(here)) == 8 and not stored(other)
+    assert all(cells.load(file) for file in stored(here))
+    assert not calls(here)
+    assert set(calls(other)) == {0, 1, 2, 3, 4, 5, 10, 11}
+    assert len(calls(other)) <= 10  # again: at most those that the killed worker had
+
+
+def kill_after(count, place, process):
+    wait_for(lambda: len(stored(place)) >= count, 90)
+    process.kill()
+
+
+def test_workers_of_other_code_are_refused(here, tmp_path, scheduler):
+    other = copied(tmp_path / "older")
+    with open(other / "lib/attacks.py", "a") as file:
+        file.write("# as it was\n")
+    with worker(scheduler, other), pytest.raises(Failed, match="workers of other code than"):
+        cluster.compute(cluster.missing(declared()), scheduler, 0)
+    assert not stored(here) and not calls(other)
+
+
+# ---- in this process
+
+
+def test_a_failing_cell_is_named_and_the_others_are_computed(threads, monkeypatch, capsys):
+    work, sweeps = computed(monkeypatch, "naps broken")
+    said = capsys.readouterr()
+    assert [job.name.startswith("98_naps/broken-00") for job in work.failed] == [True]
+    assert "98_naps/broken-00" in said.err and "Traceback" in said.err
+    assert "ZeroDivisionError: cell 20 divides by zero" in said.err
+    assert "cells: 6 done, 0 running, 0 left, 1 failed, " in said.out
+    assert calls(threads) == [0, 1, 2, 3, 4, 5, 20]  # one that fails is not tried again
+    assert [sweep.done() for sweep in sweeps] == [6, 0]
+
+
+def test_a_notebook_of_a_failed_cell_is_not_run(threads, monkeypatch, capsys):
+    from tools import figures
+
+    monkeypatch.setenv("CELLS", "broken")
+    monkeypatch.setenv("CLUSTER", "2")
+    monkeypatch.setattr(figures.plan, "declared", lambda name: declared())
+    monkeypatch.setattr(figures, "side_by_side", lambda names, jobs: names)
+    monkeypatch.chdir(threads)
+    monkeypatch.setattr(figures.tool, "NOTEBOOKS", threads / "notebooks")
+    assert figures.main(["98_naps"]) == 1
+    assert "98_naps: not run, since a cell of it failed" in capsys.readouterr().err
+
+
+def test_what_no_worker_can_have_is_left_out_and_said(threads, monkeypatch, capsys):
+    work, _ = computed(monkeypatch, "naps on_gpu far_away")
+    said = capsys.readouterr().out
+    assert len(work.done) == 6 and not work.failed
+    assert "1 cells are left out: they need a GPU, and no worker offers one" in said
+    assert "1 cells are left out: their images or weights are not at the workers" in said
+    assert calls(threads) == [0, 1, 2, 3, 4, 5]
+
+
+def test_the_longest_cells_are_sent_first(here, monkeypatch):
+    monkeypatch.setenv("CELLS", "naps attacks broken")
+    names = [job.name.split("-")[0] for job in cluster.missing(declared())]
+    assert names == ["98_naps/broken"] + 2 * ["98_naps/attacks"] + 6 * ["98_naps/naps"]
+
+
+def test_two_callers_at_once_do_no_cell_twice(threads, monkeypatch):
+    monkeypatch.setenv("CELLS", "naps")
+    monkeypatch.setenv("NAP", "0.4")
+    jobs, ended = cluster.missing(declared()), []
+    callers = [threading.Thread(target=lambda: ended.append(cluster.compute(jobs, "2", 0)))
+               for _ in range(2)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(60)
+    assert calls(threads) == [0, 1, 2, 3, 4, 5]
+    assert [len(work.done) + len(work.found) for work in ended] == [6, 6]
+    assert sum(len(work.done) for work in ended) == 6
+
+
+def test_a_run_waits_for_a_cell_that_another_process_computes(here, monkeypatch):
+    monkeypatch.setenv("CELLS", "naps")
+    (sweep,) = declared()
+    part = sweep.parts["quick"][0]
+    lock = cells.claim(part.path)
+    lock.acquire()
+    waits = threading.Thread(target=part.compute, args=(False,))
+    waits.start()
+    time.sleep(0.3)
+    assert waits.is_alive() and not calls(here)
+    made = part.function(**part.identity["config"])
+    cells.write(part.path, part.identity, made, 0.0, True, "cpu")
+    lock.release()
+    waits.join(10)
+    assert calls(here) == [0]  # by this test
+
+
+def test_a_worker_that_joins_later_with_other_code_stops_the_work(threads, monkeypatch):
+    monkeypatch.setattr(cluster, "refuse_others", lambda client: None)
+    monkeypatch.setattr(remote, "check", lambda code: (_ for _ in ()).throw(
+        remote.OtherCode("the worker runs 1234567, which is not the code that asks")))
+    with pytest.raises(Failed, match="runs 1234567"):
+        computed(monkeypatch, "naps")
+    assert not calls(threads)
+
+
+def test_workers_of_several_threads_are_refused(here, monkeypatch):
+    @contextlib.contextmanager
+    def two_threads(asked, size):
+        with LocalCluster(n_workers=1, threads_per_worker=2, processes=False,
+                          dashboard_address=None) as workers, Client(workers) as client:
+            yield client
+
+    monkeypatch.setattr(cluster, "connected", two_threads)
+    with pytest.raises(Failed, match="has 2 threads.*--nthreads 1"):
+        computed(monkeypatch, "naps")
+    assert not calls(here)
+
+
+def test_a_notebooks_own_function_is_left_to_it(here):
+    def own(number):
+        return number
+
+    own.__qualname__ = "own"
+    sweeps = declared()
+    mine = store.Sweep("mine", own, quick=[{"number": 1}], paper=[])
+    assert own.__module__.partition(".")[0] not in ("lib", "studies")
+    assert not [job for job in cluster.missing([*sweeps, mine]) if "mine" in job.name]
+
+
+def test_a_damaged_cell_is_missing(threads, monkeypatch):
+    _, sweeps = computed(monkeypatch, "naps")
+    assert not cluster.missing(sweeps)
+    stored(threads)[0].write_text("{}")
+    (job,) = cluster.missing(sweeps)
+    assert job.place == stored(threads)[0]
+    assert len(cluster.compute([job], "2", 0).done) == 1
+    assert not cluster.missing(sweeps)
+
+
+def test_computed_anew_a_notebook_takes_what_the_cluster_has_computed(threads, monkeypatch):
+    work, _ = computed(monkeypatch, "naps")
+    monkeypatch.setenv("FRESH", "1")
+    assert len(cluster.missing(declared())) == 6
+    monkeypatch.setenv("COMPUTED", cluster.listed(work))
+    (sweep,) = declared()
+    sweep.run()
+    assert calls(threads) == [0, 1, 2, 3, 4, 5]
+    monkeypatch.delenv("COMPUTED")
+    (sweep,) = declared()
+    sweep.run()
+    assert calls(threads) == sorted(2 * [0, 1, 2, 3, 4, 5])
+
+
+@pytest.mark.parametrize(("asked", "size", "message"), [
+    ("0", "", "CLUSTER=0: it is a number of processes, slurm, or the address"),
+    ("two", "", "CLUSTER=two: it is a number"), ("-1", "", "CLUSTER=-1"), ("1.5", "", "CLUSTER=1"),
+    ("slurm", "", "CLUSTER=slurm asks for JOBS="), ("2", "many", "JOBS=many: it is a whole number"),
+    ("", "0", "JOBS=0: it is a whole number, from 1"),
+])
+def test_what_is_asked_wrongly_gets_one_clear_error(monkeypatch, capsys, asked, size, message):
+    from tools import figures
+
+    monkeypatch.setenv("CLUSTER", asked)
+    monkeypatch.setenv("JOBS", size)
+    monkeypatch.setattr(figures, "side_by_side", lambda *_: pytest.fail("it ran"))
+    assert figures.main(["98_naps"]) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_where_no_scheduler_answers_it_is_said(monkeypatch):
+    monkeypatch.setattr(cluster, "ANSWER", 1)
+    with pytest.raises(Failed, match="no scheduler answers at tcp://127.0.0.1:1"):
+        with cluster.connected("tcp://127.0.0.1:1", 0):
+            pytest.fail("it went on")
+
+
+def test_the_wall_time_by_workers():
+    minutes = [9, 1, 1, 1, 3, 3]
+    assert [plan.wall(minutes, workers) for workers in (1, 2, 3, 8)] == [18, 9, 9, 9]
+    assert plan.wall([4, 4, 4], 2) == 8
+    assert plan.spoken(119) == "119 min" and plan.spoken(90 * 60) == "90.0 h"
+
+
+def kill_a_worker(place, caller, draw):
+    """After the next cell and a while; returns how many were killed, 0 or 1."""
+    before = len(stored(place))
+    wait_for(lambda: len(stored(place)) > before or caller.poll() is not None, 90)
+    time.sleep(draw.uniform(0, 0.8))
+    workers = [process for process in psutil.Process(caller.pid).children(recursive=True)
+               if "spawn_main" in " ".join(process.cmdline())]
+    for process in workers[:1]:
+        process.kill()
+    return len(workers[:1])
+
+
+@pytest.mark.slow
+def test_twenty_kills_of_workers_and_callers_lose_nothing(place):
+    """Cells of 0.4 s; whoever is killed, what is stored stays, and the last run has all."""
+    emptied(place)
+    draw, kills, seen = random.Random(0), 0, {}
+    while kills < 20:
+        caller = subprocess.Popen(
+            command("CLUSTER=2"), cwd=place, start_new_session=True, stdout=subprocess.DEVNULL,
+            env=surroundings(CELLS="empty", EMPTY="60", PAUSE="0.4"), stderr=subprocess.DEVNULL)
+        for _ in range(4):
+            kills += kill_a_worker(place, caller, draw)
+        os.killpg(caller.pid, signal.SIGKILL)
+        kills += 1
+        caller.wait()
+        wait_for(lambda: not of_place(place), 30)
+        for name, document in seen.items():  # nothing that was stored is computed again
+            assert told(place)[name] == document
+        seen = told(place)
+    result = make(place, "CLUSTER=2", CELLS="empty", EMPTY="60", PAUSE="0.4")
+    assert result.returncode == 0, result.stderr
+    assert len(told(place)) == 60 and {calls(place).count(i) for i in range(60)} <= {1, 2, 3}

@@ -1,0 +1,337 @@
+"""`make figures CLUSTER=...`: the missing cells of all notebooks, computed on dask.distributed.
+
+    CLUSTER=8                     processes here, of one thread each
+    CLUSTER=slurm JOBS=32         jobs of a SLURM site, as its jobqueue.yaml says (dask-jobqueue)
+    CLUSTER=tcp://host:8786       the workers of a scheduler that runs
+
+The longest are sent first, and at most two for each worker, so that another caller finds some left.
+A cell is claimed by a lock before it is sent: two callers do none twice. docs/cluster/README.md
+says how to start workers.
+"""
+
+import asyncio
+import contextlib
+import importlib.util
+import os
+import queue
+import signal
+import sys
+import time
+import uuid
+from collections import deque
+from dataclasses import dataclass, field
+
+from lib import files
+from tools.run_notebook import Failed
+
+AHEAD = 2  # cells sent for each worker: one to compute, and one to go on with at once
+RETRIES = 2  # of a cell whose worker was killed
+EVERY = 10  # seconds between two lines of progress
+ANSWER = 20  # seconds that a scheduler has to answer
+
+
+# ---- what is missing
+
+def missing(sweeps) -> list:
+    """The jobs of all parts that are not stored, the longest first; and what no worker can import
+    is left to its notebook."""
+    from lib.run import fresh
+    from studies import remote
+
+    jobs = []
+    for sweep in sweeps:
+        parts = sweep.parts[sweep.profile]
+        minutes = (sweep.minutes or 0) / max(len(parts), 1)
+        for part in parts:
+            job = None if part.is_whole() and not fresh() else remote.job_of(part, minutes)
+            if job is not None:
+                jobs.append(job)
+    return sorted(jobs, key=lambda job: (-job.minutes, job.path))
+
+
+# ---- the workers
+
+@contextlib.contextmanager
+def connected(cluster, jobs):
+    """A client of the workers that CLUSTER names. Raises Failed where there can be none."""
+    from distributed import Client
+
+    with contextlib.ExitStack() as stack:
+        if "://" in cluster:
+            try:
+                client = stack.enter_context(Client(cluster, timeout=ANSWER))
+            except (OSError, ValueError) as error:
+                raise Failed(f"no scheduler answers at {cluster}: {error}") from error
+        else:
+            workers = stack.enter_context(of_slurm(jobs) if cluster == "slurm" else here(cluster))
+            client = stack.enter_context(Client(workers))
+        if importlib.util.find_spec("bokeh") and client.dashboard_link:
+            print(f"dashboard: {client.dashboard_link}", flush=True)
+        yield client
+
+
+@contextlib.contextmanager
+def here(count):
+    """Worker processes of this machine."""
+    from distributed import LocalCluster
+
+    dashboard = ":0" if importlib.util.find_spec("bokeh") else None
+    with LocalCluster(
+            n_workers=int(count), threads_per_worker=1, memory_limit=0,
+            dashboard_address=dashboard, local_directory=str(files.ROOT / "build/dask")) as workers:
+        try:
+            yield workers
+        finally:
+            end(workers)
+
+
+def end(workers) -> None:
+    """Kill the processes: what they had to say is said, and torch takes seconds to leave."""
+    for nanny in workers.workers.values():
+        nanny.auto_restart = False
+        if nanny.pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(nanny.pid, signal.SIGKILL)
+
+
+def of_slurm(jobs):
+    try:
+        from dask_jobqueue import SLURMCluster
+    except ImportError as error:
+        raise Failed("CLUSTER=slurm needs dask-jobqueue: pip install -r requirements-cluster.txt "
+                     "-c requirements.lock") from error
+    try:
+        workers = SLURMCluster()
+    except (TypeError, ValueError) as error:
+        raise Failed(f"no jobqueue.yaml says what a job of this site is ({error}): copy "
+                     "docs/cluster/jobqueue.yaml to ~/.config/dask/ and change it") from error
+    workers.scale(jobs=jobs)
+    return workers
+
+
+def checked(cluster, jobs) -> None:
+    """Raises Failed for a CLUSTER or a JOBS that is none."""
+    if not (cluster == "slurm" or "://" in cluster
+            or cluster.isdecimal() and int(cluster) > 0):
+        raise Failed(f"CLUSTER={cluster}: it is a number of processes, slurm, or the address of a "
+                     "scheduler, tcp://host:8786")
+    if cluster == "slurm" and not jobs:
+        raise Failed("CLUSTER=slurm asks for JOBS=, how many jobs are submitted")
+
+
+# ---- the work
+
+@dataclass
+class Sent:
+    """A job at work: its future, and the lock that says whose it is."""
+
+    job: object
+    future: object
+    lock: object
+
+
+@dataclass
+class Work:
+    """All jobs of one call: those that wait, those that were sent, and what became of the rest."""
+
+    client: object
+    jobs: list
+    token: str
+    sent: dict = field(default_factory=dict)  # key of the future -> Sent
+    ended: queue.Queue = field(default_factory=queue.Queue)
+    done: list = field(default_factory=list)  # jobs that this call has had computed
+    found: list = field(default_factory=list)  # that another process stored meanwhile
+    left: dict = field(default_factory=dict)  # why -> jobs that no worker here can compute
+    failed: list = field(default_factory=list)
+    seconds: float = 0.0  # of the workers
+
+    def __post_init__(self):
+        self.waiting = {gpu: deque(job for job in self.jobs if job.gpu is gpu)
+                        for gpu in (True, False)}
+        self.begin = self.told = time.monotonic()
+
+    def run(self) -> None:
+        """Until each job is done, left or failed. Raises Failed, also for a foreign worker."""
+        print(f"{len(self.jobs)} cells to compute", flush=True)
+        while self.sent or any(self.waiting.values()):
+            workers = self.workers()
+            for gpu, count in workers.items():
+                self.send(gpu, AHEAD * count)
+            if not self.sent and workers[False] and not workers[True]:
+                self.leave_gpu()
+            self.receive()
+            self.tell(workers[False])
+        self.tell(0, last=True)
+
+    def workers(self) -> dict:
+        """How many there are, and how many have a GPU: {False: ..., True: ...}."""
+        known = self.client.scheduler_info(n_workers=-1)["workers"].values()
+        for worker in known:
+            if worker["nthreads"] != 1:
+                raise Failed(f"worker {worker['name']} has {worker['nthreads']} threads, and a "
+                             "cell needs a process of its own: start it with --nthreads 1")
+        gpus = sum(worker["resources"].get("GPU", 0) >= 1 for worker in known)
+        return {False: len(known), True: gpus}
+
+    def send(self, gpu, most) -> None:
+        """Send jobs until `most` are at work. A job that another process has claimed goes to the
+        end of the line; where none but such is left, nothing is sent."""
+        from filelock import Timeout
+
+        from studies import cells
+
+        room = most - sum(sent.job.gpu is gpu for sent in self.sent.values())
+        for _ in range(len(self.waiting[gpu])):
+            if room <= 0:
+                return
+            job = self.waiting[gpu].popleft()
+            lock = cells.claim(job.place)
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                self.waiting[gpu].append(job)
+                continue
+            if not job.anew and job.is_stored():
+                lock.release()
+                self.found.append(job)
+                continue
+            self.submit(job, lock)
+            room -= 1
+
+    def submit(self, job, lock) -> None:
+        from studies import remote
+
+        key = f"{job.name}-{uuid.uuid4().hex[:8]}"
+        future = self.client.submit(
+            remote.compute, job, remote.CODE, self.token, key=key, pure=False, retries=RETRIES,
+            resources={"GPU": 1} if job.gpu else None)
+        self.sent[key] = Sent(job, future, lock)
+        future.add_done_callback(lambda future: self.ended.put(future.key))
+
+    def receive(self) -> None:
+        """Take what has ended; waits a second for the first."""
+        with contextlib.suppress(queue.Empty):
+            self.take(self.ended.get(timeout=1))
+            while True:
+                self.take(self.ended.get_nowait())
+
+    def take(self, key) -> None:
+        from studies import remote
+
+        sent = self.sent.pop(key)
+        try:
+            answer = sent.future.result()
+        except remote.OtherCode as error:
+            raise Failed(str(error)) from error
+        except asyncio.CancelledError as error:
+            raise Failed("the scheduler is gone, or has dropped the work") from error
+        except Exception as error:  # its worker was killed again and again, or cannot import it
+            answer = remote.Answer("failed", text=f"{type(error).__name__}: {error}\n")
+        self.settle(sent.job, answer)
+        sent.lock.release()
+
+    def settle(self, job, answer) -> None:
+        """Note what became of a job."""
+        from studies import remote
+
+        if answer.what == "sent":
+            remote.take(job, answer)
+        self.seconds += answer.seconds
+        if answer.what == "no data":
+            self.left.setdefault("their images or weights are not at the workers", []).append(job)
+        elif answer.what == "stored":
+            self.found.append(job)
+        elif answer.what == "failed" or not seen(job):
+            text = answer.text or "its worker stored it, and it is not seen here\n"
+            print(f"{job.name} failed:\n{text}", end="", file=sys.stderr, flush=True)
+            self.failed.append(job)
+        else:
+            self.done.append(job)
+
+    def leave_gpu(self) -> None:
+        if self.waiting[True]:
+            self.left["they need a GPU, and no worker offers one"] = list(self.waiting[True])
+            self.waiting[True].clear()
+
+    def tell(self, workers, last=False) -> None:
+        """A line of progress, from time to time: done, running, left, and an estimate."""
+        now = time.monotonic()
+        if not last and now - self.told < EVERY:
+            return
+        self.told = now
+        waiting = [*self.waiting[False], *self.waiting[True]]
+        running = min(len(self.sent), workers)
+        words = [f"cells: {len(self.done) + len(self.found)} done", f"{running} running",
+                 f"{len(waiting) + len(self.sent) - running} left"]
+        if self.failed:
+            words.append(f"{len(self.failed)} failed")
+        if not last:
+            words.append(self.estimate(waiting, workers))
+        print(f"{', '.join(words)}, {now - self.begin:.0f} s so far", flush=True)
+        for why, jobs in self.left.items() if last else ():
+            print(f"{len(jobs)} cells are left out: {why}", flush=True)
+
+    def estimate(self, waiting, workers) -> str:
+        """How long it will take, by the plan's minutes, held against those that were needed."""
+        if not workers:
+            return "no worker yet"
+        planned = sum(job.minutes for job in self.done) * 60
+        left = sum(job.minutes for job in waiting) * 60
+        left += sum(sent.job.minutes for sent in self.sent.values()) * 30  # half done
+        if not planned or not left:
+            return "no estimate yet"
+        seconds = left * self.seconds / planned / workers
+        said = f"{seconds / 60:.0f} min" if seconds > 90 else f"{seconds:.0f} s"
+        return f"about {said} left"
+
+
+def seen(job) -> bool:
+    """Whether the cell is here; a shared folder may show it seconds later."""
+    for _ in range(20):
+        if job.is_stored():
+            return True
+        time.sleep(0.25)
+    return False
+
+
+def compute(jobs, cluster, size) -> Work:
+    """Have the jobs computed; Ctrl-C leaves what is stored. Raises Failed."""
+    token = files.ROOT / f"build/.caller-{uuid.uuid4().hex}"
+    with files.atomic(token) as file:
+        file.write(b"seen by a worker that shares this folder\n")
+    try:
+        with connected(cluster, size) as client:
+            work = Work(client, jobs, token.relative_to(files.ROOT).as_posix())
+            refuse_others(client)
+            try:
+                work.run()
+            finally:
+                client.cancel([sent.future for sent in work.sent.values()])
+            return work
+    finally:
+        token.unlink(missing_ok=True)
+
+
+def refuse_others(client) -> None:
+    """Raises Failed where a worker runs other code than this process, or cannot import it."""
+    from studies import remote
+
+    client.wait_for_workers(1)
+    try:
+        answers = client.run(remote.about)
+    except Exception as error:
+        raise Failed(f"a worker cannot import studies ({error}): start it in a clone of this "
+                     "commit, with that folder on PYTHONPATH") from error
+    others = sorted(f"{worker} ({answer['commit']})" for worker, answer in answers.items()
+                    if answer["code"] != remote.CODE)
+    if others:
+        raise Failed(f"workers of other code than {remote.COMMIT}: {', '.join(others)}. Start them "
+                     "again, in a clone of the same commit")
+
+
+def listed(work) -> str:
+    """A file that lists the cells that were computed, for the variable COMPUTED."""
+    path = files.ROOT / f"build/.computed-{os.getpid()}"
+    with files.atomic(path) as file:
+        file.write("".join(f"{job.path}\n" for job in work.done).encode())
+    return str(path)
