@@ -344,8 +344,8 @@ def test_threads_sleep_at_barriers_and_kernels_are_this_environments(place):
     command = ["make", "--eval", "show: ; @env", "show"]
     shown = subprocess.run(command, cwd=place, env=surroundings(JUPYTER_PATH="/nowhere"),
                            capture_output=True, text=True).stdout.splitlines()
-    assert {"GOMP_SPINCOUNT=1000", "OMP_WAIT_POLICY=PASSIVE", "OMP_NUM_THREADS=1", "JUPYTER_PREFER_ENV_PATH=1"} <= {
-        *shown}
+    assert {"GOMP_SPINCOUNT=1000", "OMP_WAIT_POLICY=PASSIVE", "OMP_NUM_THREADS=1",
+            "JUPYTER_PREFER_ENV_PATH=1"} <= {*shown}
     assert not [line for line in shown if line.startswith(("JUPYTER_PATH=", "MPLBACKEND="))]
 
 
@@ -372,15 +372,15 @@ def test_a_notebook_says_how_far_it_is(tmp_path, monkeypatch, capsys):
         now[0] += later
     progress.tell()
     bars = run_notebook.Bars("98_naps", progress)
-    now[0] = 60.0
+    now[0] = 50.0
     bars.write("\rdlg:  23%|███   | 7/30 [00:01<00:03,  6.94it/s]")
     assert capsys.readouterr().err.splitlines() == [
         "98_naps                   cell 2 of 3, 40 s, about 80 s left",
-        "98_naps                   cell 3 of 3, 60 s, about 12 s left, dlg: 23%"]
+        "98_naps                   cell 3 of 3, 50 s, about 4 s left, dlg: 23%"]
     nobody_knows = durations.Progress("97_new", "quick")
     nobody_knows.cells, now[0] = 4, 90.0
     nobody_knows.starts(SimpleNamespace(id="a"), 0)
-    assert capsys.readouterr().err.split("  ")[-1] == "cell 1 of 4, 30 s\n"
+    assert capsys.readouterr().err.split("  ")[-1] == "cell 1 of 4, 40 s\n"
 
 
 def test_the_estimate_of_a_fresh_clone_is_the_committed_table(tmp_path, monkeypatch):

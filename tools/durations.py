@@ -43,14 +43,16 @@ class Progress:
     def __init__(self, name, profile):
         self.name, self.total = name, expected(name, profile)
         self.of_cells = of_cells(name, profile)
-        self.begin = self.told = time.monotonic()
-        self.cell, self.cells, self.bar, self.before = 0, 0, "", 0.0
+        self.begin = self.told = self.began = time.monotonic()
+        self.cell, self.cells, self.bar = 0, 0, ""
+        self.before, self.now = 0.0, 0.0  # what the last run took for cells before this, and for it
 
     def starts(self, cell, cell_index) -> None:
         """A cell begins; nbclient calls this."""
-        self.cell, self.bar = cell_index + 1, ""
+        self.cell, self.bar, self.began = cell_index + 1, "", time.monotonic()
+        self.before += self.now
+        self.now = self.of_cells.get(cell.id, 0.0)
         self.tell()
-        self.before += self.of_cells.get(cell.id, 0.0)
 
     def tell(self) -> None:
         """A line, if the last one is a while ago."""
@@ -59,15 +61,19 @@ class Progress:
             return
         self.told = now
         words = [f"cell {self.cell} of {self.cells}", f"{now - self.begin:.0f} s"]
-        left = self.left(now - self.begin)
+        left = self.left(now)
         words += [f"about {left:.0f} s left"] if left is not None else []
         words += [self.bar] if self.bar else []
         print(f"{self.name:<24}  {', '.join(words)}", file=sys.stderr, flush=True)
 
-    def left(self, spent) -> float | None:
+    def left(self, now) -> float | None:
         """Seconds to go: what the last run took from here on, at the pace of this one."""
         if self.total is None:
             return None
-        rest = self.total - self.before
-        pace = min(max(spent / self.before, 1 / 4), 4) if self.before > EVERY else 1.0
-        return max(rest * pace, 1.0) if self.of_cells else max(self.total - spent, 1.0)
+        if not self.of_cells:
+            return max(self.total - (now - self.begin), 1.0)
+        pace = 1.0
+        if self.before > EVERY:
+            pace = min(max((self.began - self.begin) / self.before, 1 / 4), 4)
+        after = pace * (self.total - self.before - self.now)
+        return max(after + pace * self.now - (now - self.began), after, 1.0)

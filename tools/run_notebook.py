@@ -218,7 +218,7 @@ class Bars:
                 continue
             what, bar, _ = line.partition("%|")
             if bar:
-                self.progress.bar = f"{what.strip()}%"
+                self.progress.bar = f"{' '.join(what.split())}%"
                 self.progress.tell()
 
     def flush(self):
