@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import one_hot
 from torch.utils.flop_counter import FlopCounterMode
 
 from lib import attacks, client, defenses, metrics, models, run
@@ -208,37 +207,35 @@ def effort(images: dict, victims_: list, batch_sizes: list, seed: int = 0) \
     """Floating point operations of one step of the attack: a row a victim and batch size.
 
     forward: of the network; gradient: the update of the dummy batch; step: the objective and its
-    gradient with respect to the images, what one iteration of Adam costs."""
+    gradient with respect to the images alone, what one iteration of Adam costs. Counted on tensors
+    without values, from their shapes."""
     pictures, rows = image_set(images, seed), []
     for described in victims_:
         model = victims(pictures, {"seed": 0} | described, [0, 1], seed)
+        model = model.train().to("meta")
+        parameters = sum(p.numel() for p in model.parameters())
         for batch_size in batch_sizes:
-            batch = pictures.clients(1, batch_size)
-            update = client.share(model, batch, client.Protocol(mode="train"))
-            parameters = sum(p.numel() for p in client.tensors(update.model)[0].values())
+            x = torch.empty(batch_size, *pictures.images.shape[1:], device="meta")
+            target = torch.empty(batch_size, len(pictures.classes), device="meta")
             rows.append({"victim": described["name"], "width": described.get("width"),
-                         "B": batch_size, "parameters": parameters} | _operations(update))
+                         "B": batch_size, "parameters": parameters}
+                        | _operations(model, x, target))
     return pd.DataFrame(rows), {}
 
 
-def _operations(update: client.SharedUpdate) -> dict[str, int]:
-    """The columns of `effort` that the counter of operations gives."""
-    base, _ = models.architecture(update.model)
-    params, buffers = client.tensors(update.model)
-    labels = torch.arange(update.batch_size) % update.num_classes
-    target = one_hot(labels, update.num_classes).float()
-    x = torch.rand(update.batch_size, *update.shape, requires_grad=True)
+def _operations(model: nn.Module, x: Tensor, target: Tensor) -> dict[str, int]:
+    """The columns of `effort` that the counter of operations gives, for a batch x (B, C, H, W)."""
+    params, buffers = dict(model.named_parameters()), dict(model.named_buffers())
+    x = x.requires_grad_().clone()  # the counter takes no leaf
     counted = {}
     with FlopCounterMode(display=False) as counter:
-        models.call(base, params | buffers, x)
+        models.call(model, params | buffers, x)
     counted["forward"] = counter.get_total_flops()
-    with FlopCounterMode(display=False) as counter:
-        _gradient(base, params, buffers, x, target, update.protocol)
-    counted["gradient"] = counter.get_total_flops()
-    with FlopCounterMode(display=False) as counter:
-        dummy = _gradient(base, params, buffers, x, target, update.protocol)
-        squares = [(g - update.gradients[name][0]).square().sum() for name, g in dummy.items()]
-        sum(squares).backward()
+    with FlopCounterMode(display=False) as counter:  # it counts on until it is left
+        dummy = _gradient(model, params, buffers, x, target, client.Protocol(mode="train"))
+        counted["gradient"] = counter.get_total_flops()
+        squares = [(g - params[name]).square().sum() for name, g in dummy.items()]
+        torch.autograd.grad(sum(squares), x)
     counted["step"] = counter.get_total_flops()
     return counted
 
