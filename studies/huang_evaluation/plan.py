@@ -74,14 +74,14 @@ def declare(run: Run) -> Plan:
 
 def _sweep(name: str, minutes: float, function: Callable = compute.defended, *,
            quick: list | None = None, paper: list | None = None, why: str = LENET_ATTACKED,
-           gpu: bool = False) -> Sweep:
+           gpu: bool = False, version: int = 1) -> Sweep:
     """A sweep under its name as files bear it. minutes: of the paper profile. why: what keeps that
     profile's numbers from being the paper's. Where gpu, the quick profile has no configs."""
     for shown, written in ((" + ", "_"), (" ", "_"), (",", ""), (".", "")):
         name = name.replace(shown, written)
     return Sweep(name.lower(), function, quick=quick or [], paper=paper or [],
                  minutes={"quick": 0.1, "paper": minutes}, gib=2,
-                 comparable={"quick": OTHER_IMAGES, "paper": why}, gpu=gpu)
+                 comparable={"quick": OTHER_IMAGES, "paper": why}, gpu=gpu, version=version)
 
 
 # --- the table of defenses, Figures 3 and 7
