@@ -51,9 +51,31 @@ def code_of(function: Callable) -> str:
     else:
         source = Path(sys.modules[home].__file__).read_text(encoding="utf-8")
         names = imported(source)
-    texts = {name: code_alone(path.read_text(encoding="utf-8"))
-             for name, path in reached(names).items()}
-    return hashed([texts, source])
+    return hashed([_text_of(tuple(names)), source])
+
+
+_TEXTS: dict = {}  # root and names -> what their files were like, and the hash of their text
+
+
+def _text_of(names: tuple[str, ...]) -> str:
+    """A hash of the code that modules reach; read again only where a file has changed."""
+    files_before, text = _TEXTS.get((files.ROOT, names), ({}, ""))
+    if not files_before or _stamps(files_before) != files_before:
+        paths = reached(names)
+        files_before = _stamps(paths.values())
+        text = hashed({name: code_alone(path.read_text(encoding="utf-8"))
+                       for name, path in paths.items()})
+        _TEXTS[files.ROOT, names] = files_before, text
+    return text
+
+
+def _stamps(paths: Iterable[Path]) -> dict:
+    """When each file was written, and its size; None of one that is gone."""
+    stamps = {}
+    for path in paths:
+        there = path.stat() if path.exists() else None
+        stamps[path] = there and (there.st_mtime_ns, there.st_size, there.st_ino)
+    return stamps
 
 
 @functools.lru_cache(maxsize=1024)

@@ -11,6 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from IPython import get_ipython
+from IPython.display import Image as Shown
 from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
@@ -23,6 +24,7 @@ from studies.cells import Cell
 
 CERTAINTIES = ("read", "quoted", "digitised", "recalled")
 MOST_SETTINGS = 3  # that a caption names
+DPI = 200  # of a figure's file
 ORIGINS = ("ours", "third party", "the paper, unmarked", "inferred", *CERTAINTIES)
 
 
@@ -87,18 +89,41 @@ def save_figure(fig: Figure, name: str, alt: str) -> None:
         raise ValueError(f"{name}: alternative text says what the figure shows, not {alt!r}")
     if not isinstance(fig, Figure):
         raise ValueError(f"fig must be a matplotlib Figure, not {type(fig).__name__}")
-    undated = {"png": ["Software"], "pdf": ["CreationDate", "Creator", "Producer"]}
-    for kind, keys in undated.items():
-        drawn = io.BytesIO()
-        fig.savefig(drawn, format=kind, dpi=200, metadata=dict.fromkeys(keys))
+    drawn = _drawn(fig)
+    for kind, picture in (("png", small_png(drawn["png"])), ("pdf", drawn["pdf"])):
         with files.atomic(store.current().product(f"{name}.{kind}")) as file:
-            file.write(small_png(drawn.getvalue()) if kind == "png" else drawn.getvalue())
+            file.write(picture)
     known = store.current().product("figures.json")
     texts = json.loads(known.read_text()) if known.exists() else {}
     files.write_json(known, texts | {name: alt})
-    if get_ipython():            # at once: left to the end of its cell it would have no text
-        display(fig, metadata={"image/png": {"alt": alt}})
+    if get_ipython():
+        display(Shown(data=_on_page(drawn["png"])), metadata={"image/png": {"alt": alt}})
         plt.close(fig)
+
+
+def _drawn(fig: Figure) -> dict[str, bytes]:
+    """The figure as png and as pdf. It is laid out and measured once for both: that takes as long
+    as drawing it."""
+    fig.dpi = DPI
+    fig.draw_without_rendering()
+    fig.set_layout_engine("none")
+    box = fig.get_tightbbox().padded(plt.rcParams["savefig.pad_inches"])
+    undated = {"png": ["Software"], "pdf": ["CreationDate", "Creator", "Producer"]}
+    drawn = {}
+    for kind, keys in undated.items():
+        file = io.BytesIO()
+        fig.savefig(file, format=kind, dpi=DPI, bbox_inches=box, metadata=dict.fromkeys(keys))
+        drawn[kind] = file.getvalue()
+    return drawn
+
+
+def _on_page(png: bytes) -> bytes:
+    """The picture as small as a page shows it."""
+    drawn = Image.open(io.BytesIO(png)).convert("RGB")
+    size = [round(length * plt.rcParams["figure.dpi"] / DPI) for length in drawn.size]
+    small = io.BytesIO()
+    drawn.resize(size, Image.Resampling.LANCZOS).save(small, "png")
+    return small_png(small.getvalue())
 
 
 def small_png(png: bytes, tolerance: int = 16) -> bytes:
