@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -453,3 +454,81 @@ def test_twenty_kills_of_workers_and_callers_lose_nothing(place):
     result = make(place, "CLUSTER=2", CELLS="empty", EMPTY="60", PAUSE="0.4")
     assert result.returncode == 0, result.stderr
     assert len(told(place)) == 60 and {calls(place).count(i) for i in range(60)} <= {1, 2, 3}
+
+
+# ---- docs/cluster, with stand-ins for what this machine has not
+
+
+def stand_in(folder, name, script):
+    """A program of this name, for PATH."""
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(f"#!/usr/bin/env bash\n{script}")
+    (folder / name).chmod(0o755)
+    return f"{folder}:{os.environ['PATH']}"
+
+
+def test_the_job_of_a_slurm_site_computes_cells(here, tmp_path, monkeypatch):
+    """jobqueue.yaml as it stands, but for the folder; sbatch runs the job here."""
+    pytest.importorskip("dask_jobqueue")
+    import dask
+    import yaml
+
+    settings = yaml.safe_load((ROOT / "docs/cluster/jobqueue.yaml").read_text())
+    job = settings["jobqueue"]["slurm"]
+    assert job["job-script-prologue"][0] == "cd /path/to/leaky-gradients"
+    job["job-script-prologue"][0] = f'cd "{here}"'
+    job["log-directory"] = str(tmp_path / "logs")
+    path = stand_in(tmp_path / "bin", "sbatch", 'cp "$1" "$(dirname "$0")/job"\n'
+                    '(bash "$1" >/dev/null 2>&1 &)\necho "Submitted batch job 7"\n')
+    stand_in(tmp_path / "bin", "scancel", "exit 0\n")
+    monkeypatch.setenv("PATH", path)
+    monkeypatch.setenv("CELLS", "naps")
+    with dask.config.set(settings):
+        work = cluster.compute(cluster.missing(declared()), "slurm", 1)
+    assert len(work.done) == 6 and calls(here) == [0, 1, 2, 3, 4, 5]
+    script = (tmp_path / "bin/job").read_text()
+    assert "#SBATCH --cpus-per-task=1" in script and "--nthreads 1" in script
+    assert "export PYTHONPATH=$PWD OMP_NUM_THREADS=1" in script
+
+
+def test_workers_that_ssh_starts_compute_cells(here, tmp_path, monkeypatch):
+    port = free_port()
+    path = stand_in(tmp_path / "bin", "ssh", 'shift\necho "$1" >> "$(dirname "$0")/machines"\n'
+                    'shift\nexec bash -c "$1"\n')
+    (here / "docs/cluster").mkdir(parents=True, exist_ok=True)
+    shutil.copy(ROOT / "docs/cluster/ssh.sh", here / "docs/cluster")
+    (here / ".venv/bin").mkdir(parents=True, exist_ok=True)
+    python = here / ".venv/bin/python"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    process = subprocess.Popen(
+        ["bash", "docs/cluster/ssh.sh", "1", "alice"], cwd=here, stderr=subprocess.DEVNULL,
+        env=surroundings(PATH=path, HOST="127.0.0.1", PORT=str(port)), start_new_session=True)
+    monkeypatch.setenv("CELLS", "naps")
+    try:
+        work = cluster.compute(cluster.missing(declared()), f"tcp://127.0.0.1:{port}", 0)
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(30)
+    assert len(work.done) == 6 and calls(here) == [0, 1, 2, 3, 4, 5]
+    assert (tmp_path / "bin/machines").read_text() == "alice\n"
+
+
+def free_port():
+    with socket.socket() as asked:
+        asked.bind(("127.0.0.1", 0))
+        return asked.getsockname()[1]
+
+
+def test_a_site_without_a_jobqueue_yaml_is_told(monkeypatch):
+    pytest.importorskip("dask_jobqueue")
+    with pytest.raises(Failed, match="docs/cluster/jobqueue.yaml"):
+        with cluster.connected("slurm", 1):
+            pytest.fail("it went on")
+
+
+def test_without_dask_jobqueue_it_is_said_how_to_get_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "dask_jobqueue", None)
+    with pytest.raises(Failed, match="pip install -r requirements-cluster.txt"):
+        with cluster.connected("slurm", 1):
+            pytest.fail("it went on")
