@@ -483,8 +483,8 @@ def test_the_job_of_a_slurm_site_computes_cells(here, tmp_path, monkeypatch):
     stand_in(tmp_path / "bin", "scancel", "exit 0\n")
     monkeypatch.setenv("PATH", path)
     monkeypatch.setenv("CELLS", "naps")
-    with dask.config.set(settings):
-        work = cluster.compute(cluster.missing(declared()), "slurm", 1)
+    with dask.config.set({f"jobqueue.slurm.{name}": value for name, value in job.items()}):
+        work = within_a_minute("slurm", 1)
     assert len(work.done) == 6 and calls(here) == [0, 1, 2, 3, 4, 5]
     script = (tmp_path / "bin/job").read_text()
     assert "#SBATCH --cpus-per-task=1" in script and "--nthreads 1" in script
@@ -506,12 +506,23 @@ def test_workers_that_ssh_starts_compute_cells(here, tmp_path, monkeypatch):
         env=surroundings(PATH=path, HOST="127.0.0.1", PORT=str(port)), start_new_session=True)
     monkeypatch.setenv("CELLS", "naps")
     try:
-        work = cluster.compute(cluster.missing(declared()), f"tcp://127.0.0.1:{port}", 0)
+        work = within_a_minute(f"tcp://127.0.0.1:{port}", 0)
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(30)
     assert len(work.done) == 6 and calls(here) == [0, 1, 2, 3, 4, 5]
     assert (tmp_path / "bin/machines").read_text() == "alice\n"
+
+
+def within_a_minute(asked, size):
+    """What a cluster has computed; without a worker it would wait for ever."""
+    jobs, ended = cluster.missing(declared()), []
+    caller = threading.Thread(
+        target=lambda: ended.append(cluster.compute(jobs, asked, size)), daemon=True)
+    caller.start()
+    caller.join(60)
+    assert ended, "waited in vain"
+    return ended[0]
 
 
 def free_port():

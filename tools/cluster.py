@@ -316,6 +316,8 @@ def refuse_others(client) -> None:
     """Raises Failed where a worker runs other code than this process, or cannot import it."""
     from studies import remote
 
+    if not client.scheduler_info(n_workers=-1)["workers"]:
+        print("waiting for the first worker", flush=True)
     client.wait_for_workers(1)
     try:
         answers = client.run(remote.about)

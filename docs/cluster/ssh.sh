@@ -6,14 +6,14 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 [[ $# -ge 2 && $1 =~ ^[1-9][0-9]*$ ]] || { sed -n 2,3p "${BASH_SOURCE[0]}" >&2; exit 1; }
 count=$1
 shift
-folder=$PWD
+printf -v folder %q "$PWD"
 address=tcp://${HOST:-$(hostname)}:${PORT:-8786}
 trap 'kill $(jobs -p) 2>/dev/null' EXIT
 .venv/bin/python -m distributed.cli.dask_scheduler --port "${PORT:-8786}" --no-dashboard &
 for machine in "$@"; do
   # -tt: the workers end with this script
-  ssh -tt "$machine" "cd '$folder' && export PYTHONPATH='$folder' OMP_NUM_THREADS=1 &&
+  ssh -tt "$machine" "cd $folder && export PYTHONPATH=$folder OMP_NUM_THREADS=1 &&
     .venv/bin/python -m distributed.cli.dask_worker $address --nworkers $count --nthreads 1 \
-      --no-dashboard --death-timeout 60" &
+      --memory-limit 0 --no-dashboard --death-timeout 60" &
 done
 wait
