@@ -53,7 +53,7 @@ def name_of(kind: str, key: tuple) -> str | None:
             return None
     except OSError:  # a file was removed just now
         return None
-    decides = json.dumps([kind, text, TEXT, *_versions(), *_settings()])
+    decides = json.dumps([text, TEXT, *_versions(), *_settings()])
     return f"{kind}-{hashlib.sha256(decides.encode()).hexdigest()}"
 
 

@@ -99,10 +99,9 @@ def _operation(name: str) -> object:
     """The operation of a name, "aten.<operation>.<overload>" or "getitem"."""
     if name == GETITEM:
         return operator.getitem
-    namespace, _, rest = name.partition(".")
-    operation, _, overload = rest.partition(".")
+    operation, _, overload = name.removeprefix("aten.").partition(".")
     found = getattr(getattr(torch.ops.aten, operation, None), overload, None)
-    if namespace != "aten" or not isinstance(found, torch._ops.OpOverload) or str(found) != name:
+    if not isinstance(found, torch._ops.OpOverload) or str(found) != name:
         raise NotStorable(f"{name!r} is no operation of aten")
     return found
 
