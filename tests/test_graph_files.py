@@ -354,7 +354,7 @@ def graph_of(*calls):
 
 def test_every_kind_of_value_comes_back_as_it_was():
     graph = graph_of(
-        (ATEN.mul.Scalar, (0.1,), {}), (ATEN.mul.Scalar, (-0.0,), {}),
+        (ATEN.mul.Scalar, (1 / 3,), {}), (ATEN.mul.Scalar, (-0.0,), {}),
         (ATEN.mul.Scalar, (math.inf,), {}), (ATEN.mul.Scalar, (-math.inf,), {}),
         (ATEN.mul.Scalar, (math.nan,), {}), (ATEN.add.Scalar, (True,), {}),
         (ATEN.add.Scalar, (2**62,), {}), (ATEN.gelu.default, (), {"approximate": "tanh"}),
@@ -389,12 +389,14 @@ def test_another_graph_is_not_stored(calls, folder):
     assert not folder.exists()
 
 
-def test_a_constant_tensor_and_a_default_are_not_stored():
+def test_a_constant_a_default_and_a_late_input_are_not_stored():
     constant = tracing.make_fx(lambda x: x + torch.tensor([1.0, 2.0]))(torch.zeros(2)).graph
     assert any(node.op == "get_attr" for node in constant.nodes)
     default = fx.Graph()
     default.output(default.placeholder("x", default_value=3))
-    for graph in (constant, default):
+    late = graph_of((ATEN.neg.default, (), {}))
+    late.placeholder("y")  # inputs are numbered first
+    for graph in (constant, default, late):
         with pytest.raises(graph_files.NotStorable):
             graph_files.encoded(graph)
 
@@ -555,8 +557,9 @@ def test_a_refusal_and_a_users_network_are_not_stored(folder):
 
 
 @pytest.mark.parametrize("holds", [
-    None, {}, [], [1, [], []], [False, [], [3]], [False, [3], []], [False, ["9"], []],
-    [False, "2", []], [False, ["2"], "note"], [False, ["2"]], [False, ["2"], [], []], "text"])
+    None, {}, [], [1, [], []], [False, [], [3]], [False, [3], []], [False, [[2]], []],
+    [False, ["9"], []], [False, "2", []], [False, ["2"], "note"], [False, ["2"]],
+    [False, ["2"], [], []], "text"])
 def test_a_forged_check_is_ignored_and_replaced(holds, monkeypatch, folder):
     batching.ready(random_net(), "train", (1, 8, 8))
     path, = stored(folder, "check")
