@@ -49,6 +49,7 @@ A file imports only from those that stand below it here:
 
 0  run            profile, seed, device, precision, progress
 0  layers         what is rewritten so that it can be batched
+0  sealed         what a process has found out, for the next one
 0  descriptions   what tells a function or a module from others
 0  files          files that are whole or not there
 0  checks         values of the right type and range

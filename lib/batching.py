@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from lib import descriptions, layers, probes
+from lib import descriptions, layers, probes, sealed
 from lib.copies import in_mode, moments, prepare, prepared  # noqa: F401  (public names, kept here)
 from lib.ensembles import (  # noqa: F401
     Ensemble,
@@ -37,17 +37,39 @@ def ready(model: nn.Module, mode: str, shape: tuple) -> tuple[nn.Module, tuple[s
     if any(t.is_floating_point() and t.dtype.itemsize < 4 for t in plain.parameters()):
         plain = copied(plain).float()
         notes += ("parameters of less than float32 are computed in float32",)
-    key = _structure(plain, mode, tuple(shape))
-    if key is None or key not in _CHECKED:
-        checked = _checked(plain, mode, tuple(shape))
-        if key is not None:
-            if len(_CHECKED) >= 256:
-                _CHECKED.pop(next(iter(_CHECKED)))
-            _CHECKED[key] = checked
-    else:
-        checked = _CHECKED[key]
-    inplace, still, more = checked
+    inplace, still, more = _known(plain, mode, tuple(shape))
     return prepared(plain, mode, inplace, still), notes + more
+
+
+def _known(model: nn.Module, mode: str, shape: tuple) -> tuple[bool, tuple, tuple[str, ...]]:
+    """What `_checked` finds, or found of this structure: in this process, or in another one that
+    stored it. A refusal is found anew each time."""
+    key = _structure(model, mode, shape)
+    if key is None:
+        return _checked(model, mode, shape)
+    if key not in _CHECKED:
+        name = sealed.name_of("check", key)
+        found = _stored(name, model)
+        if found is None:
+            found = _checked(model, mode, shape)
+            sealed.write(name, found)
+        if len(_CHECKED) >= 256:
+            _CHECKED.pop(next(iter(_CHECKED)))
+        _CHECKED[key] = found
+    return _CHECKED[key]
+
+
+def _stored(name: str | None, model: nn.Module) -> tuple[bool, tuple, tuple[str, ...]] | None:
+    """What `_checked` returned in another process, or None where no whole file says it."""
+    holds = sealed.read(name)
+    base, _ = architecture(model)
+    modules = {name for name, _ in base.named_modules()}
+    match holds:
+        case [bool(inplace), list(still), list(notes)]:
+            if all(isinstance(note, str) for note in notes) \
+                    and all(isinstance(layer, str) and layer in modules for layer in still):
+                return inplace, tuple(still), tuple(notes)
+    return None
 
 
 def unwrap(model: nn.Module) -> tuple[nn.Module, tuple[str, ...]]:

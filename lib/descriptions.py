@@ -5,12 +5,16 @@ nothing here would notice. What is torch's or lib's own under its own name compu
 """
 
 import sys
-from functools import partial
-from types import BuiltinFunctionType, FunctionType
+import sysconfig
+from functools import cache, partial
+from types import BuiltinFunctionType, FunctionType, ModuleType
 
+import torch
 from torch import nn
 
 LIBRARIES = ("torch", "torchvision", "lib")
+# Values of torch's that are told from others by their text, and by nothing else.
+_TEXTS = torch.dtype | torch.device | torch.layout | torch.memory_format
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 
 
@@ -79,3 +83,53 @@ class _Same:
 
     def __eq__(self, other) -> bool:
         return isinstance(other, _Same) and self.value is other.value
+
+
+# --- for another process -------------------------------------------------------------------------
+
+def stable_text(key) -> str | None:
+    """A key of this module, nested in tuples with sizes and torch's types, as a text that is the
+    same in each process; None where a part of it has none, as a user's function."""
+    if type(key) in (int, float, str, bool, type(None)):
+        return f"{type(key).__name__} {key!r}"
+    if isinstance(key, _TEXTS):
+        return f"{type(key).__name__} {key}"
+    if type(key) in (tuple, torch.Size):
+        parts = [stable_text(part) for part in key]
+        return None if None in parts else f"({', '.join(parts)})"
+    value = key.value if isinstance(key, _Same) else key
+    return f"{value.__module__}:{value.__qualname__}" if _importable(value) else None
+
+
+def has_replacements() -> bool:
+    """Whether a function or method of lib, or of torch.nn.functional, was replaced by one that is
+    defined in no installed library: what is traced then is not what the files say."""
+    for name, module in tuple(sys.modules.items()):
+        if name == "torch.nn.functional" or name.partition(".")[0] == "lib":
+            if not all(map(_installed, _functions(module))):
+                return True
+    return False
+
+
+def _functions(module: ModuleType) -> list[FunctionType]:
+    """The functions that a module has under a name, and the methods of its own classes."""
+    held = []
+    for value in tuple(vars(module).values()):
+        held.append(value)
+        if isinstance(value, type) and value.__module__ == module.__name__:
+            held += vars(value).values()
+    held = [getattr(value, "__func__", value) for value in held]  # of static and class methods
+    return [value for value in held if isinstance(value, FunctionType)]
+
+
+def _installed(function: FunctionType) -> bool:
+    """Whether a function is defined in a library, whatever it says of itself."""
+    return _is_library(function.__globals__.get("__name__", "").partition(".")[0])
+
+
+@cache
+def _is_library(name: str) -> bool:
+    if name in LIBRARIES or name in sys.stdlib_module_names or name.startswith("namedtuple_"):
+        return True  # the last is where collections makes a named tuple's __new__
+    origin = getattr(sys.modules.get(name), "__file__", None) or ""
+    return origin.startswith((sysconfig.get_path("purelib"), sysconfig.get_path("platlib")))

@@ -6,7 +6,8 @@ weights) is moved to a prologue that runs once an attack.
 
 Graphs are kept from one attack to the next only where everything that they were made of is
 torch's or lib's own. What a user's callable or module reads from outside may have changed since,
-and nothing here would notice; its graphs live as long as one attack.
+and nothing here would notice; its graphs live as long as one attack. Those that are kept are
+stored for the next process, too (`graph_files`).
 """
 
 from collections.abc import Callable
@@ -16,6 +17,8 @@ from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from lib import sealed
+from lib.engine import graph_files
 from lib.twice import unannotated
 
 GRAPHS: dict = {}  # of what is torch's or lib's own: key -> (body graph, prologue graph)
@@ -28,20 +31,32 @@ def traced(function: Callable, moving: list[Tensor], fixed: list[Tensor], key: t
            graphs: dict) -> Callable:
     """A function of the moving tensors alone: `function(moving, fixed)` as a flat graph.
 
-    It is looked for in `graphs` under `key` and the shapes, and kept there; all tensors are inputs
-    of the graph. The prologue (all that depends on `fixed` alone) runs here, once."""
+    It is looked for in `graphs` under `key` and the shapes, and kept there; where that is `GRAPHS`,
+    in the files of other processes too. All tensors are inputs of the graph. The prologue (all that
+    depends on `fixed` alone) runs here, once."""
     tensors = [*moving, *fixed]
     key = (key, len(moving), *((tuple(t.shape), t.dtype, t.device) for t in tensors))
     if key not in graphs:
-        flat = lambda *ts: function(list(ts[: len(moving)]), list(ts[len(moving) :]))  # noqa: E731
-        with sdpa_kernel(SDPBackend.MATH), unannotated():
-            graph = _flattened(flat, tensors)
+        name = sealed.name_of("graph", key) if graphs is GRAPHS else None
+        pair = graph_files.read(name, len(moving), len(fixed))
+        if pair is None:
+            pair = _traced(function, moving, fixed)
+            graph_files.write(name, *pair)
         if len(graphs) >= MAX_GRAPHS:
             graphs.pop(next(iter(graphs)))
-        graphs[key] = _split(_cleaned(graph), len(moving))
+        graphs[key] = pair
     body, prologue = graphs[key]
     constants = prologue.forward(*fixed)
     return lambda *now: body.forward(*now, *constants)
+
+
+def _traced(function: Callable, moving: list[Tensor], fixed: list[Tensor]) -> tuple:
+    """(body graph, prologue graph) of `function(moving, fixed)`."""
+    count = len(moving)
+    flat = lambda *ts: function(list(ts[:count]), list(ts[count:]))  # noqa: E731
+    with sdpa_kernel(SDPBackend.MATH), unannotated():
+        graph = _flattened(flat, [*moving, *fixed])
+    return _split(_cleaned(graph), count)
 
 
 def _flattened(flat: Callable, tensors: list[Tensor]) -> fx.GraphModule:
