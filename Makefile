@@ -74,6 +74,7 @@ $(VENV)/.complete: requirements.txt requirements.lock
 .PHONY: help
 help:  ## this text
 	@echo "make <target> [NB=01_dlg] [PROFILE=quick|paper] [DATA_ROOT=...] [DEVICE=cuda] [SEED=0] [FRESH=1]"
+	@echo "              [JOBS=2] [CLUSTER=8|slurm|tcp://host:8786]"
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
 	@echo "notebooks: $(ALL)"
 

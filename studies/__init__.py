@@ -2,8 +2,9 @@
 
 Of all: `case` (one attack experiment, as a dataclass), with `deal` (who holds which images),
 `describe` (from names to objects), `scores` (from a reconstruction to rows) and `accuracy` (trained
-victims); `keys`, `cells` and `store` (stored results); `report` (products, claims, captions),
-`verdicts` (does a claim hold?) and `plots` (house style).
+victims); `keys`, `cells` and `store` (stored results), and `remote` (one cell, in a worker
+elsewhere); `report` (products, claims, captions), `verdicts` (does a claim hold?) and `plots`
+(house style).
 
 Of each notebook a folder: `plan` (what it computes, in both profiles), `compute` (what only it
 computes), its tables, drawings and claims. Nothing in lib knows them, and a study knows no other.

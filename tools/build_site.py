@@ -18,7 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("SCOREBOARD.md", "RESULTS.md", "lib/README.md", "lib/USING.md", "lib/EXTENDING.md",
-         "lib/ENGINE.md", "data/README.md", "bench/table.md",
+         "lib/ENGINE.md", "data/README.md", "docs/cluster/README.md", "bench/table.md",
          "bench/README.md", "notebooks/assignments/README.md")
 FILES = ("LICENSE", "CITATION.cff", "notebooks/*.py", "notebooks/assignments/*.py")
 LONG = 40  # lines of a cell of code that is folded: plans and drawing, not what a page teaches
@@ -51,6 +51,7 @@ lib/EXTENDING
 lib/ENGINE
 reference/index
 data/README
+docs/cluster/README
 notebooks/assignments/README
 ```
 """
