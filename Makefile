@@ -86,15 +86,15 @@ figures: $(READY)  ## run the notebooks; every figure and table in figures/<prof
 notebooks: figures  ## copy the executed quick run to notebooks/*.ipynb, as it is committed
 	@for name in $(NAMES); do $(PYTHON) tools/run_notebook.py publish $$name || exit 1; done
 
-# Two processes of one thread each take half the time of one with two.
-PYTEST = OMP_NUM_THREADS=1 $(PYTHON) -m pytest -q -rs -n 2 --dist worksteal
+# Two processes of one thread each take half the time of one with two. A notebook's cells stay in one.
+PYTEST = OMP_NUM_THREADS=1 $(PYTHON) -m pytest -q -n 2
 
 .PHONY: test test-all nbval
 test: $(READY)  ## the tests, then the committed notebooks run again (nbval)
-	@$(PYTEST) -m "not slow" tests
+	@$(PYTEST) -rs --dist worksteal -m "not slow" tests
 	@$(MAKE) nbval
 test-all: $(READY)  ## the same with the slow tests
-	@$(PYTEST) tests
+	@$(PYTEST) -rs --dist worksteal tests
 	@$(MAKE) nbval
 nbval: $(READY)
 ifeq ($(wildcard notebooks/*.ipynb),)
@@ -102,7 +102,7 @@ ifeq ($(wildcard notebooks/*.ipynb),)
 else
 	@products=$$(mktemp -d) && trap 'rm -rf "$$products"' EXIT && \
 	  unset SEED DEVICE FRESH && export PROFILE=quick QUIET=1 PRODUCTS="$$products" && \
-	  $(PYTHON) -m pytest -q --nbval-lax --nbval-current-env notebooks/*.ipynb
+	  $(PYTEST) --dist loadfile --nbval-lax --nbval-current-env notebooks/*.ipynb
 endif
 
 .PHONY: plan

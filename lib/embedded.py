@@ -1,11 +1,11 @@
 """Image sets that come with the libraries: (images (N, C, H, W) uint8, labels (N,), classes)."""
 
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import skimage.data
-import sklearn.datasets
 import torch
 from PIL import Image
 from torch import Tensor
@@ -18,12 +18,12 @@ PHOTOS = {  # file shipped with scikit-image or scikit-learn: height of its subj
 
 def digits(split: str, size: int | None) -> tuple[Tensor, Tensor, list[str]]:
     """Ten digits of 8x8 pixels; `size` is left to the caller. Train: 140 of each."""
-    bunch = sklearn.datasets.load_digits()
-    labels = bunch.target
+    table = np.loadtxt(_learn() / "data/digits.csv.gz", delimiter=",")  # 64 pixels, the label
+    images, labels = table[:, :-1].reshape(-1, 1, 8, 8), table[:, -1].astype(int)
     rank = (labels[:, None] == np.arange(10)).cumsum(axis=0)[np.arange(len(labels)), labels]
     keep = np.flatnonzero((rank <= 140) == (split == "train"))  # rank: how many so far of its class
     keep = keep[np.lexsort((labels[keep], rank[keep]))]  # 0, 1, ..., 9, 0, 1, ...
-    images = np.round(bunch.images[keep, None] * 255 / 16).astype(np.uint8)
+    images = np.round(images[keep] * 255 / 16).astype(np.uint8)
     return torch.tensor(images), torch.tensor(labels[keep]), [str(digit) for digit in range(10)]
 
 
@@ -58,10 +58,15 @@ def photo_tiles(width: int, height: int, split: str) -> list[tuple[int, int, int
             for x in range(0, band - side + 1, side // 5)]
 
 
+def _learn() -> Path:
+    """Scikit-learn's data sets, found without importing them, which takes a second."""
+    return Path(find_spec("sklearn").origin).parent / "datasets"
+
+
 def _crops(file: str, subject: float, split: str, size: int, blank: float = 0.03) -> Tensor:
     """Area-averaged crops (n, 3, size, size), the subject first; near-blank ones are left out."""
     shipped = (Path(skimage.data.__file__).parent / file,
-               Path(sklearn.datasets.__file__).parent / "images" / file)
+               _learn() / "images" / file)
     photo = Image.open(next(path for path in shipped if path.exists())).convert("RGB")
     middle, wanted = photo.width / 2, photo.height * subject
     tiles = sorted(photo_tiles(*photo.size, split), key=lambda tile: (

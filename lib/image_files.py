@@ -7,7 +7,6 @@ import torch
 import torch.nn.functional as F
 from PIL import Image, ImageOps
 from torch import Tensor
-from torchvision.transforms.functional import center_crop
 
 from lib.image_checks import check_images, class_names, require, whole_numbers
 
@@ -122,6 +121,8 @@ def resize(images: Tensor, size: int | None) -> Tensor:
     """(N, C, H, W) uint8: central square, then side `size`; unchanged where size is None."""
     if size is None or images.shape[2:] == (size, size):
         return images
+    from torchvision.transforms.functional import center_crop  # takes a second to import
+
     side = min(images.shape[2:])
     square, mode = center_crop(images, [side, side]), "area" if size <= side else "bilinear"
     return F.interpolate(square.float(), (size, size), mode=mode).round().to(torch.uint8)

@@ -9,19 +9,18 @@ import warnings
 from functools import lru_cache
 from pathlib import Path
 
-import lpips as lpips_package
 import pandas as pd
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
-from torchmetrics.functional.image import structural_similarity_index_measure
-from torchvision.models import AlexNet_Weights, VGG16_Weights
 
 from lib import checks, run
 
 METRICS = ("mse", "psnr", "ssim", "lpips", "avd")
 VARIANTS = ("paper", "distance_info", "ecir2024")  # of AVD
-BACKBONES = {"alex": AlexNet_Weights.IMAGENET1K_V1, "vgg": VGG16_Weights.IMAGENET1K_V1}
+BACKBONES = {  # where torchvision's ImageNet weights are: importing it takes a second
+    "alex": "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
+    "vgg": "https://download.pytorch.org/models/vgg16-397923af.pth"}
 
 
 def mse(guess, truth) -> Tensor:
@@ -50,6 +49,8 @@ def ssim(guess, truth) -> Tensor:
         return truth.new_full(truth.shape[:-3], torch.nan)
     flat = [image.reshape(-1, *truth.shape[-3:]) for image in (guess.clamp(0, 1), truth)]
     sigma = 1.5 if radius == 5 else radius / 3.5  # torchmetrics' window: 2 int(3.5 sigma + 0.5) + 1
+    from torchmetrics.functional.image import structural_similarity_index_measure  # takes a second
+
     values = structural_similarity_index_measure(
         *flat, sigma=sigma, data_range=1.0, reduction="none")
     return values.reshape(truth.shape[:-3])
@@ -198,12 +199,14 @@ def _variation(v, order) -> Tensor:
 def _weights_file(net, root) -> Path:
     checks.one_of("net", net, BACKBONES)
     root = Path(root) if root else run.current().data_root
-    return root / "weights" / Path(BACKBONES[net].url).name
+    return root / "weights" / Path(BACKBONES[net]).name
 
 
 @lru_cache(maxsize=2)
 def _lpips_network(net, file) -> nn.Module:
     """The package's linear layers on a backbone read from a file: built without its download."""
+    import lpips as lpips_package  # it imports torchvision
+
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):  # its init draws, unused
         warnings.simplefilter("ignore")
         network = lpips_package.LPIPS(net=net, pnet_rand=True, verbose=False)

@@ -11,9 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-import torchvision
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from lib import checks, run
 from lib.batching import (  # noqa: F401  (public names, kept here)
@@ -202,9 +200,9 @@ class _ViT(nn.Module):
         return self.head(self.norm(self.encoder(x)).mean(1))
 
 
-STAGES = {  # blocks of a stage, and which (He et al. 2016, Table 1)
-    18: (BasicBlock, 2, 2, 2, 2), 34: (BasicBlock, 3, 4, 6, 3), 50: (Bottleneck, 3, 4, 6, 3),
-    101: (Bottleneck, 3, 4, 23, 3), 152: (Bottleneck, 3, 8, 36, 3)}
+STAGES = {  # blocks of a stage, and torchvision's name of them (He et al. 2016, Table 1)
+    18: ("BasicBlock", 2, 2, 2, 2), 34: ("BasicBlock", 3, 4, 6, 3), 50: ("Bottleneck", 3, 4, 6, 3),
+    101: ("Bottleneck", 3, 4, 23, 3), 152: ("Bottleneck", 3, 8, 36, 3)}
 
 
 def imagenet_resnet(images, depth=18, width=64, stem="cifar", pretrained=False, seed=0) \
@@ -220,6 +218,7 @@ def imagenet_resnet(images, depth=18, width=64, stem="cifar", pretrained=False, 
     checks.one_of("stem", stem, ("cifar", "imagenet"))
     checks.flag("pretrained", pretrained)
     checks.whole("width", width)
+    import torchvision  # here: it takes a second, and few runs build its networks
     if (stem == "imagenet" and width != 64) or (pretrained and stem != "imagenet"):
         raise ValueError("torchvision's network has width 64; its weights need stem='imagenet'")
     if stem == "imagenet":
@@ -234,6 +233,7 @@ def imagenet_resnet(images, depth=18, width=64, stem="cifar", pretrained=False, 
             load_weights(model, file, torch.device("cpu"))
         return model
     block, *counts = STAGES[depth]
+    block = getattr(torchvision.models.resnet, block)
 
     def build() -> nn.Module:
         layers = [nn.Conv2d(C, width, 3, padding=1, bias=False)]
@@ -254,7 +254,8 @@ def imagenet_resnet(images, depth=18, width=64, stem="cifar", pretrained=False, 
 
 def pretrained_url(depth: int) -> str:
     """Where torchvision's ImageNet weights of a ResNet (IMAGENET1K_V1) are; its name has a hash."""
-    return torchvision.models.get_model_weights(f"resnet{depth}").IMAGENET1K_V1.url
+    from torchvision.models import get_model_weights
+    return get_model_weights(f"resnet{depth}").IMAGENET1K_V1.url
 
 
 def pretrained_file(depth: int) -> Path:

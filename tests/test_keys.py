@@ -1,6 +1,7 @@
 """studies/keys.py: what a cell is found by; and what makes a notebook run again."""
 
 import ast
+import functools
 import importlib
 import itertools
 import linecache
@@ -255,6 +256,8 @@ def copy(copied, monkeypatch):
     monkeypatch.setattr(run_notebook, "ROOT", copied)
     monkeypatch.setattr(run_notebook, "NOTEBOOKS", copied / "notebooks")
     monkeypatch.setattr(run_notebook, "TOOLS", copied / "tools")
+    # No file comes or goes here, and to look for each of them takes most of the time.
+    monkeypatch.setattr(keys, "_file_of", functools.cache(keys._file_of))
     return copied
 
 
@@ -262,9 +265,9 @@ def hashes():
     return {name: run_notebook.code_hash(name, {}) for name in NAMES}
 
 
-def changed_by(file):
-    """The notebooks that a word more in a file makes run again."""
-    text, before = file.read_text(), hashes()
+def changed_by(file, before):
+    """The notebooks that a word more in a file makes run again; `before`: the hashes without."""
+    text = file.read_text()
     file.write_text(f"{text}\n# a word more\n")
     after = hashes()
     file.write_text(text)
@@ -273,12 +276,14 @@ def changed_by(file):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_change_of_one_study_or_notebook_runs_that_one_again(copy, name):
-    assert changed_by(copy / f"notebooks/{name}.py") == [name]
+    before = hashes()
+    assert changed_by(copy / f"notebooks/{name}.py", before) == [name]
     sources = sorted((copy / "studies" / run_notebook.study_of(name)).glob("*.py"))
     assert sources
     for source in sources:
         if source.stem != "__init__":
-            assert changed_by(source) == [name], source
+            assert changed_by(source, before) == [name], source
+    assert hashes() == before
 
 
 @pytest.mark.parametrize("name", [
@@ -287,17 +292,17 @@ def test_a_change_of_what_many_import_runs_those_again(copy, name):
     module = name.removesuffix(".py").replace("/", ".")
     users = [one for one in NAMES if module in keys.reached(keys.imported(
         (copy / f"notebooks/{one}.py").read_text()))]
-    assert len(users) > 1 and changed_by(copy / name) == users
+    assert len(users) > 1 and changed_by(copy / name, hashes()) == users
 
 
 @pytest.mark.parametrize("name", [
     "requirements.lock", "tools/run_notebook.py", "data/published/dlg.json"])
 def test_a_change_of_what_all_depend_on_runs_all_again(copy, name):
-    assert changed_by(copy / name) == NAMES
+    assert changed_by(copy / name, hashes()) == NAMES
 
 
 def test_a_change_of_other_tools_runs_none_again(copy):
-    assert changed_by(copy / "tools/scoreboard.py") == []
+    assert changed_by(copy / "tools/scoreboard.py", hashes()) == []
 
 
 def test_parameters_are_part_of_what_a_run_was_of(copy):

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import torch
 from torchmetrics.functional.image import structural_similarity_index_measure
-from torchvision.models import alexnet
+from torchvision.models import alexnet, get_model_weights
 
 from lib import metrics, run
 
@@ -200,6 +200,11 @@ def weights(tmp_path_factory):
     state = alexnet(weights=None).features.state_dict(prefix="features.")  # without the big head
     torch.save(state, root / "weights" / "alexnet-owt-7be5be79.pth")
     return root
+
+
+@pytest.mark.parametrize(("net", "name"), [("alex", "alexnet"), ("vgg", "vgg16")])
+def test_backbones_are_torchvisions(net, name):
+    assert get_model_weights(name).IMAGENET1K_V1.url == metrics.BACKBONES[net]
 
 
 def test_lpips_without_weights_is_nan_and_says_why(tmp_path):

@@ -18,7 +18,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--root", type=Path, default=run.ROOT / "data")
     root = parser.parse_args().root
-    urls = {f"LPIPS {net}": weights.url for net, weights in metrics.BACKBONES.items()}
+    urls = {f"LPIPS {net}": url for net, url in metrics.BACKBONES.items()}
     urls |= {f"ResNet-{depth}": models.pretrained_url(depth) for depth in (18, 152)}
     failed = [name for name, url in urls.items() if not get(name, url, root)]
     sys.exit(1 if failed else 0)
