@@ -1,4 +1,4 @@
-"""What a notebook shows and keeps: published numbers, figures, tables, claims.
+"""What a notebook shows and keeps: published numbers, figures, tables, captions.
 
 Products go to `build/<profile>/<notebook>`, or below the folder that the environment variable
 PRODUCTS names; make moves them to `figures/` when the notebook has succeeded.
@@ -8,7 +8,6 @@ import io
 import json
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 from IPython import get_ipython
 from IPython.display import Image as Shown
@@ -17,7 +16,7 @@ from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 from PIL import Image, ImageChops
 
-from lib import checks, files
+from lib import files
 from lib.run import Run, environment
 from studies import plots, store
 from studies.cells import Cell
@@ -25,7 +24,6 @@ from studies.cells import Cell
 CERTAINTIES = ("read", "quoted", "digitised", "recalled")
 MOST_SETTINGS = 3  # that a caption names
 DPI = 200  # of a figure's file
-ORIGINS = ("ours", "third party", "the paper, unmarked", "inferred", *CERTAINTIES)
 
 
 def start(notebook: str, run: Run, paper: str | None = None) -> None:
@@ -161,64 +159,6 @@ def not_made(float_id: str, reason: str) -> None:
     path = store.current().product("reasons.json")
     known = json.loads(path.read_text()) if path.exists() else {}
     files.write_json(path, known | {float_id: reason})
-
-
-class Ledger:
-    """The paper's claims, each decided by the rule written beside it."""
-
-    def __init__(self) -> None:
-        self.claims = []
-
-    def add(self, id: str, text: str, verdict: bool | None, rule: str, measured: object, n: int,
-            *, origin: str, unit: str, float_id: str | None = None, stable: bool = True) -> None:
-        """A claim and what was measured.
-
-        verdict: True, False, or None where n does not decide. n: how many of `unit` were counted
-        ("image", "client", "network", ...). origin: who says it, and how sure we are of that: words
-        of ORIGINS, more than one with ", " between them. float_id: the paper's figure or table that
-        shows it, as `data/published` names it, or several with blanks between them. stable: the
-        same on any CPU.
-        Raises ValueError, or TypeError for a verdict of another type."""
-        for name, value in {"id": id, "text": text, "rule": rule, "unit": unit}.items():
-            if not isinstance(value, str) or not value.strip():
-                raise ValueError(f"claim {id!r}: {name} must be a text, not {value!r}")
-        checks.whole(f"claim {id}: n", n, 0)
-        checks.flag(f"claim {id}: stable", stable)
-        if verdict is not None and not isinstance(verdict, bool | np.bool_):
-            raise TypeError(f"claim {id}: the verdict is True, False or None, not {verdict!r}")
-        if id in [claim["id"] for claim in self.claims]:
-            raise ValueError(f"claim {id} is in the ledger already")
-        _check_origin(id, origin)
-        if float_id is not None and (not isinstance(float_id, str) or not float_id.split()):
-            raise ValueError(f"claim {id}: float_id must name a figure or table, not {float_id!r}")
-        self.claims.append({
-            "id": id, "claim": text, "verdict": str(verdict), "rule": rule, "measured": measured,
-            "n": n, "stable": stable, "origin": origin, "float": float_id or "", "unit": unit})
-
-    def verdicts(self) -> None:
-        """Print `id: verdict` for each stable claim: what nbval compares."""
-        stable = [claim for claim in self.claims if claim["stable"]]
-        print("\n".join(f"{claim['id']}: {claim['verdict']}" for claim in stable))
-
-    def table(self) -> pd.DataFrame:
-        return pd.DataFrame(self.claims)
-
-    def shown(self) -> Styler:
-        """The ledger as a page shows it: texts wrap."""
-        columns = ["id", "claim", "verdict", "rule", "measured", "n"]
-        return wrapped(self.table()[columns])
-
-    def save(self) -> None:
-        """Write `claims.csv` among the products."""
-        save_table(self.table(), "claims")
-
-
-def _check_origin(claim: str, origin: str) -> None:
-    """ValueError where `origin` is not of ORIGINS, or says a thing twice."""
-    several = isinstance(origin, str) and origin not in ORIGINS  # one of these holds a comma
-    words = origin.split(", ") if several else [origin]
-    if not all(word in ORIGINS for word in words) or len(set(words)) < len(words):
-        raise ValueError(f"claim {claim}: origin {origin!r} is none of {', '.join(ORIGINS)}")
 
 
 def wrapped(table: pd.DataFrame) -> Styler:
