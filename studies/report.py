@@ -120,7 +120,7 @@ def _on_page(png: bytes) -> bytes:
     drawn = Image.open(io.BytesIO(png)).convert("RGB")
     size = [round(length * plt.rcParams["figure.dpi"] / DPI) for length in drawn.size]
     small = io.BytesIO()
-    drawn.resize(size, Image.Resampling.LANCZOS).save(small, "png")
+    drawn.resize(size, Image.Resampling.BOX).save(small, "png")
     return small_png(small.getvalue())
 
 
