@@ -361,7 +361,7 @@ batches.counts_shown(long)
 #   is small, the impact comes out too small, and one class takes all that is left.
 # - **Yin's rule** is nearly right where labels are unique, and the last to suffer from training; each repetition costs it a label.
 # - **Training takes the counts away** on our two confident victims (memorised, and trained well). Each was trained once: two networks
-#   are too few, and the ledger leaves it undecided. The equation stays an identity for the true $\bar p$; what fails is the estimate of $P$. A reason is that
+#   are too few, and the ledger leaves it undecided. The equation stays an identity for the true $\bar p$; what fails is the estimate of $P$:
 #   $p_j - 1$ of the images of class $j$ is then as small as $p_j$ of the others and their weighted sum is no mean of anything. On the well trained victim, from 16 images on, the
 #   counting rules do worse than dealing out evenly; *uniform* then deals evenly itself.
 # - **A memorised image** hides even its single label now and then: $p_c$ rounds to 1 in float32, its row to zero, and other rows that round to zero tie with it.
@@ -394,9 +394,9 @@ batches.batch_shown(fours)
 # ## Claims
 #
 # Decided from the stored paper profile where it is there, else from this run. A claim is decided on networks, at least three of them. Each attacked client has its own; each trained
-# victim of the label rules is a single one. The tests of this page are corrected together for their number (Benjamini and Hochberg, 5 %). Counting on untrained victims and iDLG's single label can
+# victim of the label rules is a single one. The tests of this page are corrected together for their number (Benjamini and Hochberg, 5 %). Counting on untrained victims, and reading a single label there, can
 # hardly fail, so they are checks of the code and count in no total. On LFW the *order* of DLG and iDLG is tested, since the paper states it for every set; the *levels* are not tested,
-# since they depend on the number of outputs [inferred]. Where the attacks ended (budget or tolerance) is not stored in these older results.
+# since they depend on the number of outputs [inferred]. Why the attacks ended (budget or tolerance) is not stored in these older results.
 
 # %%
 ledger = claims.ledger(attacked, unstopped, counted, fours, numbers)
@@ -413,7 +413,8 @@ ledger.shown()
 # ## What did not reproduce
 #
 # - **DLG on LFW.** Both its labels and its images do much better here than published, so the gap of the paper's third panel shrinks to a fraction. With 62 outputs its levels
-#   are *not tested*, and 100 clients do not decide even whether iDLG recovers more images. The likeliest reason for the smaller gap is the number of outputs: a dummy label has 62 classes to settle in, not 5,749 [untested: too wide for a CPU]. iDLG, which needs no
+#   are *not tested*, and 100 clients do not decide even whether iDLG recovers more images. The likeliest reason for the smaller gap is the number of outputs:
+#   a dummy label has 62 classes to settle in, not 5,749 [untested: too wide for a CPU]. iDLG, which needs no
 #   search for the label, does a little worse than published; our pictures are cut at the centre, theirs show more background [untested].
 # - **DLG on MNIST** recovers somewhat more images than the digitised curve shows, at the published rate of right labels; the gap is about half of what the curves show. Digitised
 #   numbers decide nothing, so the ledger leaves this undecided. Seeds, the split, and the version of torch differ [untested].

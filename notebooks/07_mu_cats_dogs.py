@@ -191,7 +191,8 @@ ledger.shown()
 # ## What did not reproduce
 #
 # - **"Approximately 5"** can neither be confirmed nor refuted: *not tested*, since the scale is not known. The readings stand in the ledger, over all images and over the restored ones.
-# - **The vast majority.** Our attackers, with a single start each, do not restore four in five of the LeNet's images. That is said of our setting alone. How the images ended that were not restored, for each victim and attacker:
+# - **The vast majority.** Our attackers, with a single start each, do not restore four in five of the LeNet's images. That is said of our setting alone.
+#   How the images ended that were not restored, for each victim and attacker:
 
 # %%
 tables.endings(cells)
