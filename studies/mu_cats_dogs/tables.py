@@ -34,6 +34,12 @@ def restored(cell: Cell) -> np.ndarray:
     return cell.table.mse.to_numpy() < RESTORED
 
 
+def still_moving(cell: Cell) -> np.ndarray:
+    """For each image whether its attack used nearly all evaluations it had (20 an iteration)."""
+    most = 20 * cell.config[0]["attack"]["iterations"]
+    return cell.table.evaluations.to_numpy() > 0.95 * most
+
+
 def error_table(runs: dict[str, dict], number: pd.Series) -> pd.DataFrame:
     """The published number (a row of `report.published`) above the measured ones, a row a run,
     victim and attacker. runs: as `whole_runs` gives them."""
@@ -71,17 +77,15 @@ def failures_in_words(cell: Cell) -> str:
 
 
 def endings(cells: dict) -> pd.DataFrame:
-    """How the images ended that were not restored, a row a victim and attacker. An attack that
-    used nearly all evaluations it had (20 an iteration) was still moving."""
+    """How the images ended that were not restored, a row a victim and attacker."""
     return pd.DataFrame({key: _endings(cell) for key, cell in cells.items()}).T.rename_axis(
         ["victim", "attacker"])
 
 
 def _endings(cell: Cell) -> dict[str, int]:
-    most = 20 * cell.config[0]["attack"]["iterations"]
     lost = cell.table[~restored(cell)]
     matched = lost.best_loss < MATCHED
-    moving = lost.evaluations > 0.95 * most
+    moving = still_moving(cell)[~restored(cell)]
     return {"restored": int(restored(cell).sum()),
             "gradient matched, image wrong": int((matched & ~moving).sum()),
             "still moving": int(moving.sum()),
