@@ -30,16 +30,18 @@ def split_of(images: dict, split: str, seed: int) -> data.ImageSet:
 
 def prior(generator: dict, seed: int = 0) -> tuple[nn.Module, nn.Module | None, data.ImageSet]:
     """(generator, critic, its training set): `generators.dcgan` of {"images", "latent", "width",
-    and for a trained one "train": arguments of `generators.train`}, always of the split "train"."""
+    and for a trained one "train": arguments of `generators.train`}, always of the split "train".
+    It is drawn, and trained, under its own "seed" where it has one, else under `seed`."""
     if "split" in generator["images"]:
         raise ValueError("a generator sees the split 'train' alone: name no split")
     pictures = split_of(generator["images"], "train", seed)
-    net = generators.dcgan(pictures, generator["latent"], generator["width"], seed)
+    drawn = generator.get("seed", seed)
+    net = generators.dcgan(pictures, generator["latent"], generator["width"], drawn)
     net = net.to(run.current().device)
     if "train" not in generator:
         return net, None, pictures
     how = generator["train"]
-    return *generators.train(net, pictures, seed=seed, cache=WEIGHTS, **how), pictures
+    return *generators.train(net, pictures, seed=drawn, cache=WEIGHTS, **how), pictures
 
 
 @stored_as("studies.gias.worth")
@@ -156,7 +158,8 @@ def searched(*, net: nn.Module | None = None, **config) -> tuple[pd.DataFrame, d
     The arguments: SearchConfig; net: a generator instead of the one that `generator` describes.
 
     Columns: metrics of the best state; objective, the smallest found, with its priors; distance,
-    the objective without priors there; seconds an image, of all its stages. Arrays, at the points
+    the objective without priors there; seconds an image, of all its stages; ended, why the last
+    stage ended (cells stored before December 2026 have no such column). Arrays, at the points
     to record: the mean PSNR of each client, `psnr <space>` (K, T) beside `at <space>` (T,), and the
     objectives, `losses <space>`. `truth` and `guesses <space>`: the first `shown` images, uint8.
     """
@@ -216,13 +219,15 @@ def _searches(how: SearchConfig, update: client.SharedUpdate, net: nn.Module) \
 
 def _measured(case: Case, update: client.SharedUpdate, search: _Search, table: pd.DataFrame) \
         -> pd.DataFrame:
-    """The table with what one search took and reached: seconds, objective, distance."""
+    """The table with what one search took and reached: seconds, objective, distance, ended."""
     images, size = search.guess.images, case.batch_size
+    best = scores.best_restarts(search.guess).tolist()
+    ended = [search.guess.ended[client][best[client]] for client in table.client]
     far = scores.distance(update, images, case.private.labels, search.attack.objective)
     return table.drop(columns="guess").assign(
         seconds=search.seconds / len(table),
         objective=scores.per_image(search.guess.loss.amin(1), size),
-        distance=scores.per_image(far, size))
+        distance=scores.per_image(far, size), ended=ended)
 
 
 def _path(case: Case, search: _Search) -> dict[str, np.ndarray]:

@@ -16,6 +16,7 @@ DIGITS_GENERATOR = {
 GENERATOR = {"latent": 64, "width": 8, "train": TRAINING | {"steps": 4000, "gamma": 1.0}}
 WIDE_GENERATOR = GENERATOR | {"latent": 128, "width": 64}
 STEPS_ON_FACES = 2000  # there are fewer of them
+FURTHER_SEEDS = (1, 2)  # of generators: one that was trained once says little of training
 
 LENET = {"name": "lenet"}
 NARROW_LENET = LENET | {"channels": 6}
@@ -48,9 +49,13 @@ TV_DIGITS = {  # chosen on other clients: Plan.tuned_digits
     "4, 95 % pruned": {SIGNED: 1e-4, "z/w": 1e-4}}
 
 
-def generator(images: dict, settings: dict = GENERATOR, trained: bool = True) -> dict:
-    """A generator's config: of `images`, trained on their split "train", or as it was drawn."""
+def generator(images: dict, settings: dict = GENERATOR, trained: bool = True,
+              seed: int | None = None) -> dict:
+    """A generator's config: of `images`, trained on their split "train", or as it was drawn.
+    seed: its own, where it is not that of the attack."""
     config = {"latent": settings["latent"], "width": settings["width"], "images": images}
+    if seed is not None:
+        config["seed"] = seed
     if trained:
         steps = {"steps": STEPS_ON_FACES} if images == FACES else {}
         config["train"] = settings["train"] | steps

@@ -18,6 +18,7 @@ from studies.gias.configs import (
     EVERY_SPACE,
     FACES,
     FULL_STEPS,
+    FURTHER_SEEDS,
     LENET,
     NARROW_LENET,
     PIXEL_RATES,
@@ -66,11 +67,14 @@ class Plan:
     spaces_digits: Sweep               # all search spaces, this run's
     spaces: Sweep                      # "Comparison of different searching spaces", CIFAR-10
     untrained: Sweep                   # the same clients, through an untrained generator
+    spaces_again: dict[int, Sweep]     # the same clients through other generators, by their seed
+    untrained_again: dict[int, Sweep]  # these before they were trained
     untrained_pruned: Sweep            # the same where 98 % are pruned
     statistics: dict[float, Sweep]     # "With and without BatchNorm statistics", by weight
     strange: dict[str, Sweep]          # a generator of digits on "its own" and on "others"
     sparsity: dict[float, Sweep]       # difficulty: share of the gradient that is pruned
     batches: dict[int, Sweep]          # difficulty: images of a batch
+    batch_8_more: Sweep                # further clients of eight images: claims alone use them
     noise: dict[float, Sweep]          # difficulty: variance, 0 among them
     sides: dict[int, Sweep]            # difficulty: side of the image
     crossed: dict[tuple, Sweep]        # (generator of, private images), CIFAR-10 and faces
@@ -103,11 +107,15 @@ def declare(run: Run) -> Plan:
         spaces=_stored("spaces", on_cifar(stored_seed, EVERY_SPACE, clients=(0, 8), restarts=2,
                                           record=21, shown=4), 35),
         untrained=_untrained("untrained", 15, stored_seed, CIFAR, clients=(0, 8), restarts=2),
+        spaces_again={again: _again(again, True, stored_seed) for again in FURTHER_SEEDS},
+        untrained_again={again: _again(again, False, stored_seed) for again in FURTHER_SEEDS},
         untrained_pruned=_untrained("untrained_098", 8, stored_seed, CIFAR, **pruned(0.98)),
         statistics={weight: _with_statistics(weight, stored_seed) for weight in STATISTICS},
         strange=_strange(run.seed),
         sparsity=sparsity,
         batches={size: plain if size == 4 else _batch(size, stored_seed) for size in BATCHES},
+        batch_8_more=_stored(
+            "batch_8_more", on_cifar(stored_seed, batch_size=8, clients=(2, 8)), 13),
         noise={0.0: plain} | {variance: _noisy(variance, stored_seed) for variance in NOISE},
         sides={16: _small_images(stored_seed), 32: plain},
         crossed=_crossed(plain, stored_seed),
@@ -179,6 +187,17 @@ def _untrained(name: str, minutes: float, seed: int, images: dict, **more) -> Sw
     drawn = generator(images, trained=False)
     return _stored(name, on_cifar(seed, ("w", "z/w"), images=images, generator=drawn, **more),
                    minutes)
+
+
+def _again(again: int, trained: bool, seed: int) -> Sweep:
+    """GI-w and GIAS (and GI-z, which costs nothing more) on the clients of `spaces`, through the
+    generator of another seed, trained or as it was drawn. Three trainings decide a claim about
+    what a generator learned."""
+    spaces = ("z", "w", "z/w") if trained else ("w", "z/w")
+    config = on_cifar(seed, spaces, clients=(0, 8), restarts=2,
+                      generator=generator(CIFAR, trained=trained, seed=again))
+    name = f"spaces_generator_{again}" if trained else f"untrained_generator_{again}"
+    return _stored(name, config, 20 if trained else 13)  # 7 of them are the training
 
 
 def _with_statistics(weight: float, seed: int) -> Sweep:
