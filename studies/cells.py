@@ -2,6 +2,7 @@
 
 A cell that does not agree with its digest is never shown (`Damaged`)."""
 
+import functools
 import hashlib
 import json
 from dataclasses import dataclass
@@ -59,7 +60,25 @@ def read(path: Path, identity: dict) -> Cell | None:
     """The cell, or None where there is none. Raises Damaged, also where it is another's."""
     if not path.exists():
         return None
+    stamps = tuple(_stamp(file) for file in (path, path.with_suffix(".npz")))
+    return _read(path, stamps, json.dumps(identity, sort_keys=True))
+
+
+def _stamp(path: Path) -> tuple | None:
+    """What changes when a file is written again; None where there is none."""
+    try:
+        there = path.stat()
+    except FileNotFoundError:
+        return None
+    return there.st_mtime_ns, there.st_size, there.st_ino
+
+
+@functools.lru_cache(maxsize=1024)
+def _read(path: Path, stamps: tuple, identity: str) -> Cell:
+    """The cell of the files as they are now: a page asks for it again and again. `joined` copies
+    what it hands on."""
     document, arrays = load(path)
+    identity = json.loads(identity)
     if identity != {key: document.get(key) for key in identity}:
         raise Damaged(f"damaged: {shown(path)} (it is the cell of another config)")
     columns = {}
