@@ -83,14 +83,16 @@ def decide_greater(a: Sequence[float], b: Sequence[float], paired: bool = False)
 def by_network(table: pd.DataFrame, networks: str | Sequence[str], column: str) -> pd.Series:
     """The mean of a column (a score, or 0 and 1 of what was recovered) for each network, in the
     order of the names of the networks: what is tested, since images of one network are not
-    independent. networks: the columns that tell them, and their trainings, apart."""
+    independent. networks: the columns, or levels of the index, that tell them, and their
+    trainings, apart."""
     if not isinstance(table, pd.DataFrame):
         raise ValueError(f"table must be a DataFrame, not {type(table).__name__}")
     names = [networks] if isinstance(networks, str) else networks
     if not isinstance(names, list | tuple) or not names:
         raise ValueError(f"networks must be names of columns, not {checks.shown(networks)}")
-    for name in [column, *names]:
-        if not isinstance(name, str) or name not in table.columns:
+    for name, known in [(column, [*table.columns]),
+                        *((name, [*table.columns, *table.index.names]) for name in names)]:
+        if not isinstance(name, str) or name not in known:
             raise ValueError(f"the table has no column {checks.shown(name)}")
     return table.groupby(list(names))[column].mean()
 
