@@ -78,15 +78,12 @@ class Ledger:
         ended: how the attacks ended that decide it, where that is stored ("budget 19 of 24").
         Raises ValueError, or TypeError for a verdict of another type."""
         if not isinstance(claim, Claim):
-            raise ValueError(f"claim must be a Claim, not {claim!r}")
-        decision = Decision(*decision)
-        if decision.verdict is not None and not isinstance(decision.verdict, bool | np.bool_):
-            raise TypeError(f"claim {claim.id}: the verdict is True, False or None, not "
-                            f"{decision.verdict!r}")
-        if decision.p is not None:
-            checks.number(f"claim {claim.id}: p", decision.p, 0, 1)
+            raise ValueError(f"claim must be a Claim, not {checks.shown(claim)}")
+        decision = _checked(claim.id, decision)
         if not isinstance(rule, str) or not rule.strip():
-            raise ValueError(f"claim {claim.id}: rule must be a text, not {rule!r}")
+            raise ValueError(f"claim {claim.id}: rule must be a text, not {checks.shown(rule)}")
+        if not isinstance(ended, str):
+            raise ValueError(f"claim {claim.id}: ended must be a text, not {checks.shown(ended)}")
         checks.whole(f"claim {claim.id}: n", n, 0)
         if networks is not None:
             checks.whole(f"claim {claim.id}: networks", networks, 0)
@@ -136,12 +133,18 @@ class Ledger:
         return Counter(table[table.kind == "claim"].verdict)
 
     def _passing(self) -> set[str]:
-        """The claims whose tests pass, together (Benjamini and Hochberg)."""
+        """The claims whose tests pass, together (Benjamini and Hochberg).
+
+        A test of too few networks is none of them: it decides nothing, whatever its p, and would
+        make the others pass more easily. So would a p below the level where the rule itself does
+        not decide: it counts as 1."""
         tested = [row for row in self.rows if row["decision"].p is not None
-                  and not row["claim"].check and not row["claim"].not_tested]
+                  and not row["claim"].check and not row["claim"].not_tested and not _few(row)]
         if not tested:
             return set()
-        corrected = stats.false_discovery_control([row["decision"].p for row in tested])
+        ps = [1.0 if row["decision"].verdict is None else float(row["decision"].p)
+              for row in tested]
+        corrected = stats.false_discovery_control(ps)
         return {row["claim"].id for row, p in zip(tested, corrected, strict=True) if p < LEVEL}
 
     def _verdict(self, row: dict, passing: set[str]) -> tuple[str, str]:
@@ -151,12 +154,31 @@ class Ledger:
             return "not tested", claim.not_tested
         if decision.verdict is None or claim.check:
             return str(decision.verdict), ""
-        if row["networks"] is not None and row["networks"] < ENOUGH:
-            count = f"{row['networks']} network{'s' if row['networks'] > 1 else ''}"
+        if _few(row):
+            count = f"{row['networks']} network{'' if row['networks'] == 1 else 's'}"
             return "None", f"{count}: at least {ENOUGH} decide"
         if decision.p is not None and claim.id not in passing:
             return "None", "not after the correction for the tests of this page"
         return str(bool(decision.verdict)), ""
+
+
+def _few(row: dict) -> bool:
+    """Are there networks behind a row, and fewer than decide?"""
+    return row["networks"] is not None and row["networks"] < ENOUGH
+
+
+def _checked(claim: str, decision: Decision | tuple) -> Decision:
+    """The decision; ValueError where it is none, TypeError for a verdict of another type."""
+    if not isinstance(decision, tuple) or len(decision) not in (2, 3):
+        raise ValueError(f"claim {claim}: a decision is (verdict, measured) or (verdict, measured, "
+                         f"p), not {checks.shown(decision)}")
+    decision = Decision(*decision)
+    if decision.verdict is not None and not isinstance(decision.verdict, bool | np.bool_):
+        raise TypeError(f"claim {claim}: the verdict is True, False or None, not "
+                        f"{checks.shown(decision.verdict)}")
+    if decision.p is not None:
+        checks.number(f"claim {claim}: p", decision.p, 0, 1)
+    return decision
 
 
 def _check_origin(claim: str, origin: str) -> None:

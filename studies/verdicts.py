@@ -83,8 +83,18 @@ def decide_greater(a: Sequence[float], b: Sequence[float], paired: bool = False)
 def by_network(table: pd.DataFrame, networks: str | Sequence[str], column: str) -> pd.Series:
     """The mean of a column (a score, or 0 and 1 of what was recovered) for each network, in the
     order of the names of the networks: what is tested, since images of one network are not
-    independent. networks: the columns that tell them, and their trainings, apart."""
-    return table.groupby(networks)[column].mean()
+    independent. networks: the columns, or levels of the index, that tell them, and their
+    trainings, apart."""
+    if not isinstance(table, pd.DataFrame):
+        raise ValueError(f"table must be a DataFrame, not {type(table).__name__}")
+    names = [networks] if isinstance(networks, str) else networks
+    if not isinstance(names, list | tuple) or not names:
+        raise ValueError(f"networks must be names of columns, not {checks.shown(networks)}")
+    for name, known in [(column, [*table.columns]),
+                        *((name, [*table.columns, *table.index.names]) for name in names)]:
+        if not isinstance(name, str) or name not in known:
+            raise ValueError(f"the table has no column {checks.shown(name)}")
+    return table.groupby(list(names))[column].mean()
 
 
 def _is_above(level: float, low: float, high: float) -> bool | None:
@@ -141,7 +151,9 @@ def _wilson(good: float, n: float, z: float = _Z) -> tuple[float, float]:
     p = good / n
     middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * (p * (1 - p) / n + z**2 / (4 * n**2)) ** 0.5
-    return max(0.0, middle - half), min(1.0, middle + half)
+    low = max(0.0, middle - half) if good > 0 else 0.0  # 0 and 1 exactly where none is, or all are
+    high = min(1.0, middle + half) if good < n else 1.0
+    return low, high
 
 
 def _sample(name: str, values: Sequence[float]) -> np.ndarray:

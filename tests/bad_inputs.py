@@ -37,7 +37,7 @@ from lib import (
     run,
     spaces,
 )
-from studies import case, keys, report, store, verdicts
+from studies import case, keys, ledger, report, store, verdicts
 
 Row = tuple[str, Callable[[], object], tuple[str, ...]]
 SHAPE = (1, 8, 8)
@@ -960,27 +960,31 @@ def of_reports(folder: Path) -> list[Row]:
 
 
 def of_claims(folder: Path) -> list[Row]:
-    rows = [row("a Ledger's claim twice", _twice, "a1")]
-    for argument, bad in {"verdict": ("yes", 1, "True"), "n": (-1, "3", None, 1.5),
-                          "id": ("", None, 3), "text": (3, None, ""), "rule": (3, None, ""),
-                          "stable": NOT_A_SWITCH, "unit": ("", None, 3),
+    good = {"id": "a1", "text": "it leaks"}
+    claim, rows = ledger.Claim(**good), [row("a Ledger's claim twice", _twice, "a1")]
+    for argument, bad in {"id": ("", None, 3), "text": (3, None, ""), "unit": ("", None, 3),
                           "origin": ("", None, 3, "somebody", "read and quoted", ["read"]),
-                          "float_id": ("", 3, ["fig1"])}.items():
-        others = {name: value for name, value in CLAIM.items() if name != argument}
-        rows += [(f"Ledger.add({argument}={_short(value)})", partial(
-            report.Ledger().add, **others, **{argument: value}), (argument, "claim"))
-            for value in bad]
+                          "float_id": ("", 3, ["fig1"]), "check": (*NOT_A_SWITCH, None),
+                          "not_tested": (None, True, 3), "stable": NOT_A_SWITCH}.items():
+        others = {name: value for name, value in good.items() if name != argument}
+        rows += wrong(ledger.Claim, argument, bad, **others)
+    good = DECIDED | {"claim": claim}
+    for argument, bad in {"claim": (None, "a1", good), "decision": (
+            None, True, (True,), ("yes", "1"), (1, "1"), (True, "1", 2), (True, "1", NAN)),
+            "n": (-1, "3", None, 1.5), "rule": (3, None, ""), "networks": (-1, "3", 1.5, True),
+            "ended": (None, 3)}.items():
+        others = {name: value for name, value in good.items() if name != argument}
+        rows += wrong(ledger.Ledger().add, argument, bad, ("verdict", "p must"), **others)
     return rows
 
 
-CLAIM = {"id": "a1", "text": "it leaks", "verdict": True, "rule": "more", "measured": "1", "n": 3,
-         "origin": "ours", "unit": "image"}
+DECIDED = {"decision": verdicts.Decision(True, "1", 0.01), "rule": "more", "n": 3, "networks": 3}
 
 
 def _twice() -> None:
-    ledger = report.Ledger()
+    book = ledger.Ledger()
     for _ in range(2):
-        ledger.add(**CLAIM)
+        book.add(ledger.Claim("a1", "it leaks"), **DECIDED)
 
 
 def of_verdicts(folder: Path) -> list[Row]:
@@ -989,10 +993,15 @@ def of_verdicts(folder: Path) -> list[Row]:
     rows += [row(f"decide_fewer{value}", partial(verdicts.decide_fewer, *value), "good", "n")
              for value in (((3, 2), (1, 2)), ((1, 2), (-1, 2)), (1, 2), ((1, 2), None))]
     rows += [row(f"decide_greater{value}", partial(verdicts.decide_greater, *value[0], **value[1]),
-                 "sample", "value", "level", "paired", "a and b")
+                 "sample", "value", "paired", "a and b")
              for value in ((([[1, 2]], [1, 2]), {}), (("ab", "cd"), {}), ((None, [1, 2]), {}),
-                           (([1, 2], [1, 2]), {"level": 2}),
+                           (([1, 2], [1, 2]), {"paired": "no"}),
                            (([1, 2, 3], [1, 2]), {"paired": True}))]
+    table = pd.DataFrame({"net": [0, 1], "psnr": [1.0, 2.0]})
+    rows += wrong(verdicts.by_network, "table", (None, 3, [1]), networks="net", column="psnr")
+    rows += wrong(verdicts.by_network, "networks", ("foo", ["net", "foo"], [], None, 3),
+                  ("no column",), table=table, column="psnr")
+    rows += wrong(verdicts.by_network, "column", ("foo", None, 3), table=table, networks="net")
     return rows
 
 

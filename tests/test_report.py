@@ -1,4 +1,4 @@
-"""studies/report.py: published numbers, products, claims, captions."""
+"""studies/report.py: published numbers, products, captions."""
 
 import io
 import json
@@ -158,64 +158,6 @@ def test_tables_reasons_and_provenance(place):
 def test_a_float_is_not_made_for_a_reason(float_id, reason, word):
     with pytest.raises(ValueError, match=word):
         report.not_made(float_id, reason)
-
-
-# ---- claims
-
-CLAIM = {"id": "a", "text": "an ordering", "verdict": True, "rule": "margin > 0", "measured": 0.3,
-         "n": 8, "origin": "ours", "unit": "image"}
-
-
-def test_the_ledger(place, capsys):
-    ledger = report.Ledger()
-    ledger.add("a", "an ordering", np.bool_(True), "margin > 0", 0.3, 8, origin="ours",
-               unit="image")
-    ledger.add("b", "a regime", None, "n >= 30", "n = 8", 8, origin="third party, quoted",
-               unit="client", float_id="fig3 table1")
-    ledger.add("c", "one run", False, "x > 1", 0.2, 1, origin="the paper, unmarked", unit="run",
-               stable=False)
-    ledger.verdicts()
-    assert capsys.readouterr().out == "a: True\nb: None\n"
-    ledger.save()
-    claims = pd.read_csv(place / PRODUCTS / "claims.csv", keep_default_na=False)
-    assert claims.columns.tolist() == ["id", "claim", "verdict", "rule", "measured", "n", "stable",
-                                       "origin", "float", "unit"]
-    assert claims.verdict.astype(str).tolist() == ["True", "None", "False"]
-    assert claims.origin.tolist() == ["ours", "third party, quoted", "the paper, unmarked"]
-    assert claims.float.tolist() == ["", "fig3 table1", ""]
-    assert claims.unit.tolist() == ["image", "client", "run"]
-    assert ledger.table().id.tolist() == ["a", "b", "c"]
-    assert "an ordering" in ledger.shown().to_html()
-
-
-@pytest.mark.parametrize(("change", "word"), [
-    ({"id": ""}, "id"), ({"text": " "}, "text"), ({"rule": None}, "rule"), ({"unit": 3}, "unit"),
-    ({"n": -1}, "n"), ({"n": "8"}, "n"), ({"stable": "yes"}, "stable"),
-    ({"origin": "somebody"}, "origin"), ({"origin": ""}, "origin"), ({"origin": None}, "origin"),
-    ({"origin": "read,quoted"}, "origin"), ({"origin": "read, read"}, "origin"),
-    ({"float_id": ""}, "float_id"), ({"float_id": 3}, "float_id")])
-def test_a_wrong_claim_is_named(change, word):
-    with pytest.raises(ValueError, match=word):
-        report.Ledger().add(**CLAIM | change)
-
-
-@pytest.mark.parametrize("verdict", [1, "True", 0.0])
-def test_a_verdict_is_true_false_or_none(verdict):
-    with pytest.raises(TypeError, match="True, False or None"):
-        report.Ledger().add(**CLAIM | {"verdict": verdict})
-
-
-@pytest.mark.parametrize("name", ["origin", "unit"])
-def test_who_says_a_claim_and_what_was_counted_cannot_be_left_out(name):
-    with pytest.raises(TypeError, match=name):
-        report.Ledger().add(**{key: value for key, value in CLAIM.items() if key != name})
-
-
-def test_a_claim_is_in_the_ledger_once():
-    ledger = report.Ledger()
-    ledger.add(**CLAIM)
-    with pytest.raises(ValueError, match="already"):
-        ledger.add(**CLAIM)
 
 
 # ---- captions, settings

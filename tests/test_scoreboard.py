@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from lib import run as runs
+from studies import ledger as ledgers
 from studies import report, store
 from tools import plan, run_notebook, scoreboard
 
@@ -42,24 +43,32 @@ def test_it_is_in_step_with_what_is_committed(monkeypatch, capsys):
 @pytest.mark.parametrize("file", CLAIMS, ids=lambda path: "-".join(path.parts[-3:-1]))
 def test_every_claim_has_an_origin_a_unit_and_floats_that_exist(file):
     ledger = pd.read_csv(file, dtype=str, keep_default_na=False)
-    assert {"origin", "float", "unit"} <= set(ledger.columns), "make figures writes them"
+    assert set(scoreboard.COLUMNS) <= set(ledger.columns), "make figures writes them"
+    assert set(ledger.verdict) <= set(scoreboard.WORDS)
     about = json.loads((ROOT / "figures/paper" / file.parts[-2] / "about.json").read_text())
     paper = about["paper"]
     published = report.published(paper).attrs["floats"] if paper else {}
     for claim in ledger.itertuples():
         assert set(claim.float.split()) <= set(published), claim.id
         assert claim.unit and claim.unit == claim.unit.strip(), claim.id
-        report._check_origin(claim.id, claim.origin)
+        ledgers._check_origin(claim.id, claim.origin)
+        assert claim.kind in ("claim", scoreboard.CHECK), claim.id
+        assert claim.undecided or claim.verdict != "not tested", claim.id
+        few = claim.networks and int(claim.networks) < ledgers.ENOUGH
+        decided = claim.kind == "claim" and claim.verdict in ("True", "False")
+        assert not (few and decided), f"{claim.id}: decided on {claim.networks} networks"
 
 
 # ---- its parts
+
+HEAD = "id,claim,verdict,rule,measured,n,stable,origin,float,unit,networks,p,kind,undecided,ended\n"
+
 
 class Files:
     """Two claims files, as the notebooks write them."""
 
     def __init__(self, paper, quick):
-        head = "id,claim,verdict,rule,measured,n,stable,origin,float,unit\n"
-        self.texts = {"paper": head + paper, "quick": head + quick}
+        self.texts = {"paper": HEAD + paper, "quick": HEAD + quick}
 
     def read(self, path):
         return self.texts[path.parts[-3]]
@@ -71,43 +80,103 @@ NUMBERS = pd.DataFrame(
     columns=["float", "row", "column", "value", "spread", "certainty"])
 
 
-def rows_of(paper, quick):
-    lines = scoreboard.claims_table(Files(paper, quick), "99_some", NUMBERS).splitlines()[2:]
-    return [line.strip("| ").split(" | ") for line in lines]
+PAPER = "a,the image leaks,True,r,7 of 8,8,True,read,fig3,image,3,0.002,claim,,\n" \
+        "b,in batches,None,r,1 of 2,2,True,read,,batch,2,0.01,claim," \
+        "2 networks: at least 3 decide,budget 2 of 2\n" \
+        "c,it hurts,False,r,0 of 4,4,True,ours,,client,4,,claim,,\n" \
+        "d,nor does,None,r,0/0,0,True,\"the paper, unmarked\",,image,0,,claim,,\n" \
+        "e,it is slow,True,r,1 of 1,3,True,\"third party, quoted\",fig3 r5,network,3,,claim,,\n" \
+        "f,all of them,True,r,5 of 5,5,True,recalled,table1,entry,,,claim,,\n" \
+        "g,deep ones,not tested,r,0 of 8,8,True,read,,client,8,,claim,ResNet-8 for ResNet-18,\n" \
+        "h,a formula,True,r,1e-9,8,True,read,,image,,,check of the code,,\n" \
+        "i,a rotation,False,r,2e-9,8,True,ours,,image,1,,check of the code,,\n" \
+        "j,its own rule,None,r,4 of 8,8,True,ours,,image,8,0.9,claim,,\n"
 
 
-PAPER = "a,the image leaks,True,r,7 of 8,8,True,read,fig3,image\n" \
-        "b,in batches,None,r,1 of 2,2,True,read,,batch\n" \
-        "c,it hurts,False,r,0 of 4,4,True,ours,,client\n" \
-        "d,nor does,None,r,0/0,0,True,\"the paper, unmarked\",,image\n" \
-        "e,it is slow,True,r,1 of 1,1,True,\"third party, quoted\",fig3 r5,network\n" \
-        "f,all of them,True,r,5 of 5,5,True,recalled,table1,entry\n"
+def parts_of(paper, quick=None):
+    """The claims, and what stands above them, of hand-made files."""
+    return scoreboard.claims_part(Files(paper, quick or paper), "99_some", NUMBERS)
 
 
-def test_a_claim_has_origin_verdict_numbers_and_n():
-    assert rows_of(PAPER, PAPER) == [
-        ["the image leaks", "read; DLG, MNIST: 0.5 (recalled)", "**holds**", "7 of 8", "8 images",
-         "same"],
-        ["in batches", "read", "**undecided**", "1 of 2", "2 batches", "same"],
-        ["it hurts", "ours", "**fails**", "0 of 4", "4 clients", "same"],
-        ["nor does", "–", "**not computed**", "0/0", "0 images", "same"],
+def cells_of(text):
+    """The cells of a table, its head first."""
+    head, _, *rows = text.splitlines()
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in (head, *rows)]
+
+
+def test_a_claim_has_origin_verdict_numbers_p_n_networks_and_how_attacks_ended():
+    head, *rows = cells_of(parts_of(PAPER)[0][1])
+    assert head == ["claim", "published", "verdict", "paper profile", "p", "n", "ended", "quick"]
+    assert rows == [
+        ["the image leaks", "read; DLG, MNIST: 0.5 (recalled)", "**holds**", "7 of 8", "0.002",
+         "8 images, 3 networks", "", "same"],
+        ["in batches", "read", "**undecided** (2 networks: at least 3 decide)", "1 of 2", "0.01",
+         "2 batches, 2 networks", "budget 2 of 2", "same"],
+        ["it hurts", "ours", "**fails**", "0 of 4", "", "4 clients, 4 networks", "", "same"],
+        ["nor does", "–", "**not computed**", "0/0", "", "0 images, 0 networks", "", "same"],
         ["it is slow", "third party, quoted; DLG, MNIST: 0.5 (recalled); DLG: 2 ± 0.1",
-         "**holds**", "1 of 1", "1 network", "same"],
-        ["all of them", "recalled", "**holds**", "5 of 5", "5 entries", "same"]]
+         "**holds**", "1 of 1", "", "3 networks", "", "same"],
+        ["all of them", "recalled", "**holds**", "5 of 5", "", "5 entries", "", "same"],
+        ["deep ones", "read", "**not tested** (ResNet-8 for ResNet-18)", "0 of 8", "",
+         "8 clients, 8 networks", "", "same"],
+        ["its own rule", "ours", "**undecided**", "4 of 8", "0.9", "8 images, 8 networks", "",
+         "same"]]
+
+
+def test_checks_of_the_code_stand_apart_and_in_no_total():
+    text, theirs, ours = parts_of(PAPER)
+    assert (theirs, ours) == ([2, 0, 1, 1, 1], [1, 1, 1, 0, 0])
+    assert text[0] == ("holds / fails / undecided / not tested / not computed: 2 / 0 / 1 / 1 / 1 "
+                       "of the paper's claims, 1 / 1 / 1 / 0 / 0 of others.")
+    assert text[2] == "### Checks of the code: 2, in no total"
+    assert cells_of(text[3]) == [
+        ["claim", "published", "verdict", "paper profile", "n", "quick"],
+        ["a formula", "read", "**holds**", "1e-9", "8 images", "same"],
+        ["a rotation", "ours", "**fails**", "2e-9", "8 images, 1 network", "same"]]
+    assert not any(word in text[1] for word in ("a formula", "a rotation"))
+    assert parts_of(PAPER.splitlines()[0])[0][2:] == [
+        "### Checks of the code: 0, in no total", "None."]
+
+
+def test_what_no_claim_has_takes_no_column():
+    assert cells_of(parts_of(PAPER.splitlines()[2])[0][1])[0] == [
+        "claim", "published", "verdict", "paper profile", "n", "quick"]
 
 
 def test_a_quick_verdict_of_its_own_stands_beside():
-    quick = PAPER.replace("True,r,7 of 8,8", "False,r,1 of 8,8").replace("c,it", "g,it")
-    assert [row[-1] for row in rows_of(PAPER, quick)] == [
-        "fails: 1 of 8 (8 images)", "same", "–", "same", "same", "same"]
+    quick = PAPER.replace("True,r,7 of 8,8", "False,r,1 of 8,8").replace("c,it", "k,it")
+    quick = quick.replace("0 of 8,8,True,read,,client,8", "1 of 2,2,True,read,,client,1")
+    text = parts_of(PAPER, quick)[0]
+    assert [row[-1] for row in cells_of(text[1])[1:]] == [
+        "fails: 1 of 8 (8 images, 3 networks)", "same", "–", "same", "same", "same",
+        "not tested (ResNet-8 for ResNet-18): 1 of 2 (2 clients, 1 network)", "same"]
 
 
-def test_claims_without_an_origin_say_what_makes_them():
+def test_the_ledgers_own_file_is_read():
+    """What `Ledger.save` writes has the columns, words and kinds that are read here."""
+    book = ledgers.Ledger()
+    for name, verdict, networks, fields in [
+            ("a", True, 3, {}), ("b", False, 3, {}), ("c", None, 3, {}), ("d", True, 2, {}),
+            ("e", True, 3, {"not_tested": "LeNet"}), ("f", True, 3, {"check": True})]:
+        claim = ledgers.Claim(name, "it leaks", origin="read", **fields)
+        book.add(claim, (verdict, "1"), "r", 3, networks)
+    written = book.table().to_csv(index=False).removeprefix(HEAD)
+    text, theirs, ours = parts_of(written)
+    assert (theirs, ours) == ([1, 1, 2, 1, 0], [0] * 5) and text[2].startswith(
+        "### Checks of the code: 1,")
+
+
+@pytest.mark.parametrize(("columns", "missing"), [
+    ("origin,float,unit", "kind, networks, p, undecided, ended"),
+    ("", "origin, float, unit, kind, networks, p, undecided, ended"),
+    ("origin,float,unit,kind,networks,undecided,ended", "p")])
+def test_claims_of_an_older_ledger_say_what_makes_them(columns, missing):
     class Old(Files):
         def read(self, path):
-            return "id,claim,verdict,rule,measured,n,stable\na,b,True,r,1,1,True\n"
+            return f"id,claim,verdict,rule,measured,n,{columns}\na,b,True,r,1,1\n"
 
-    with pytest.raises(SystemExit, match="no column float, origin, unit: make figures PROFILE=qui"):
+    with pytest.raises(SystemExit, match=f"99_some/claims.csv has no column {missing}: make "
+                                         "figures PROFILE=quick NB=99_some"):
         scoreboard.claims(Old("", ""), "quick", "99_some")
 
 
@@ -120,7 +189,8 @@ def test_n_is_told_with_its_unit(n, unit, text):
 
 
 def test_counts_and_cells_of_a_table():
-    assert scoreboard.counts(["holds", "undecided", "holds"]) == [2, 0, 1, 0]
+    states = ["holds", "not tested", "undecided", "holds", "not computed", "fails", "not tested"]
+    assert scoreboard.counts(states) == [2, 1, 1, 2, 1]
     assert scoreboard.table(["a"], [["x | y\nz"]]).splitlines()[-1] == r"| x \| y z |"
 
 
@@ -151,6 +221,20 @@ def test_a_readme_without_its_place_is_refused(monkeypatch):
 
     with pytest.raises(SystemExit, match=r"README\.md needs the lines"):
         scoreboard.written(Bare)
+
+
+def test_the_summary_has_a_column_for_every_count():
+    row = scoreboard.shown("one", [[1, 2, 3, 4, 5], [0, 0, 1, 0, 0], [3, 2, 4], [7], [8]])
+    assert len(row) == len(scoreboard.SUMMARY)
+    assert scoreboard.SUMMARY[1] == "the paper's claims: holds / fails / undecided / " \
+        "not tested / not computed"
+    assert row == ["one", "1 / 2 / 3 / 4 / 5", "0 / 0 / 1 / 0 / 0", "3 / 2 of 4", 7, 8]
+
+
+def test_the_head_explains_every_word_of_a_verdict():
+    for word in scoreboard.STATES:
+        assert f"**{word}**" in scoreboard.HEAD
+    assert scoreboard.CHECK in scoreboard.HEAD
 
 
 # ---- the sweeps that it counts

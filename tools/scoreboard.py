@@ -25,23 +25,42 @@ from tools import run_notebook as tool
 
 SCORES, README = tool.ROOT / "SCOREBOARD.md", tool.ROOT / "README.md"
 BEGIN, END = "<!-- scoreboard: make scoreboard -->", "<!-- end of the scoreboard -->"
-WORDS = {"True": "holds", "False": "fails", "None": "undecided"}
-STATES = ("holds", "fails", "undecided", "not computed")
+COLUMNS = ("origin", "float", "unit", "kind", "networks", "p", "undecided", "ended")
+WORDS = {"True": "holds", "False": "fails", "None": "undecided", "not tested": "not tested"}
+STATES = ("holds", "fails", "undecided", "not tested", "not computed")
+CHECK = "check of the code"  # the kind of a claim that no total counts
 UNMARKED = "the paper, unmarked"
 FEW = 4  # published numbers that stand beside a claim; where there are more, none does
 HEAD = """# Scoreboard
 
 Written by `make scoreboard`, from the tracked claims, published numbers and stored results;
-nothing here is typed. A claim **holds**, **fails** or is **undecided** by the rule beside it in
-the notebook's ledger (`figures/*/*/claims.csv`); it is **not computed** where nothing was counted.
+nothing here is typed. The rule of every claim stands beside it in the notebook's ledger
+(`figures/*/*/claims.csv`).
+
+- A claim **holds** or **fails** where its rule decides it. The rules of all notebooks come on top:
+  at least three networks, each with its own training, stand behind a verdict (several images of one
+  network are averaged first), and all tests of a notebook pass one correction for their number
+  (Benjamini and Hochberg, 5 %).
+- A claim is **undecided** where its own rule does not decide it, or where one of the rules of all
+  notebooks took the verdict: the reason then stands behind the word.
+- A claim is **not tested** where we tried it in another regime than the paper's; what differs
+  stands behind the word. It is **not computed** where nothing was counted.
+- A *check of the code* can hardly fail. Checks have tables of their own, and no total counts them.
+- Published numbers that were digitised off a plot or recalled from memory decide nothing.
+
+How to read the tables:
 
 - *Published*: how sure we are that the paper says it: *read* in the paper, *quoted* from another
   text, *digitised* off a plot, *recalled* from memory, *inferred*; with the numbers that its figure
   or table prints, where these are at most four. *Ours*: our own claim; *third party*: neither the
   paper's nor ours; –: the paper's, without a mark.
+- *p*: of the claim's test, before the correction; empty where its rule is no test.
+- *n*: how many the rule counts, and of what; then how many networks these come from. A claim about
+  a formula or a metric has no networks.
+- *Ended*: how the attacks ended that decide the claim, where that is stored. An attack that ended
+  by its budget might have found more.
 - *Quick*: the run without data sets. "Same" where verdict and numbers are those of the paper
   profile: most quick runs decide their claims from its stored results.
-- n: how many the rule counts, and of what.
 - A figure or table is *made* where the run drew it. With which network, n and data: see what
   differs, below each notebook's tables. Single rows of it may be "not computed": see the last line.
 """
@@ -91,22 +110,43 @@ def claims(files, profile, name) -> pd.DataFrame:
     """The ledger, with the column `state`, one of STATES."""
     text = files.read(tool.ROOT / f"figures/{profile}/{name}/claims.csv")
     ledger = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
-    missing = {"origin", "float", "unit"} - set(ledger.columns)
+    missing = [column for column in COLUMNS if column not in ledger.columns]
     if missing:
         raise SystemExit(f"figures/{profile}/{name}/claims.csv has no column "
-                         f"{', '.join(sorted(missing))}: make figures PROFILE={profile} NB={name}")
+                         f"{', '.join(missing)}: make figures PROFILE={profile} NB={name}")
     nothing = (ledger.verdict == "None") & (ledger.n == "0")
     return ledger.assign(state=ledger.verdict.map(WORDS).mask(nothing, "not computed"))
 
 
-def claims_table(files, name, numbers) -> str:
-    paper, quick = claims(files, "paper", name), claims(files, "quick", name).set_index("id")
+def claims_part(files, name, numbers) -> tuple[list, list, list]:
+    """The claims as text, and the counts of the paper's and of others': none of a check."""
+    ledger, quick = claims(files, "paper", name), claims(files, "quick", name).set_index("id")
+    checks, ledger = ledger[ledger.kind == CHECK], ledger[ledger.kind != CHECK]
+    others = ledger.origin.str.startswith(("ours", "third party"))
+    theirs, ours = counts(ledger.state[~others]), counts(ledger.state[others])
+    text = [f"{' / '.join(STATES)}: {' / '.join(map(str, theirs))} of the paper's claims, "
+            f"{' / '.join(map(str, ours))} of others.", claims_table(ledger, quick, numbers),
+            f"### Checks of the code: {len(checks)}, in no total",
+            claims_table(checks, quick, numbers)]
+    return text, theirs, ours
+
+
+def claims_table(ledger, quick, numbers) -> str:
+    """A row a claim, with what the quick run says of it; columns that no row fills are left out."""
     rows = []
-    for claim in paper.itertuples():
-        rows.append([claim.claim, published(claim.origin, claim.float, numbers),
-                     f"**{claim.state}**", claim.measured, counted(claim.n, claim.unit),
-                     beside(claim, quick)])
-    return table(["claim", "published", "verdict", "paper profile", "n", "quick"], rows)
+    for claim in ledger.itertuples():
+        rows.append({"claim": claim.claim,
+                     "published": published(claim.origin, claim.float, numbers),
+                     "verdict": verdict(claim.state, claim.undecided),
+                     "paper profile": claim.measured, "p": claim.p, "n": counted_of(claim),
+                     "ended": claim.ended, "quick": beside(claim, quick)})
+    filled = pd.DataFrame(rows).loc[:, lambda all: (all != "").any()]
+    return table([*filled], filled.values.tolist()) if rows else "None."
+
+
+def verdict(state, why) -> str:
+    """"**holds**", or "**undecided** (2 networks: at least 3 decide)"."""
+    return f"**{state}** ({why})" if why else f"**{state}**"
 
 
 def published(origin, float_ids, numbers) -> str:
@@ -125,7 +165,16 @@ def beside(claim, quick) -> str:
     live = quick.loc[claim.id]
     if (live.verdict, live.measured) == (claim.verdict, claim.measured):
         return "same"
-    return f"{live.state}: {live.measured} ({counted(live.n, live.unit)})"
+    why = f" ({live.undecided})" if live.undecided else ""
+    return f"{live.state}{why}: {live.measured} ({counted_of(live)})"
+
+
+def counted_of(claim) -> str:
+    """"24 images, 3 networks"; what is said once where networks are what n counts."""
+    n = counted(claim.n, claim.unit)
+    if not claim.networks or (claim.unit, claim.n) == ("network", claim.networks):
+        return n
+    return f"{n}, {counted(claim.networks, 'network')}"
 
 
 def counted(n, unit) -> str:
@@ -233,17 +282,13 @@ def page(files, name, paper) -> tuple[str, list]:
     from studies import report
 
     title = json.loads(files.read(tool.ROOT / f"data/published/{paper}.json"))["paper"]
-    numbers, ledger, results = report.published(paper), claims(files, "paper", name), \
-        stored(files, name)
-    others = ledger.origin.str.startswith(("ours", "third party"))
-    theirs, ours = counts(ledger.state[~others]), counts(ledger.state[others])
+    numbers, results = report.published(paper), stored(files, name)
+    parts, theirs, ours = claims_part(files, name, numbers)
     lists = floats(files, name, numbers)
     made = [sum(row[i] == "made" for row in lists) for i in (3, 4)]
     text = [
         f"## {name}: {title}",
-        f"{' / '.join(STATES)}: {' / '.join(map(str, theirs))} of the paper's claims, "
-        f"{' / '.join(map(str, ours))} of others.",
-        claims_table(files, name, numbers),
+        *parts,
         f"### Figures and tables: {made[0]} of {len(lists)} in the paper profile, {made[1]} quick",
         table(["float", "what it shows", "published numbers (certainty)", "paper profile", "quick"],
               lists),
