@@ -277,10 +277,13 @@ def agreement(victim, steps, rate) -> float:
     return float(-torch.cosine_similarity(a, b).mean())
 
 
-narrow = models.convnet(photos, 8, seed=seed)
-angles = tables.angles(agreement, {"LeNet": model, "ConvNet8": narrow})
-report.save_table(angles.round(4), "local_steps_angle")
-angles.style.format("{:.3f}", na_rep="–")
+angles = pd.concat({
+    network: tables.angles(agreement, {"LeNet": models.lenet(photos, seed=seed + network),
+                                       "ConvNet8": models.convnet(photos, 8, seed=seed + network)})
+    for network in range(3)})
+mean_angles = angles.groupby(level=1, sort=False).mean()
+report.save_table(mean_angles.round(4), "local_steps_angle")
+mean_angles.style.format("{:.3f}", na_rep="–")
 
 # %% [markdown]
 # At $\tau = 10^{-4}$ the weights hardly move, so every step nearly repeats the first, and even a hundred of them share nearly *the gradient*, up to its length. An attack on that update is little more than an attack on
