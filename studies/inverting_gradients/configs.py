@@ -55,6 +55,11 @@ def four_stages(width: int, depth: int, seed: int | None, **more) -> dict:
     return victim if seed is None else victim | {"seed": seed}
 
 
+def of_each_client(victim: dict) -> dict:
+    """The victim, but a network of its own for each client, so that no single draw decides."""
+    return {name: value for name, value in victim.items() if name != "seed"}
+
+
 def training(state: str, recipe: str, **more) -> dict:
     """The argument `train` of an attack on a victim that is "trained"; nothing for another."""
     return {"train": RECIPES[recipe] | more} if state == "trained" else {}
@@ -81,11 +86,13 @@ def attacked(images: dict, victim: dict, iterations: int, clients: list[int], se
 
 
 def sweep(name: str, quick: list, paper: list, minutes: float, comparable: bool | str = True,
-          compute: Callable = case.attack) -> store.Sweep:
+          compute: Callable = case.attack, gpu: bool | None = None) -> store.Sweep:
     """A sweep with the notes that all of this notebook share. minutes: of the paper profile's
-    parts together. comparable: True, or what they change of the paper's settings."""
+    parts together. comparable: True, or what they change of the paper's settings. gpu: whether it
+    is left to a GPU; None: where it takes long."""
     reduced = "other, smaller images and networks; fewer iterations"
+    left_to_gpu = minutes >= GPU_MINUTES if gpu is None else gpu
     return store.Sweep(
-        name, compute, quick, paper, gib=2, gpu=minutes >= GPU_MINUTES,
+        name, compute, quick, paper, gib=2, gpu=left_to_gpu,
         minutes={"quick": 0.2, "paper": minutes},
         comparable={"quick": reduced, "paper": comparable})

@@ -1,6 +1,7 @@
 """What the tables, drawings and claims of notebook 03 share: numbers computed from its cells."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -52,11 +53,18 @@ def networks(sweeps: Plan) -> dict[str, pd.DataFrame]:
         cell = sweep.shown()
         if network != "LeNet" or cell is None:
             continue
-        cells = [cell]
-        if state == "untrained":
-            cells += choose.shown_of({row: sweeps.more_networks[row]}).values()
-        tables[f"LeNet, {state}, {ATTACKS[row][1]}"] = _by_network(cells)
+        tables[f"LeNet, {state}, {ATTACKS[row][1]}"] = _by_network(lenets(sweeps, state, row))
     return tables
+
+
+def lenets(sweeps: Plan, state: str, row: str) -> list[Cell]:
+    """Table 1's attack on LeNet, all networks that it was tried on."""
+    parts = {"table": sweeps.table1["LeNet", state, row], "full": sweeps.full.table1[state, row]}
+    if state == "untrained":
+        parts["more"] = sweeps.more_networks[row]
+    cells = choose.shown_of(parts)
+    stored = [cell for cell in cells.values() if cell.profile == "paper"]
+    return stored or list(cells.values())
 
 
 def _by_network(cells: list[Cell]) -> pd.DataFrame:
@@ -98,6 +106,16 @@ def spread(path: Cell, column: str) -> float:
     """How unequal the images are after training: the 95th percentile over the 5th."""
     low, high = np.percentile(after_training(path)[column], (5, 95))
     return float(high / max(low, 1e-30))
+
+
+def parts(cells: Iterable[Cell]) -> list[Cell]:
+    """Each part of each cell as one of its own: a network each."""
+    alone = []
+    for cell in cells:
+        for part, config in enumerate(cell.config):
+            rows = cell.table[cell.table.part == part]
+            alone.append(replace(cell, table=rows, config=[config]))
+    return alone
 
 
 # --- restarts

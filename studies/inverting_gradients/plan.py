@@ -2,13 +2,14 @@
 
 The quick profile is small and fast, for reading and for tests. The paper profile has the paper's
 iterations where a CPU affords them (LeNet) and about a tenth where it does not; networks of the
-paper's own width have its settings, and are left to a GPU.
+paper's own width have its settings, and are left to a GPU. What decides claims at the paper's
+iterations, on at least three networks, is declared in `full_sweeps`.
 """
 
 from dataclasses import dataclass
 
 from lib.run import Run
-from studies.inverting_gradients import paper_sweeps
+from studies.inverting_gradients import full_sweeps, paper_sweeps
 from studies.inverting_gradients.compute import mean_colour, training_path
 from studies.inverting_gradients.configs import (
     CIFAR10,
@@ -44,6 +45,7 @@ class Plan:
     tv_weights: dict[float, Sweep]             # beside the 0.01 of Table 1
     mean_colour: Sweep                         # against the images of the test set
     mean_colour_trained_on: Sweep              # against those that victims were trained on
+    full: full_sweeps.Full                     # at the paper's iterations, on several networks
 
     @property
     def lenet(self) -> Sweep:
@@ -70,7 +72,8 @@ def declare(run: Run) -> Plan:
         batches={size: _batch(size, seed) for size in (1, 2, 4, 8)},
         tv_weights={weight: _tv_weight(weight, seed) for weight in (0, 1e-1)},
         mean_colour=_mean_colour("grey", CIFAR10, [0, 100]),
-        mean_colour_trained_on=_mean_colour("grey_own", CIFAR10 | TRAINED_ON, [0, 10]))
+        mean_colour_trained_on=_mean_colour("grey_own", CIFAR10 | TRAINED_ON, [0, 10]),
+        full=full_sweeps.declare(seed))
 
 
 # --- beyond the paper's own tables and figures

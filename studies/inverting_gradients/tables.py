@@ -9,7 +9,7 @@ import pandas as pd
 from lib.update import SharedUpdate
 from studies import choose
 from studies.cells import Cell
-from studies.inverting_gradients import measures, words
+from studies.inverting_gradients import comparisons, measures, words
 from studies.inverting_gradients.measures import ATTACKS
 from studies.inverting_gradients.paper_sweeps import ABLATION, COLUMNS
 from studies.inverting_gradients.plan import Plan
@@ -18,6 +18,10 @@ from studies.store import Sweep
 NEEDS_GPU = "not computed: needs a GPU (and, where pretrained, ImageNet weights: `make weights`)"
 ABLATED = {"paper": "ResNet-18, stored", "narrow": "ResNet-18, width 8, stored",
            "LeNet": "LeNet, stored"}
+# The sweeps of `full_sweeps.Full` as its table names them
+FULL = {"table1": "Table 1,", "resnet20": "Table 1,", "table2": "Table 2,", "table3": "Table 3,",
+        "fig4": "Figure 4, width", "fig5": "Figure 5, five steps, τ =", "convnet": "one gradient,",
+        "batches": "images in one mean:"}
 # Figure 5's rows: local steps, local learning rate
 LOCAL_STEPS = [(1, 1e-4), (4, 1e-4), (20, 1e-4), (100, 1e-4), (5, 1e-4), (5, 1e-2), (5, 1e-1)]
 
@@ -261,6 +265,26 @@ def servers(cells: dict[str, Cell]) -> pd.DataFrame:
             "accuracy of the victim": f"{cell.table.victim_accuracy.iloc[0]:.0%}",
             "PSNR": words.psnr(cell), "images above 15 dB": f"{above} of {len(cell.table)}"}
     return _rows(rows, "server")
+
+
+# --- attacks at full length
+
+
+def full(sweeps: Plan) -> pd.DataFrame:
+    """The attacks of `full_sweeps` that are stored; empty before any is."""
+    attacked = {}
+    for table, title in FULL.items():
+        for key, sweep in getattr(sweeps.full, table).items():
+            setting = " ".join(key) if isinstance(key, tuple) else key
+            attacked[f"{title} {setting}"] = sweep
+    rows = []
+    for name, cell in choose.shown_of(attacked).items():
+        means = comparisons.psnr_of([cell]).groupby("network").mean()
+        rows.append({
+            "attack": name, "victim": words.network(cell), "networks": len(means),
+            "images": len(cell.table), "PSNR, mean over networks": round(means.mean(), 2),
+            "std over networks": round(means.std(), 2), "ended": comparisons.ended([cell])})
+    return pd.DataFrame(rows)
 
 
 # --- beyond the paper

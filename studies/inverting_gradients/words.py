@@ -36,6 +36,11 @@ def network(cell: Cell) -> str:
     return name + (f", {images['size']} pixels" if "size" in images else "")
 
 
+def count(n: int, what: str) -> str:
+    """So many of something."""
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
+
+
 def psnr_and_network(cell: Cell | None) -> str:
     """Both, for the column of this run: a quick run's network is smaller."""
     return psnr(cell) if cell is None else f"{psnr(cell)}; {network(cell)}"
