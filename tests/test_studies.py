@@ -168,7 +168,8 @@ def test_encodings_are_decoded_with_the_keys_of_the_pool():
         own = case.composed(mixed, batch_size=2)
         fed = client.drawn(kept["held"], own, seed).images
         kept["draws"] = kept.get("draws", 0) + 1
-        return SimpleNamespace(last=fed[:, None], last_labels=update.labels[:, None], seconds=0.0)
+        return SimpleNamespace(last=fed[:, None], last_labels=update.labels[:, None], seconds=0.0,
+                               ended=[["budget"]] * len(fed))
 
     real, share = huang.attacks.reconstruct, huang.client.share
     try:

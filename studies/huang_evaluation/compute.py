@@ -85,7 +85,8 @@ def defended(**config) -> tuple[pd.DataFrame, dict]:
     a defense that mixes, encoding_psnr (reconstruction against what the client fed, in its place)
     and decoded_mse, _psnr, _ssim, _avd (`attacks.decode`, keys known, against the original in its
     place); labels_right, the share of the batch's labels that were read right, as sets with
-    repetition; seconds of the attack an image.
+    repetition; seconds of the attack an image; ended, why it ended (cells stored before December
+    2026 have no `ended`).
     Arrays: `truth`, `guesses` and where mixed `decoded` (images, C, H, W), uint8, of the first
     `shown` clients, six images at most, where they may be shown; with `record`, `path`
     (clients, T): mean PSNR of each client at those iterations, matched."""
@@ -129,7 +130,8 @@ def _defended_rows(case: Case, guess: attacks.Reconstruction, images: Tensor) \
     right = scores.labels_right(truth.labels, guess.last_labels[:, 0].cpu(), truth.num_classes)
     table = table.drop(columns="guess").assign(
         nearest_psnr=nearest.flatten().numpy(), labels_right=scores.per_image(right / size, size),
-        seconds=guess.seconds / (len(case) * size))
+        seconds=guess.seconds / (len(case) * size),
+        ended=[guess.ended[k][0] for k in table.client])
     return table, order
 
 

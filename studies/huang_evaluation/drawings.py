@@ -12,6 +12,7 @@ from lib.attacks import Reconstruction
 from lib.data import Batch, ImageSet
 from studies import plots
 from studies.huang_evaluation import settings
+from studies.huang_evaluation.arms import full_cells
 from studies.huang_evaluation.defense_tables import Attacker, strongest
 from studies.huang_evaluation.plan import Plan
 from studies.huang_evaluation.tables import shown
@@ -55,7 +56,11 @@ ALT = {
         "Strip plot: x: epochs that the victim was trained for, its test accuracy above; y: PSNR "
         "in dB of each recovered image, with median and quartiles. Compare the untrained network "
         "with ever longer trained ones: on the LeNet the first epoch lowers the PSNR, later ones "
-        "raise it again."}
+        "raise it again.",
+    "budget":
+        "Line plot, one colour a condition, one thin line a network and a thick one of their mean: "
+        "x: iterations of the attack; y: mean PSNR in dB of the images; dotted: the 2,400 "
+        "iterations of the tables. A line that still rises there had not ended."}
 GREY_LINE = {"color": "0.6", "lw": 0.8, "ls": ":"}
 MARKS = {  # colour and mark of a kind of defense, by how its name begins; the longest counts
     "None": ("0.3", "*"), "GradPrune": ("C0", "o"), "MixUp": ("C1", "s"),
@@ -201,6 +206,26 @@ def fading(images: pd.DataFrame) -> Figure:
                     va="bottom", fontsize=6)
     ax.set(xticks=range(len(epochs)), xticklabels=epochs, ylabel="PSNR, dB",
            xlabel="epochs of training (above: test accuracy)")
+    return fig
+
+
+def budget(sweeps: Plan) -> Figure | None:
+    """PSNR by the iterations of the attack, under each condition of `settings.FULL` that is stored,
+    each victim and their mean; None where nothing is."""
+    fig, ax = plots.axes(1, height=0.5)
+    for number, condition in enumerate(settings.FULL):
+        paths = [cell.arrays["path"].mean(0) for cell in full_cells(sweeps, condition).values()]
+        for path in paths:
+            ax.plot(settings.RECORDED, path, color=f"C{number}", lw=0.4, alpha=0.6)
+        if paths:
+            mean = np.mean(paths, 0)
+            ax.plot(settings.RECORDED, mean, color=f"C{number}", lw=1.5, label=condition)
+    if not ax.lines:
+        plt.close(fig)
+        return None
+    ax.axvline(settings.ITERATIONS["paper"], **GREY_LINE)
+    ax.set(xlabel="iterations", ylabel="PSNR, dB")
+    fig.legend(*ax.get_legend_handles_labels(), loc="outside right center")
     return fig
 
 

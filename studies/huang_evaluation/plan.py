@@ -16,6 +16,7 @@ from studies.store import Sweep
 
 OTHER_IMAGES = "other, smaller images; a smaller network"
 LENET_ATTACKED = "LeNet, 2,400 iterations"
+LENET_FULL = "LeNet, n = 16 on each of three networks"
 LENET_TRAINED = "LeNet, ten epochs, two seeds"
 
 
@@ -27,6 +28,7 @@ class Plan:
     privacy_wide: dict[tuple[str, int], Sweep]        # the same, of the ResNet-18
     narrow: Sweep                                     # a ResNet-18 of an eighth of the width
     longer: Sweep                                     # LeNet for the paper's 10,000 iterations
+    full: dict[tuple[str, int], Sweep]                # (condition of settings.FULL, victim)
     statistics: dict[tuple[str, int], Sweep]          # (what is known, B): Figure 1
     statistics_weights: dict[tuple[str, float, int], Sweep]  # (what is known, weight, B)
     statistics_wide: dict[tuple[str, int], Sweep]     # Figure 1, of the ResNet-18
@@ -63,7 +65,7 @@ def declare(run: Run) -> Plan:
     privacy = _privacy(seed)
     return Plan(
         privacy=privacy, privacy_wide=_privacy_wide(seed), narrow=_narrow(seed),
-        longer=_longer(seed), statistics=_statistics(seed),
+        longer=_longer(seed), full=_full(seed), statistics=_statistics(seed),
         statistics_weights=_statistics_weights(seed), statistics_wide=_statistics_wide(seed),
         labels=_labels(seed), one_label_unknown=_one_label_unknown(seed),
         fading=_fading(seed, privacy["None", 1]), masked=_masked(seed),
@@ -133,6 +135,18 @@ def _longer(seed: int) -> Sweep:
     """What was reduced: LeNet at the paper's iterations, without a defense."""
     config = settings.attacked("paper", seed, attack={"iterations": 10_000})
     return _sweep("longer", 8, paper=[config])
+
+
+def _full(seed: int) -> dict:
+    """The paper's iterations, on several networks: a sweep a victim, so that each is stored when it
+    is computed. What claims compare comes first, of all victims."""
+    sweeps = {}
+    for condition, (*_, minutes) in settings.FULL.items():
+        for victim in range(settings.VICTIMS):
+            config = settings.full(condition, seed + settings.SEEDS_APART * victim)
+            name = f"full_{condition}_victim {victim}".replace(" = ", "")
+            sweeps[condition, victim] = _sweep(name, minutes, paper=[config], why=LENET_FULL)
+    return sweeps
 
 
 # --- Figure 1: what is known of the statistics

@@ -1,9 +1,10 @@
 """The settings of notebook 05: what both profiles attack, what is compared, and the configs.
 
 The paper (Huang et al. 2021) attacks a pre-activation ResNet-18 for 10,000 iterations, which needs
-a GPU. Without one the paper profile attacks a LeNet on CIFAR-10 for 2,400; the quick profile a
-small pre-activation ResNet on crops of photographs. A client feeds (x - mean) / std, and all
-clients of a sweep share one victim, trained before.
+a GPU. Without one the paper profile attacks a LeNet on CIFAR-10 for 2,400, and what decides claims
+three LeNets for all 10,000 (`FULL`); the quick profile a small pre-activation ResNet on crops of
+photographs. A client feeds (x - mean) / std, and all clients of a sweep share one victim, trained
+before.
 """
 
 # --- settings of both profiles
@@ -48,6 +49,23 @@ LABELS = ("known", "unknown")
 EPOCHS = {"quick": (0, 2, 20), "paper": (0, 1, 2, 4, 8, 16)}
 NOISE = (0.001, 0.01, 0.1, 1.0)  # noise multipliers of DP-SGD
 CLIP = 1.0
+
+# --- the paper's iterations on several networks: what decides claims (the unit is the network)
+
+FULL_ITERATIONS = 10_000
+FULL_IMAGES = 16  # the first of the attack set
+VICTIMS = 3       # networks, each with a training of its own
+SEEDS_APART = 100  # of two victims' seeds: runs of other seeds share none of them
+RECORDED = (0, 300, 600, 1200, 2400, 4800, 7200, FULL_ITERATIONS)  # whose PSNR is kept
+FULL = {  # condition -> defense, batch size, epochs of training, and minutes a victim
+    "None": ("None", 1, 2, 5),
+    "None, 16 epochs": ("None", 1, 16, 7),
+    "GradPrune 0.9": ("GradPrune 0.9", 1, 2, 5),
+    "GradPrune 0.99": ("GradPrune 0.99", 1, 2, 5),
+    "MixUp 4": ("MixUp 4", 1, 2, 5),
+    "InstaHide 4": ("InstaHide 4", 1, 2, 5),
+    "None, B = 2": ("None", 2, 2, 5),
+    "None, B = 4": ("None", 4, 2, 5)}
 
 # --- what a defense costs: victims trained under it
 
@@ -115,6 +133,18 @@ def attacked(profile: str, seed: int, defense: str = "None", B: int = 1, *,
         "defense": DEFENSES[defense], "statistics": given["statistics"],
         "shown": 6 if B == 1 else 1}
     return config | more
+
+
+def full(condition: str, seed: int) -> dict:
+    """The config of a condition of FULL on one victim, whose weights and training, and all else
+    that is drawn, are of `seed`; the images are the same for all. Pruning meets an attacker who
+    knows the mask, the stronger one."""
+    defense, B, epochs, _ = FULL[condition]
+    attack = {"iterations": FULL_ITERATIONS}
+    if defense in PRUNING:
+        attack["masked"] = True
+    return attacked("paper", seed, defense, B, n=FULL_IMAGES, attack=attack, shown=0,
+                    train=TRAIN["paper"] | {"epochs": epochs}, record=list(RECORDED))
 
 
 def batchnormed(seed: int, victim: dict, known: str, B: int, n: int, **attack) -> dict:
