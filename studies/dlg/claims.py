@@ -1,20 +1,20 @@
 """The ledger of notebook 01: the paper's claims and our own questions, each with its rule."""
 
-from studies import report
 from studies.dlg import claims_batches, claims_beyond, claims_defenses, claims_leakage
 from studies.dlg.plan import Plan
+from studies.ledger import Ledger
 
 
-def ledger(sweeps: Plan) -> report.Ledger:
+def ledger(sweeps: Plan) -> Ledger:
     """All claims. The first eight are decided from this run, the others from the stored paper
     profile where it is there."""
-    filled = report.Ledger()
-    claims_leakage.add(filled, sweeps)
+    book = Ledger()
+    claims_leakage.add(book, sweeps)
     stable = on_store(sweeps)
-    claims_defenses.add(filled, sweeps, stable)
-    claims_batches.add(filled, sweeps, stable)
-    claims_beyond.add(filled, sweeps, stable)
-    return filled
+    claims_defenses.add(book, sweeps, stable)
+    claims_batches.add(book, sweeps, stable)
+    claims_beyond.add(book, sweeps, stable)
+    return book
 
 
 def on_store(sweeps: Plan) -> bool:

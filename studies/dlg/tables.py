@@ -1,5 +1,6 @@
 """What counts as recovered in notebook 01, and the tables of Figures 3 to 6."""
 
+from collections import Counter
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,12 +8,13 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 from scipy import stats
 
-from lib import models
+from lib import engine, models
 from studies import choose, report
 from studies.cells import Cell
 from studies.dlg.settings import PAPER_IMAGES, QUICK_IMAGES
 
 RECOVERED = 1e-3  # MSE, or 30 dB: ours, as the paper states none; hardly an attack ends near it
+VISIBLE = 1e-2  # MSE, or 20 dB, below which an image is seen, if not recovered
 
 
 def run_title(run: str) -> str:
@@ -158,6 +160,31 @@ def ended(cells: dict) -> pd.DataFrame:
             "evaluations, median": cell.table.evaluations.median(), "of at most": most,
             "still moving": f"{moving:.0%}"}
     return pd.DataFrame(rows).T
+
+
+def endings(cell: Cell) -> np.ndarray:
+    """(attacks,) why each attack ended: words of `engine.ENDED`.
+
+    Cells stored before December 2026 do not say so. Of those an attack whose D still moved in its
+    last iteration ended by budget; one that stood still had converged where D was small enough, as
+    the engine counts it, and ended by tolerance where not."""
+    if "ended" in cell.table:
+        attack = [key for key in ("part", "defense", "client") if key in cell.table]
+        return cell.table.drop_duplicates(attack).ended.to_numpy()
+    losses = cell.arrays["losses"]
+    first, before, last = losses[:, 0], losses[:, -2], losses[:, -1]
+    why = np.where(last == before, "tolerance", "budget")
+    why = np.where(last <= engine.CONVERGED * first, "converged", why)
+    return np.where(np.isfinite(losses).all(1), why, "not finite")
+
+
+def why_ended(*cells: Cell, of: np.ndarray | None = None) -> str:
+    """How many attacks of the cells ended why. of: (attacks,) bool, those of one cell to count."""
+    words = np.concatenate([endings(cell) for cell in cells])
+    chosen = words if of is None else words[of]
+    counts = Counter(chosen.tolist())
+    return ", ".join(f"{why} {counts[why]} of {len(chosen)}"
+                     for why in engine.ENDED if counts[why])
 
 
 def timings(cells: dict) -> pd.DataFrame:

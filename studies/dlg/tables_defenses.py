@@ -12,14 +12,17 @@ from studies import choose, report
 from studies.cells import Cell
 from studies.dlg import tables
 from studies.dlg.settings import DEFENSES
-from studies.dlg.tables import RECOVERED
+from studies.dlg.tables import RECOVERED, VISIBLE
 from studies.store import Sweep
 
-DEFENDED = 0.8  # median AVD; fixed before the run, after Eloul et al. 2022. The paper judges by eye
+# What hides an image, by three criteria; none was chosen on these images. The paper judges by eye
+DEFENDED = 0.8  # AVD above it (Eloul et al. 2022); a flat grey passes it too, see notebook 06
+ALIKE = 0.5  # SSIM above which an image is recovered in notebook 06
+CRITERIA = ("AVD > 0.8", "MSE > 0.01", "SSIM < 0.5")
 
 
 def attacked(sweep: Sweep, first: str = "paper") -> Cell:
-    """The cell of Figure 7 that a page shows, as `Sweep.shown` chooses it, with the AVD of
+    """The cell of Figure 7 that a page shows, as `Sweep.shown` chooses it, with the scores of
     `viewed`. Raises FileNotFoundError where there is none."""
     cell = sweep.shown(first)
     if cell is None:
@@ -28,10 +31,43 @@ def attacked(sweep: Sweep, first: str = "paper") -> Cell:
 
 
 def viewed(cell: Cell) -> Cell:
-    """The cell with the AVD of its images as one would look at them: clipped to [0, 1], 8 bits."""
+    """The cell with AVD, SSIM and `seen_mse` of its images as one would look at them: clipped to
+    [0, 1], 8 bits."""
     images, truth = (torch.tensor(states, dtype=torch.float32) / 255 for states in (
         cell.arrays["states"][:, -1, 0], cell.arrays["truth"][:, 0]))
-    return replace(cell, table=cell.table.assign(avd=metrics.avd(images, truth).numpy()))
+    scores = {"avd": metrics.avd(images, truth), "ssim": metrics.ssim(images, truth),
+              "seen_mse": metrics.mse(images, truth)}
+    return replace(cell, table=cell.table.assign(
+        **{name: score.numpy() for name, score in scores.items()}))
+
+
+def hidden(attacks: Cell) -> dict[str, dict[str, pd.Series]]:
+    """Defense -> criterion -> whether it hides the image, by client: of the clients whose image the
+    same attack shows, by that criterion, without a defense. attacks: as `viewed` gives them.
+
+    An attack that fails anyhow says nothing of a defense."""
+    table = attacks.table.set_index("client")
+    passed = pd.DataFrame(
+        {"AVD > 0.8": table.avd > DEFENDED, "MSE > 0.01": table.seen_mse > VISIBLE,
+         "SSIM < 0.5": table.ssim < ALIKE})
+    names = defense_names(attacks)
+    without = passed[names == "none"]
+    by_defense = {}
+    for name in dict.fromkeys(names):
+        under = passed[names == name]
+        by_defense[name] = {
+            criterion: under.loc[without.index[~without[criterion]], criterion]
+            for criterion in CRITERIA}
+    return by_defense
+
+
+def in_most(by_criterion: dict[str, pd.Series]) -> str:
+    """Whether most images are hidden: "defends" or "does not", where all criteria say so, else
+    "criteria disagree"."""
+    most = {bool(images.mean() > 0.5) for images in by_criterion.values()}
+    if len(most) > 1:
+        return "criteria disagree"
+    return "defends" if True in most else "does not"
 
 
 def defense_names(cell: Cell) -> np.ndarray:
@@ -54,8 +90,8 @@ def accuracies(victims: Cell) -> dict[str, pd.Series]:
 
 
 def by_defense(attacks: Cell, victims: Cell) -> pd.DataFrame:
-    """A row a defense: accuracy (mean, sd, number of victims), median AVD and PSNR, recovered of n,
-    and whether it defends. attacks: as `viewed` gives them."""
+    """A row a defense: accuracy (mean, sd, number of victims), median AVD, PSNR and SSIM, recovered
+    of n, and whether it defends. attacks: as `viewed` gives them."""
     by_attack = attacks.table.assign(name=defense_names(attacks)).groupby("name", sort=False)
     by_victim = victims.table.assign(name=defense_names(victims)).groupby("name")
     table = pd.DataFrame({
@@ -64,10 +100,12 @@ def by_defense(attacks: Cell, victims: Cell) -> pd.DataFrame:
         "victims": by_victim.accuracy.size(),
         "median AVD": by_attack.avd.median(),
         "median PSNR": by_attack.psnr.median(),
+        "median SSIM": by_attack.ssim.median(),
         "recovered": by_attack.mse.apply(lambda mse: (mse < RECOVERED).sum()),
         "n": by_attack.size(),
     })
-    table = table.assign(defends=table["median AVD"] > DEFENDED)
+    words = {name: in_most(by_criterion) for name, by_criterion in hidden(attacks).items()}
+    table = table.assign(defends=pd.Series(words))
     return table.loc[[name for name in DEFENSES if name in table.index]]
 
 
@@ -109,6 +147,5 @@ def _in_words(row: pd.Series) -> str:
     if not np.isnan(row.accuracy):
         sd = "" if np.isnan(row.sd) else f" ± {100 * row.sd:.1f}"
         learned = f"{100 * row.accuracy:.1f}{sd} % (n = {row.victims:.0f})"
-    verdict = "defends" if row.defends else "does not"
     return (f"{learned}; AVD {row['median AVD']:.2g}, PSNR {row['median PSNR']:.0f} dB, "
-            f"{row.recovered} of {row.n} recovered: {verdict}")
+            f"SSIM {row['median SSIM']:.2f}, {row.recovered} of {row.n} recovered: {row.defends}")
