@@ -5,6 +5,7 @@ makes. What is counted, n, are networks where images share one (DESIGN 4): avera
 `by_network`.
 """
 
+import math
 import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -64,7 +65,8 @@ def decide_greater(a: Sequence[float], b: Sequence[float], paired: bool = False)
     """Is the mean of a above that of b? None where the two-sided p of a t-test is 0.05 or more, or
     a sample has fewer than two values; with both means, standard deviations and p as text.
 
-    Welch's test; paired: Student's, of the differences a_i - b_i."""
+    Welch's test; paired: Student's, of the differences a_i - b_i. Where all values differ alike,
+    which has no spread for these: the test of signs (paired), or of permutations."""
     checks.flag("paired", paired)
     a, b = _sample("a", a), _sample("b", b)
     if paired and len(a) != len(b):
@@ -75,9 +77,20 @@ def decide_greater(a: Sequence[float], b: Sequence[float], paired: bool = False)
         warnings.simplefilter("ignore", RuntimeWarning)
         test = stats.ttest_rel(a, b) if paired else stats.ttest_ind(a, b, equal_var=False)
     means = " against ".join(f"{x.mean():.3g} ± {x.std(ddof=1):.2g}" for x in (a, b))
-    verdict = bool(a.mean() > b.mean()) if test.pvalue < 0.05 else None
-    p = None if np.isnan(test.pvalue) else float(test.pvalue)
-    return Decision(verdict, f"{means}, p = {test.pvalue:.1g}", p)
+    p = _without_spread(a, b, paired)
+    if p is None:
+        p = None if np.isnan(test.pvalue) else float(test.pvalue)
+    verdict = bool(a.mean() > b.mean()) if p is not None and p < 0.05 else None
+    return Decision(verdict, f"{means}, p = {np.nan if p is None else p:.1g}", p)
+
+
+def _without_spread(a: np.ndarray, b: np.ndarray, paired: bool) -> float | None:
+    """The p of values that all differ alike, from which no t-test can tell a spread: of the test of
+    signs, or of permutations. None where they have a spread, or do not differ."""
+    spread = np.ptp(a - b) if paired else max(np.ptp(a), np.ptp(b))
+    if spread > 0 or a.mean() == b.mean():
+        return None
+    return 2.0 ** (1 - len(a)) if paired else 2 / math.comb(len(a) + len(b), len(a))
 
 
 def by_network(table: pd.DataFrame, networks: str | Sequence[str], column: str) -> pd.Series:

@@ -174,3 +174,15 @@ def test_a_column_that_is_not_there_is_named(change, words):
     good = {"table": IMAGES, "networks": "victim", "column": "psnr"}
     with pytest.raises(ValueError, match=words):
         verdicts.by_network(**good | change)
+
+
+@pytest.mark.parametrize(("n", "verdict", "p"), [(3, None, 0.25), (6, True, 2 / 64)])
+def test_networks_that_all_differ_alike_decide_by_their_signs(n, verdict, p):
+    decision = verdicts.decide_greater([1.0] * n, [0.0] * n, paired=True)
+    assert decision.verdict is verdict and decision.p == pytest.approx(p)
+    assert verdicts.decide_greater([0.0] * n, [0.0] * n, paired=True).p is None
+
+
+def test_groups_without_a_spread_decide_by_permutations():
+    assert verdicts.decide_greater([1.0] * 3, [0.0] * 3).p == pytest.approx(2 / 20)
+    assert verdicts.decide_greater([0.0] * 4, [1.0] * 4).verdict is False
