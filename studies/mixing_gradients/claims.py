@@ -24,6 +24,7 @@ SAME_GRADIENT = 1e-20   # relative squared distance in float64: rounding
 OTHER_GRADIENT = 1e-12  # far above it
 FREE = 1          # points of accuracy: at most so many are no cost
 SEVERAL = 3       # and at least so many are several points
+TRAINED_UNDER_NOISE = 1  # networks, of one seed, say what a variance costs in accuracy
 LITTLE_NOISE = 1e-5  # the variance from which nothing of equal labels is left to the search
 CRITERIA_R4 = {  # end of the id: (criterion, the attacks that compete)
     "avd": ("AVD < 0.8", "matching"), "ssim": ("SSIM > 0.5", "matching"),
@@ -331,7 +332,7 @@ def _noise(rules: Rules, sweeps: Plan, evidence: Evidence) -> None:
     least = bearable.loc[bearable["any of the four"].idxmin()].variance
     rules.fewer(claim, *(tables.shares_by_client(images, "MSE < 0.01") for images in (
         tables_accuracy.noisy_images(sweeps, random, least),
-        tables_accuracy.mixed_images(sweeps, equal))))
+        tables_accuracy.mixed_images(sweeps, equal))), networks=TRAINED_UNDER_NOISE)
     if LITTLE_NOISE not in noise.variance.to_list():
         return
     rules.fewer(

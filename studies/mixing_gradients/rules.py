@@ -30,8 +30,9 @@ class Rules:
         self.ledger.add(claim, decision, rule, n, networks, ended)
 
     def fewer(self, claim: Claim, first: pd.Series | None, second: pd.Series | None,
-              ended: str = "") -> None:
-        """Is the first share below the second? Of each client, in the order of the clients."""
+              ended: str = "", networks: int | None = None) -> None:
+        """Is the first share below the second? Of each client. networks: where fewer than those of
+        the clients stand behind the claim."""
         decision, n = NOT_COMPUTED, 0
         if first is not None and second is not None:
             first, second = first.align(second, join="inner")
@@ -40,8 +41,8 @@ class Rules:
                 decision = Decision(None, f"{first.mean():.0%} against {second.mean():.0%}", 1.0)
             else:
                 decision = _fewer(first, second)
-        self.add(claim, decision, "paired t-test of the shares of the networks (clients)", n, n,
-                 ended)
+        self.add(claim, decision, "paired t-test of the shares of the networks (clients)", n,
+                 n if networks is None else networks, ended)
 
     def above(self, claim: Claim, shares: pd.Series | None, level: float, ended: str = "") -> None:
         """Is the share above a level?"""
