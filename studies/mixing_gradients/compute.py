@@ -112,7 +112,8 @@ def mixing(**config) -> tuple[pd.DataFrame, dict]:
     The scores are of the last iterate of the restart with the smallest objective. avd_8bit is
     `metrics.avd` through 8 bits, as published; distance the squared distance of the gradients over
     the shared one's, the same measure for all attacks; label_right of a batch as a whole.
-    Column `attack` counts through the attacks; victim_accuracy: of a trained victim.
+    Column `attack` counts through the attacks; ended: why that restart ended ("" for the closed
+    form; cells of version 1 have no such column); victim_accuracy: of a trained victim.
     """
     how = MixingConfig(**config)
     case = how.case()
@@ -122,9 +123,9 @@ def mixing(**config) -> tuple[pd.DataFrame, dict]:
     for number, described in enumerate(how.attacks):
         attack = MixedAttack.described(described)
         update = case.share(model, client.ThreatModel(labels=attack.grant))
-        images, labels = _reconstructed(case, update, attack)
+        images, labels, ended = _reconstructed(case, update, attack)
         table, images = _scored(case, update, number, images, labels)
-        tables.append(table)
+        tables.append(table.assign(ended=np.repeat(ended, case.batch_size)))
         pictured.append(scores.as_bytes(images[shown]))
     table = pd.concat(tables, ignore_index=True)
     if how.train:
@@ -153,24 +154,30 @@ def _scored(case: Case, update: client.SharedUpdate, number: int, images: Tensor
 
 
 def _reconstructed(case: Case, update: client.SharedUpdate, attack: MixedAttack) \
-        -> tuple[Tensor, Tensor]:
-    """Images (K, B, C, H, W) and labels (K, B) that one attack finds."""
+        -> tuple[Tensor, Tensor, list[str]]:
+    """Images (K, B, C, H, W) and labels (K, B) that one attack finds, and why it ended (K)."""
     if attack.name == "demix":
-        return _closed_form(update)
+        return *_closed_form(update), [""] * len(update)
     if attack.name == "in_span":
         small, basis = analytic.in_span(update)
         preset = attacks.dlg(**attack.arguments)
         guess = attacks.reconstruct(small, preset, attack.restarts, case.seed)
         images = guess.images.flatten(2) @ basis
         shape = (len(update), update.batch_size, *update.shape)
-        return images.view(shape).float().cpu(), guess.labels.cpu()
+        return images.view(shape).float().cpu(), guess.labels.cpu(), _ended(guess)
     preset = attack.preset(update)
     x, z = case.starts(update, preset, attack.restarts)
     if attack.start == "demix":
         near = _closed_form(update)[0].nan_to_num(0).clamp(-2, 2)
         x = near[:, None] + 0.1 * x
     guess = attacks.reconstruct(update, preset, attack.restarts, case.seed, start=(x, z))
-    return scores.last_of(guess, scores.best_restarts(guess))
+    return *scores.last_of(guess, scores.best_restarts(guess)), _ended(guess)
+
+
+def _ended(guess: attacks.Reconstruction) -> list[str]:
+    """Why the best restart of every client ended."""
+    best = scores.best_restarts(guess).tolist()
+    return [words[restart] for words, restart in zip(guess.ended, best, strict=True)]
 
 
 def _closed_form(update: client.SharedUpdate) -> tuple[Tensor, Tensor]:

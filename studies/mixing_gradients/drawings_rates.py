@@ -17,7 +17,7 @@ PANELS = {  # R4: title: (criterion, how the best attack is chosen, which attack
     "AVD < 0.8\nmatching": ("AVD < 0.8", "by truth", "matching"),
     "SSIM > 0.5\nmatching": ("SSIM > 0.5", "by truth", "matching"),
     "MSE < 0.01\n+ closed form": ("MSE < 0.01", "by truth", "matching or closed form"),
-    "MSE < 0.01\nin the span (ours)": ("MSE < 0.01", "nearest gradient", "in the span (ours)")}
+    "MSE < 0.01\nin the span (ours)": ("MSE < 0.01", "nearest gradient", settings.IN_SPAN)}
 COLORS = dict(zip(PUBLISHED_NAMES, ("C0", "C1", "C2", "C3"), strict=True))
 MARKS = dict(zip(PUBLISHED_NAMES, "osD^", strict=True))
 R5_COLUMNS = {  # column of the table: what its panel adds to the title

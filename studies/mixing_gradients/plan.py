@@ -1,23 +1,18 @@
 """The plan of notebook 06: which experiments are stored, in both profiles. `settings` says what
 they vary."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from lib.run import Run
 from studies import case, store
-from studies.mixing_gradients import settings
+from studies.mixing_gradients import plan_span, settings
 from studies.mixing_gradients.compute import demixing, mixing
-
-Sweeps = dict[str, store.Sweep]
-Configs = Callable[[str], list[dict]]  # a profile -> its configs
+from studies.mixing_gradients.plan_span import Sweeps, sweep
 
 NO_CLOSED_FORM_DETAILS = "the published batch size, data and initialisation are not known"
 NO_DENSE_DETAILS = "the published attacks' optimiser, weights and number are not known; " \
                    "n = 30 clients"
 NO_LENET_DETAILS = "n = 8 clients; LeNet's details and the attacks are not known"
-SEES = {"one round": {}, "three rounds": {"rounds": 3, "round_lr": 0.01}}
-IN_SPAN_BATCHES = {"quick": [2, 4], "paper": [2, 3, 4, 6, 8]}
 
 
 @dataclass(frozen=True)
@@ -32,6 +27,7 @@ class Plan:
     dense: Sweeps              # R4, by strategy
     adaptive: dict[tuple[str, str], store.Sweep]  # in the span, by strategy and rounds seen
     trained: Sweeps            # a trained victim, by strategy
+    trained_span: Sweeps       # and in the span
     accuracy: Sweeps           # R5, by way of training
     averaged: store.Sweep      # R5's equal labels, ten clients a step
     lenet_accuracy: Sweeps     # R6, by way of training
@@ -40,6 +36,7 @@ class Plan:
     lenet_logits: store.Sweep  # R6, the strategy that R7 does not have
     lenet_attacks: Sweeps      # R6, four attacks beside R7's, by way of training
     noisy: Sweeps              # noise on the gradient, by strategy
+    noisy_span: Sweeps         # and in the span
     noisy_accuracy: Sweeps     # and what it costs, by way of training
 
 
@@ -53,8 +50,9 @@ def declare(run: Run) -> Plan:
         losses=_losses(seed),
         sheets=_sheets(seed),
         dense=_dense(seed),
-        adaptive=_adaptive(seed),
-        trained=_trained(seed),
+        adaptive=plan_span.adaptive(seed),
+        trained=plan_span.trained(seed),
+        trained_span=plan_span.trained_span(seed),
         accuracy=_accuracy(),
         averaged=_averaged(),
         lenet_accuracy=_lenet_accuracy(),
@@ -62,18 +60,9 @@ def declare(run: Run) -> Plan:
         longer=_longer(seed),
         lenet_logits=_lenet_logits(seed),
         lenet_attacks=_lenet_attacks(seed),
-        noisy=_noisy(seed),
+        noisy=plan_span.noisy(seed),
+        noisy_span=plan_span.noisy_span(seed),
         noisy_accuracy=_noisy_accuracy())
-
-
-def _sweep(name: str, compute: Callable, configs: Configs, comparable: bool | str,
-           minutes: float) -> store.Sweep:
-    """A sweep of both profiles; comparable and minutes: of the paper profile."""
-    return store.Sweep(
-        name, compute, quick=configs("quick"), paper=configs("paper"), gib=1.5,
-        minutes={"quick": 0.1, "paper": minutes},
-        comparable={"quick": "other, smaller images; fewer attacks and iterations",
-                    "paper": comparable})
 
 
 # --- the closed form on one dense layer, without an optimiser
@@ -89,7 +78,7 @@ def _formula(seed: int) -> store.Sweep:
         return [_closed_form(profile, seed, scales=settings.SCALES, batch_sizes=[2, 4, 8],
                              draws=["unique", "equal"], losses=["cross_entropy"], clients=30,
                              precision="float64")]
-    return _sweep("formula", demixing, configs, "ours", 0.1)
+    return sweep("formula", demixing, configs, "ours", 0.1)
 
 
 def _many_classes(seed: int) -> store.Sweep:
@@ -100,7 +89,7 @@ def _many_classes(seed: int) -> store.Sweep:
                              scales=[0.01, 0.3], batch_sizes=[4], draws=["unique"],
                              losses=["cross_entropy"], clients=30)
                 for classes in (10, 30, 100, 1000)]
-    return _sweep("classes", demixing, configs, "ours; random labels", 0.1)
+    return sweep("classes", demixing, configs, "ours; random labels", 0.1)
 
 
 def _direct(seed: int) -> Sweeps:
@@ -113,7 +102,7 @@ def _direct_in(precision: str, seed: int) -> store.Sweep:
         return [_closed_form(profile, seed, scales=[5.0], batch_sizes=[5],
                              draws=["unique", "equal"], losses=["cross_entropy"], clients=20,
                              precision=precision)]
-    return _sweep(f"r1_{precision}", demixing, configs, NO_CLOSED_FORM_DETAILS, 0.1)
+    return sweep(f"r1_{precision}", demixing, configs, NO_CLOSED_FORM_DETAILS, 0.1)
 
 
 def _losses(seed: int) -> store.Sweep:
@@ -121,7 +110,7 @@ def _losses(seed: int) -> store.Sweep:
     def configs(profile: str) -> list[dict]:
         return [_closed_form(profile, seed, scales=[0.3, 5.0], batch_sizes=[4], draws=["random"],
                              losses=["cross_entropy", "mse"], clients=250)]
-    return _sweep("r2", demixing, configs, NO_CLOSED_FORM_DETAILS, 0.1)
+    return sweep("r2", demixing, configs, NO_CLOSED_FORM_DETAILS, 0.1)
 
 
 # --- pictures
@@ -140,17 +129,12 @@ def _sheets(seed: int) -> Sweeps:
     def of_faces(profile: str) -> list[dict]:
         return [config | {"images": settings.FACES} for config in configs(profile)]
 
-    return {"digits": _sweep("r3_digits", mixing, configs, True, 2),
-            "faces": _sweep("r3_faces", mixing, of_faces,
+    return {"digits": sweep("r3_digits", mixing, configs, True, 2),
+            "faces": sweep("r3_faces", mixing, of_faces,
                             "scikit-image's grey faces instead of LFW", 2)}
 
 
 # --- a dense layer
-
-
-def _dense_config(profile: str, strategy: str, batch_size: int, attacks: list[dict], clients: int,
-                  seed: int) -> dict:
-    return settings.mixed(profile, strategy, settings.DENSE, batch_size, attacks, clients, seed)
 
 
 def _dense(seed: int) -> Sweeps:
@@ -162,47 +146,9 @@ def _dense_of(strategy: str, seed: int) -> store.Sweep:
     def configs(profile: str) -> list[dict]:
         attacks = list(settings.dense_attacks(profile, settings.STRATEGIES[strategy][1]).values())
         clients = settings.DENSE_CLIENTS[profile]
-        return [_dense_config(profile, strategy, batch_size, attacks, clients, seed)
+        return [settings.of_dense(profile, strategy, batch_size, attacks, clients, seed)
                 | {"shown": 1} for batch_size in settings.BATCHES[profile]]
-    return _sweep(f"r4_{settings.short(strategy)}", mixing, configs, NO_DENSE_DETAILS, 8)
-
-
-def _adaptive(seed: int) -> dict[tuple[str, str], store.Sweep]:
-    """Ours: the attack in the span with labels known or inferred, seeing one round or three."""
-    return {(strategy, rounds): _adaptive_of(strategy, rounds, seed)
-            for strategy in settings.IN_SPAN_STRATEGIES for rounds in SEES}
-
-
-def _adaptive_of(strategy: str, rounds: str, seed: int) -> store.Sweep:
-    _, loss = settings.STRATEGIES[strategy]
-
-    def configs(profile: str) -> list[dict]:
-        if profile == "quick" and rounds != "one round" and loss != "mse":
-            return []
-        knowing = settings.in_span_knowing(profile)
-        attacks = [knowing[known] for known in settings.label_knowledge(strategy, rounds)]
-        clients = {"quick": 6, "paper": 10}[profile]
-        return [_dense_config(profile, strategy, batch_size, attacks, clients, seed)
-                | SEES[rounds] for batch_size in IN_SPAN_BATCHES[profile]]
-
-    name = f"adaptive_{settings.short(strategy)}_{rounds}".replace(" ", "_")
-    return _sweep(name, mixing, configs, "ours", 2)
-
-
-def _trained(seed: int) -> Sweeps:
-    """Ours: one trained victim for all clients, B = 4."""
-    return {strategy: _trained_of(strategy, seed) for strategy in settings.LABEL_STRATEGIES}
-
-
-def _trained_of(strategy: str, seed: int) -> store.Sweep:
-    def configs(profile: str) -> list[dict]:
-        known = settings.dense_attacks(profile, "cross_entropy")
-        attacks = [known[name] for name in settings.NOISE_ATTACKS]
-        clients = {"quick": 6, "paper": 20}[profile]
-        config = _dense_config(profile, strategy, 4, attacks, clients, seed)
-        config["victim"] = settings.DENSE | {"seed": seed}
-        return [config | {"train": {"epochs": 2, "batch_size": 32, "lr": 0.02}}]
-    return _sweep(f"trained_{settings.short(strategy)}", mixing, configs, "ours", 1)
+    return sweep(f"r4_{settings.short(strategy)}", mixing, configs, NO_DENSE_DETAILS, 8)
 
 
 # --- accuracy of victims that are trained under each strategy
@@ -218,7 +164,7 @@ def _accuracy_of(training: str) -> store.Sweep:
         batches = {"quick": [4], "paper": [2, 4, 6]}[profile]
         return [settings.taught(profile, training, settings.DENSE, batch_size, lr)
                 for batch_size in batches for lr in settings.RATES["dense"]]
-    return _sweep(settings.sweep_name("r5", training), case.accuracy, configs,
+    return sweep(settings.sweep_name("r5", training), case.accuracy, configs,
                   "the published training is not known; two seeds, one epoch", 5)
 
 
@@ -227,7 +173,7 @@ def _averaged() -> store.Sweep:
     def configs(profile: str) -> list[dict]:
         return [settings.taught(profile, "CE, equal labels", settings.DENSE, 4, 10 * lr, clients=10)
                 for lr in settings.RATES["dense"]]
-    return _sweep("r5_averaged", case.accuracy, configs, "ours", 1)
+    return sweep("r5_averaged", case.accuracy, configs, "ours", 1)
 
 
 def _lenet_accuracy() -> Sweeps:
@@ -243,7 +189,7 @@ def _lenet_accuracy_of(training: str) -> store.Sweep:
             described += [settings.taught(profile, training, victim, batch_size, lr, seeds=(0,))
                           for lr in settings.RATES["lenet"]]
         return described
-    return _sweep(settings.sweep_name("r6_accuracy", training), case.accuracy, configs,
+    return sweep(settings.sweep_name("r6_accuracy", training), case.accuracy, configs,
                   "the published training is not known; one seed, one epoch", 8)
 
 
@@ -276,7 +222,7 @@ def _map_of(pictures: str, strategy: str, seed: int) -> store.Sweep:
                 | {"pool": pool, "images": images}
                 for channels in widths for batch_size in batches]
 
-    return _sweep(f"r7_{pictures}_{settings.short(strategy)}".lower(), mixing, configs,
+    return sweep(f"r7_{pictures}_{settings.short(strategy)}".lower(), mixing, configs,
                   NO_LENET_DETAILS, 14 if pictures == "digits" else 10)
 
 
@@ -287,7 +233,7 @@ def _longer(seed: int) -> store.Sweep:
         widths, _ = settings.GRID["LFW"][profile]
         return [_lenet_config(profile, "CE, random labels", (1, channels), attacks, seed)
                 | {"pool": 200, "images": settings.LFW} for channels in widths]
-    return _sweep("r7_lfw_longer", mixing, configs, NO_LENET_DETAILS, 2)
+    return sweep("r7_lfw_longer", mixing, configs, NO_LENET_DETAILS, 2)
 
 
 def _lenet_logits(seed: int) -> store.Sweep:
@@ -296,7 +242,7 @@ def _lenet_logits(seed: int) -> store.Sweep:
         attacks = [settings.matching(profile, **settings.TV)]
         return [_lenet_config(profile, "MSE of logits, random labels", point, attacks, seed)
                 for point in settings.POINTS[profile]]
-    return _sweep("r6_mse_random", mixing, configs, NO_LENET_DETAILS, 4)
+    return sweep("r6_mse_random", mixing, configs, NO_LENET_DETAILS, 4)
 
 
 def _lenet_attacks(seed: int) -> Sweeps:
@@ -311,29 +257,10 @@ def _lenet_attacks_of(strategy: str, seed: int) -> store.Sweep:
                    for objective, more in settings.LENET_ATTACKS.values()]
         return [_lenet_config(profile, strategy, point, attacks, seed)
                 for point in settings.POINTS[profile]]
-    return _sweep(f"r6_attacks_{settings.short(strategy)}", mixing, configs, NO_LENET_DETAILS, 5)
+    return sweep(f"r6_attacks_{settings.short(strategy)}", mixing, configs, NO_LENET_DETAILS, 5)
 
 
 # --- ours: noise against mixing
-
-
-def _gaussian(profile: str) -> list[dict]:
-    return [{"name": "gaussian", "variance": variance} for variance in settings.VARIANCES[profile]]
-
-
-def _noisy(seed: int) -> Sweeps:
-    """What four attacks recover of a dense layer under noise, B = 4."""
-    return {strategy: _noisy_of(strategy, seed) for strategy in settings.LABEL_STRATEGIES}
-
-
-def _noisy_of(strategy: str, seed: int) -> store.Sweep:
-    def configs(profile: str) -> list[dict]:
-        known = settings.dense_attacks(profile, "cross_entropy")
-        attacks = [known[name] for name in settings.NOISE_ATTACKS]
-        clients = {"quick": 6, "paper": 20}[profile]
-        return [_dense_config(profile, strategy, 4, attacks, clients, seed)
-                | {"defense": defense} for defense in _gaussian(profile)]
-    return _sweep(f"noise_{settings.short(strategy)}", mixing, configs, "ours", 3)
 
 
 def _noisy_accuracy() -> Sweeps:
@@ -345,5 +272,5 @@ def _noisy_accuracy() -> Sweeps:
 def _noisy_accuracy_of(training: str, name: str) -> store.Sweep:
     def configs(profile: str) -> list[dict]:
         return [settings.taught(profile, training, settings.DENSE, 4, lr, seeds=(0,))
-                | {"defense": _gaussian(profile)} for lr in settings.RATES["dense"][1:]]
-    return _sweep(name, case.accuracy, configs, "ours", 10)
+                | {"defense": settings.gaussian(profile)} for lr in settings.RATES["dense"][1:]]
+    return sweep(name, case.accuracy, configs, "ours", 10)

@@ -1,35 +1,17 @@
-"""The rules by which the claims of notebook 06 are decided."""
+"""The rules by which the claims of notebook 06 are decided.
 
-from dataclasses import dataclass
+n and the number of networks are those of the clients, each of which has one of its own, unless a
+claim says otherwise."""
 
-import numpy as np
+from dataclasses import replace
+
 import pandas as pd
 
-from studies import report, verdicts
+from studies import verdicts
+from studies.ledger import Claim, Ledger
+from studies.verdicts import Decision
 
-Share = tuple[float, int]  # (good, n): how many of n
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A claim before it is decided; origin, float_id and unit as in `report.Ledger.add`."""
-
-    id: str
-    text: str
-    origin: str = "ours"
-    float_id: str | None = None
-    unit: str = "client"
-
-
-def in_clients(good: float, images: int, clients: int) -> Share:
-    """A share of images with the number of clients for n: the images of one client are not
-    independent."""
-    return good / images * clients, clients
-
-
-def share_of(table: pd.DataFrame, good: pd.Series) -> Share:
-    """The share of a table's rows that are good, n in clients."""
-    return in_clients(int(good.sum()), len(table), table.client.nunique())
+NOT_COMPUTED = Decision(None, "not computed")
 
 
 class Rules:
@@ -37,56 +19,74 @@ class Rules:
 
     stable: whether the claims rest on the stored paper profile, so are the same on any CPU."""
 
-    def __init__(self, ledger: report.Ledger, stable: bool) -> None:
+    def __init__(self, ledger: Ledger, stable: bool) -> None:
         self.ledger = ledger
         self.stable = stable
 
-    def add(self, claim: Claim, verdict: bool | None, rule: str, measured: str, n: int,
-            stable: bool | None = None) -> None:
+    def add(self, claim: Claim, decision: Decision, rule: str, n: int, networks: int | None,
+            ended: str = "") -> None:
         """A claim that is decided already."""
-        self.ledger.add(claim.id, claim.text, verdict, rule, measured, n, origin=claim.origin,
-                        float_id=claim.float_id, unit=claim.unit,
-                        stable=self.stable if stable is None else stable)
+        claim = replace(claim, stable=claim.stable and self.stable)
+        self.ledger.add(claim, decision, rule, n, networks, ended)
 
-    def fewer(self, claim: Claim, first: Share | None, second: Share | None) -> None:
-        """Is the first share below the second?"""
-        verdict, measured = None, "not computed"
-        if first and second:
-            verdict, measured = verdicts.decide_fewer(first, second)
-        self.add(claim, verdict,
-                 "Newcombe's 95 % interval of the difference of two shares excludes 0", measured,
-                 first[1] if first else 0)
+    def fewer(self, claim: Claim, first: pd.Series | None, second: pd.Series | None,
+              ended: str = "", networks: int | None = None) -> None:
+        """Is the first share below the second? Of each client. networks: where fewer than those of
+        the clients stand behind the claim."""
+        decision, n = NOT_COMPUTED, 0
+        if first is not None and second is not None:
+            first, second = first.align(second, join="inner")
+            n = len(first)
+            if (first == second).all():
+                decision = Decision(None, f"{first.mean():.0%} against {second.mean():.0%}", 1.0)
+            else:
+                decision = _fewer(first, second)
+        self.add(claim, decision, "paired t-test of the shares of the networks (clients)", n,
+                 n if networks is None else networks, ended)
 
-    def above(self, claim: Claim, share: Share | None, level: float) -> None:
-        """Is a share above a level?"""
-        verdict, measured = self._against(share, level)
-        self.add(claim, verdict, f"95 % Wilson interval of the share above {level:.0%}", measured,
-                 share[1] if share else 0)
+    def above(self, claim: Claim, shares: pd.Series | None, level: float, ended: str = "") -> None:
+        """Is the share above a level?"""
+        self._against(claim, shares, level, "above", ended)
 
-    def below(self, claim: Claim, share: Share | None, level: float) -> None:
-        """Is a share below a level?"""
-        verdict, measured = self._against(share, level)
-        self.add(claim, None if verdict is None else not verdict,
-                 f"95 % Wilson interval of the share below {level:.0%}", measured,
-                 share[1] if share else 0)
+    def below(self, claim: Claim, shares: pd.Series | None, level: float, ended: str = "") -> None:
+        """Is the share below a level?"""
+        self._against(claim, shares, level, "below", ended)
 
-    @staticmethod
-    def _against(share: Share | None, level: float) -> tuple[bool | None, str]:
-        return verdicts.decide(*share, level) if share else (None, "not computed")
+    def _against(self, claim: Claim, shares: pd.Series | None, level: float, side: str,
+                 ended: str) -> None:
+        decision, n = NOT_COMPUTED, 0
+        if shares is not None:
+            n = len(shares)
+            decision = verdicts.decide(shares.sum(), n, level)
+        if side == "below" and decision.verdict is not None:
+            decision = decision._replace(verdict=not decision.verdict)
+        self.add(claim, decision,
+                 f"95 % Wilson interval of the share {side} {level:.0%}, n in networks (clients)",
+                 n, n, ended)
 
     def costs(self, claim: Claim, accuracy: pd.DataFrame, other: pd.DataFrame, points: float,
               at_least: bool) -> None:
         """Does a way to train cost at least, or at most, so many points of accuracy against
         another, at every batch size? Tables: a row a batch size, indexed by it."""
         differences = (accuracy.accuracy - other.accuracy).dropna()
-        variance = ((accuracy.sd**2 + other.sd**2) / accuracy.seeds).fillna(np.inf).mean()
+        variance = ((accuracy.sd**2 + other.sd**2) / accuracy.seeds).fillna(float("inf")).mean()
         error = 2 * variance**0.5
         verdict = None
         if len(differences) and (differences + points).abs().min() > error:
             further = differences < -points
             verdict = bool(further.all() if at_least else (differences > -points).all())
         measured = ", ".join(f"B = {B}: {points_of:+.1f}" for B, points_of in differences.items())
-        self.add(claim, verdict,
+        self.add(claim, Decision(verdict, f"{measured} (± {error:.1f})"),
                  f"at every B the accuracy is {'at least' if at_least else 'at most'} {points} "
-                 "points below; None where one difference is within two standard errors of that",
-                 f"{measured} (± {error:.1f})", int(accuracy.seeds.sum()))
+                 "points below; undecided where one difference is within two standard errors of "
+                 "that; networks: the seeds", int(accuracy.seeds.sum()),
+                 int(accuracy.seeds.min()))
+
+
+def _fewer(first: pd.Series, second: pd.Series) -> Decision:
+    """Paired: are the shares `first` below `second` on average? In points of a hundred."""
+    decision = verdicts.decide_greater(second, first, paired=True)
+    text = f"{first.mean():.0%} against {second.mean():.0%}"
+    if decision.p is not None:
+        text += f", p = {decision.p:.1g}"
+    return decision._replace(measured=text)

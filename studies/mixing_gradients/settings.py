@@ -34,6 +34,7 @@ TRAINED_UNDER = {  # name of a way to train: the strategy whose draw and loss it
 }
 LABEL_STRATEGIES = ("CE, random labels", "CE, equal labels")  # cross-entropy: only the draw differs
 IN_SPAN_STRATEGIES = (*LABEL_STRATEGIES, "MSE of logits, equal labels")
+SEES = {"one round": {}, "three rounds": {"rounds": 3, "round_lr": 0.01}}
 LENET_STRATEGIES = ("MSE of softmax, random labels", "CE, equal labels", "CE, random labels")  # R7
 
 # --- sizes
@@ -41,6 +42,8 @@ LENET_STRATEGIES = ("MSE of softmax, random labels", "CE, equal labels", "CE, ra
 BATCHES = {"quick": [1, 4], "paper": [1, 2, 4, 6]}         # R4: dense layer
 DENSE_CLIENTS = {"quick": 8, "paper": 30}
 LENET_CLIENTS = 8
+SPAN_CLIENTS = {"quick": 6, "paper": 10}                   # the attack in the span
+SPAN_BATCHES = {"quick": [2, 4], "paper": [2, 3, 4, 6, 8]}
 STAGES = {"quick": [5, 30, 200], "paper": [10, 40, 100, 200, 600]}  # R3: iterations
 POINTS = {"quick": [], "paper": [(2, 6), (4, 8), (6, 10), (8, 12)]}  # R6: (batch size, channels)
 GRID = {  # R7: the channels and the batch sizes of its maps
@@ -66,8 +69,11 @@ TV = {"tv": 1e-3}
 ORTHOGONALITY = {"orthogonality": 1e-2}
 ITERATIONS = {"quick": 200, "paper": 600}
 QUICK_ATTACKS = ("angle", "angle + TV", "L2 + TV + orthogonality", "angle, labels inferred",
-                 "closed form", "in the span (ours)")
-NOISE_ATTACKS = ("closed form", "angle", "angle + TV", "in the span (ours)")
+                 "closed form")
+IN_SPAN = "in the span (ours)"
+NOISE_ATTACKS = ("closed form", "angle", "angle + TV")  # and, in cells of its own, IN_SPAN
+SUPERSEDED = {"name": "in_span", "iterations": 60, "line_search": True, "relative": True,
+              "labels": "idlg", "restarts": 8}  # its rows in stored cells: nothing reads them
 LENET_ATTACKS = {  # beside the angle with TV of R7, at the four points of R6: (objective, more)
     "L2 + TV": ("l2", TV),
     "L2 + TV + orthogonality": ("l2", TV | ORTHOGONALITY),
@@ -97,9 +103,8 @@ def matching(profile: str, objective: str = "cosine", **more) -> dict:
 
 def in_span(profile: str, **more) -> dict:
     """Our attack: L-BFGS in the span of the batch, which a dense layer's gradient gives away."""
-    settings = {"name": "in_span", "iterations": {"quick": 20, "paper": 60}[profile],
-                "line_search": True, "relative": True, "labels": "idlg",
-                "restarts": {"quick": 4, "paper": 8}[profile]}
+    settings = {"name": "in_span", "iterations": {"quick": 20, "paper": 200}[profile],
+                "line_search": True, "relative": True, "labels": "idlg", "restarts": 4}
     return settings | more
 
 
@@ -125,7 +130,8 @@ def label_knowledge(strategy: str, rounds: str) -> list[str]:
 
 
 def dense_attacks(profile: str, loss: str) -> dict[str, dict]:
-    """The attacks on a dense layer (R4), by name, in the order in which cells number them."""
+    """The attacks on a dense layer (R4), by name, in the order in which cells number them. That in
+    the span has cells of its own."""
     weights = {"": {}, " + TV": TV, " + orthogonality": ORTHOGONALITY,
                " + TV + orthogonality": TV | ORTHOGONALITY}
     described = {}
@@ -140,10 +146,16 @@ def dense_attacks(profile: str, loss: str) -> dict[str, dict]:
         described["closed form"] = {"name": "demix"}
         described["closed form, labels inferred"] = {"name": "demix", "grant": "unknown"}
         described["angle, from the closed form"] = matching(profile, start="demix")
-    described["in the span (ours)"] = in_span(profile)
     if profile == "paper":
-        return described
+        return described | {IN_SPAN: SUPERSEDED}
     return {name: attack for name, attack in described.items() if name in QUICK_ATTACKS}
+
+
+def noise_attacks(profile: str) -> list[dict]:
+    """The attacks NOISE_ATTACKS; in the paper profile with one whose rows nothing reads."""
+    known = dense_attacks(profile, "cross_entropy")
+    described = [known[name] for name in NOISE_ATTACKS]
+    return described + [SUPERSEDED] if profile == "paper" else described
 
 
 def attack_names(profile: str, strategy: str) -> list[str]:
@@ -157,6 +169,17 @@ def mixed(profile: str, strategy: str, victim: dict, batch_size: int, attacks: l
     draw, loss = STRATEGIES[strategy]
     return {"images": PICTURES[profile], "victim": victim, "loss": loss, "draw": draw,
             "batch_size": batch_size, "attacks": attacks, "clients": [0, clients], "seed": seed}
+
+
+def of_dense(profile: str, strategy: str, batch_size: int, attacks: list[dict], clients: int,
+             seed: int) -> dict:
+    """`mixed` with a dense layer for the victim."""
+    return mixed(profile, strategy, DENSE, batch_size, attacks, clients, seed)
+
+
+def gaussian(profile: str) -> list[dict]:
+    """The noise that is tried, as configs of a defense."""
+    return [{"name": "gaussian", "variance": variance} for variance in VARIANCES[profile]]
 
 
 def taught(profile: str, training: str, victim: dict, batch_size: int, lr: float,

@@ -5,7 +5,7 @@ import operator
 import numpy as np
 import pandas as pd
 
-from studies import choose, report, store
+from studies import choose, report, store, verdicts
 from studies.cells import Cell
 from studies.mixing_gradients import settings
 
@@ -14,7 +14,7 @@ CRITERIA = {  # when an image counts as recovered: (column, comparison, threshol
     "SSIM > 0.5": ("ssim", operator.gt, settings.SSIM_RECOVERED),
     "MSE < 0.01": ("mse", operator.lt, settings.MSE_RECOVERED)}
 EXACT = 1e-4  # the MSE of an image that the closed form gives back, far below what an eye can see
-GROUPS = ("matching", "matching or closed form", "in the span (ours)")  # attacks that compete
+GROUPS = ("matching", "matching or closed form")  # attacks that compete; and IN_SPAN by itself
 PUBLISHED_R4 = {  # strategy: its row in the published numbers
     "CE, random labels": "random labels, CEL", "CE, equal labels": "equal labels, CEL",
     "MSE of softmax, random labels": "random labels, MSE",
@@ -24,7 +24,7 @@ R4_COLUMNS = {  # heading: (the attacks that compete, criterion)
     "SSIM > 0.5, matching": ("matching", "SSIM > 0.5"),
     "AVD < 0.8, closed form too": ("matching or closed form", "AVD < 0.8"),
     "MSE < 0.01, closed form too": ("matching or closed form", "MSE < 0.01"),
-    "MSE < 0.01, in the span (ours)": ("in the span (ours)", "MSE < 0.01")}
+    "MSE < 0.01, in the span (ours)": (settings.IN_SPAN, "MSE < 0.01")}
 
 
 def leading(table: pd.DataFrame) -> pd.DataFrame:
@@ -100,7 +100,7 @@ def recovered(table: pd.DataFrame, criterion: str) -> pd.Series:
 def _competes(names: pd.Series, group: str) -> pd.Series:
     """Whether attacks of these names are of one of GROUPS."""
     in_span = names.str.contains("in the span")
-    if group == "in the span (ours)":
+    if group == settings.IN_SPAN:
         return in_span
     if group == "matching":
         return ~in_span & ~names.str.contains("closed form")
@@ -143,8 +143,26 @@ def batch_sizes_of(cell: Cell) -> list[int]:
     return [config["batch_size"] for config in cell.config]
 
 
-def dense_rates(dense: dict[str, store.Sweep]) -> pd.DataFrame:
-    """R4: `rates` of every strategy, run and group of attacks."""
+def of_clients(cell: Cell, B: int, names: list[str], criterion: str, group: str) -> pd.Series:
+    """Which share of its images a group of attacks recovers of each client, best by truth, B images
+    a batch. Clients have networks of their own: these shares are what is tested."""
+    table = cell.table[cell.table.part == batch_sizes_of(cell).index(B)]
+    attacked = table[_competes(pd.Series(np.array(names)[table.attack], table.index), group)]
+    return shares_by_client(attacked, criterion)
+
+
+def shares_by_client(table: pd.DataFrame, criterion: str) -> pd.Series:
+    """The share of each client's images that any attack of the table recovers."""
+    judged = table.assign(recovered=recovered(table, criterion))
+    of_image = [name for name in ("client", "part", "image") if name in judged]
+    by_truth = judged.groupby(of_image).recovered.any().reset_index()
+    return verdicts.by_network(by_truth, "client", "recovered")
+
+
+def dense_rates(dense: dict[str, store.Sweep], adaptive: dict[tuple[str, str], store.Sweep]
+                ) -> pd.DataFrame:
+    """R4: `rates` of every strategy, run and group of attacks; in the span those of one round and
+    labels that are known."""
     tables = []
     for strategy, sweep in dense.items():
         for run, cells in choose.by_run({strategy: sweep}).items():
@@ -153,7 +171,19 @@ def dense_rates(dense: dict[str, store.Sweep]) -> pd.DataFrame:
             for group in GROUPS:
                 shares = rates(cell.table, batch_sizes_of(cell), names, group)
                 tables.append(shares.assign(strategy=strategy, run=run, attacks=group))
+        alone = {strategy: adaptive[strategy, "one round"]}
+        for run, cells in choose.by_run(alone).items():
+            shares = _in_span_shares(cells[strategy])
+            tables.append(shares.assign(strategy=strategy, run=run, attacks=settings.IN_SPAN))
     return pd.concat(tables, ignore_index=True)
+
+
+def _in_span_shares(cell: Cell) -> pd.DataFrame:
+    """`rates` of the attack in the span, at R4's batch sizes."""
+    batches = batch_sizes_of(cell)
+    asked = [part for part, B in enumerate(batches) if B in settings.BATCHES[cell.profile]]
+    table = cell.table[cell.table.part.isin(asked) & (cell.table.attack == 0)]
+    return rates(table, batches, [settings.IN_SPAN], settings.IN_SPAN)
 
 
 def chosen_rates(shares: pd.DataFrame, strategy: str, criterion: str, best: str, group: str
@@ -172,30 +202,54 @@ def dense_in_numbers(shares: pd.DataFrame, numbers: pd.DataFrame) -> pd.DataFram
             number = published_number(numbers, "r4", PUBLISHED_R4[strategy], f"B={B}")
             row["published, AVD < 0.8"] = report.show(number)
         for heading, (group, criterion) in R4_COLUMNS.items():
-            pair = [chosen_rates(some, strategy, criterion, best, group).rate.iloc[0]
+            pair = [chosen_rates(some, strategy, criterion, best, group).rate
                     for best in ("by truth", "nearest gradient")]
-            row[heading] = " / ".join(f"{rate:.0f}" for rate in pair)
+            row[heading] = " / ".join(f"{rate.iloc[0]:.0f}" if len(rate) else "–" for rate in pair)
         rows[strategy, B, run] = row | {"n": some.n.iloc[0]}
     return pd.DataFrame(rows).T.rename_axis(["strategy", "B", "run"])
 
 
-def attack_by_attack(cells: dict[str, Cell]) -> pd.DataFrame:
+def attack_by_attack(cells: dict[str, Cell], spans: dict[str, Cell]) -> pd.DataFrame:
     """R4 at the largest batch, a row an attack and a column a strategy: images with AVD < 0.8 and
-    images with MSE < 0.01."""
+    images with MSE < 0.01. spans: cells of the attack in the span, one round."""
     columns = {}
     for strategy, cell in cells.items():
         names = settings.attack_names(cell.profile, strategy)
         largest = cell.table[cell.table.part == cell.table.part.max()]
-        columns[strategy] = {}
-        for attack, images in largest.groupby("attack"):
-            shares = [recovered(images, criterion).mean()
-                      for criterion in ("AVD < 0.8", "MSE < 0.01")]
-            columns[strategy][names[attack]] = " / ".join(f"{share:.0%}" for share in shares)
+        columns[strategy] = {names[attack]: _by_both(images)
+                             for attack, images in largest.groupby("attack")}
+        columns[strategy].pop(settings.IN_SPAN, None)  # superseded
+        if strategy in spans:
+            images = known_labels(spans[strategy], max(batch_sizes_of(cell)))
+            columns[strategy][settings.IN_SPAN] = _by_both(images)
     order = max((list(column) for column in columns.values()), key=len)
     return pd.DataFrame(columns).reindex(order).fillna("–").rename_axis("attack")
 
 
+def _by_both(images: pd.DataFrame) -> str:
+    shares = [recovered(images, criterion).mean() for criterion in ("AVD < 0.8", "MSE < 0.01")]
+    return " / ".join(f"{share:.0%}" for share in shares)
+
+
 # --- in the span, and trained victims
+
+
+def spans_of(adaptive: dict[tuple[str, str], store.Sweep]) -> dict[str, Cell]:
+    """The cells of the attack in the span that sees one round, by strategy."""
+    return choose.shown_of({strategy: sweep for (strategy, rounds), sweep in adaptive.items()
+                            if rounds == "one round"})
+
+
+def known_labels(span: Cell, B: int) -> pd.DataFrame:
+    """The rows of such a cell with batches of B, where labels are known."""
+    part = batch_sizes_of(span).index(B)
+    return span.table[(span.table.part == part) & (span.table.attack == 0)]
+
+
+def endings(images: pd.DataFrame) -> str:
+    """Why the best restarts of the clients ended: "converged 9 of 10, budget 1 of 10"."""
+    words = images.groupby("client").ended.first().value_counts()
+    return ", ".join(f"{word} {count} of {words.sum()}" for word, count in words.items())
 
 
 def in_span_rates(adaptive: dict[tuple[str, str], store.Sweep]) -> pd.DataFrame:
@@ -215,18 +269,27 @@ def in_span_rates(adaptive: dict[tuple[str, str], store.Sweep]) -> pd.DataFrame:
                 "recovered": recovered(images, "MSE < 0.01").mean(),
                 "median MSE": images.mse.median(), "median distance": images.distance.median(),
                 "n": len(images), "clients": images.client.nunique(),
-                "whole": int((worst < settings.MSE_RECOVERED).sum())})
+                "whole": int((worst < settings.MSE_RECOVERED).sum()),
+                "ended": endings(images)})
     return pd.DataFrame(rows)
 
 
-def trained_victim(cells: dict[str, Cell]) -> pd.DataFrame:
-    """What four attacks recover where all clients have one trained victim."""
+def trained_victim(cells: dict[str, Cell], spans: dict[str, Cell]) -> pd.DataFrame:
+    """What four attacks recover where all clients have one trained victim; spans: the cells of that
+    in the span."""
     rows = {}
     for strategy, cell in cells.items():
-        for attack, images in cell.table.groupby("attack"):
-            rows[strategy, settings.NOISE_ATTACKS[attack]] = {
+        of_attack = dict(zip(settings.NOISE_ATTACKS, _by_attack(cell), strict=False))
+        if strategy in spans:
+            of_attack[settings.IN_SPAN] = spans[strategy].table
+        for name, images in of_attack.items():
+            rows[strategy, name] = {
                 "AVD < 0.8": recovered(images, "AVD < 0.8").mean(),
                 "MSE < 0.01": recovered(images, "MSE < 0.01").mean(),
                 "median MSE": images.mse.median(),
                 "victim's accuracy": images.victim_accuracy.iloc[0], "n": len(images)}
     return pd.DataFrame(rows).T.rename_axis(["strategy", "attack"])
+
+
+def _by_attack(cell: Cell) -> list[pd.DataFrame]:
+    return [images for _, images in cell.table.groupby("attack")]

@@ -54,7 +54,7 @@ def _dense_recovery(attacked: pd.DataFrame, strategy: str) -> dict[str, float]:
     row = {}
     for criterion, group in DIFFERENT_ATTACKS.items():
         row[criterion] = _rate(attacked, strategy, criterion, group)
-    row["in the span"] = _rate(attacked, strategy, "MSE < 0.01", "in the span (ours)")
+    row["in the span"] = _rate(attacked, strategy, "MSE < 0.01", settings.IN_SPAN)
     return row
 
 
@@ -212,8 +212,42 @@ def longer_in_words(cell: Cell | None) -> str:
 
 def any_recovered(table: pd.DataFrame) -> float:
     """The share of images, in %, that at least one attack recovers by MSE < 0.01."""
-    judged = table.assign(recovered=tables.recovered(table, "MSE < 0.01"))
-    return 100 * judged.groupby(["client", "image"]).recovered.any().mean()
+    return 100 * tables.shares_by_client(table, "MSE < 0.01").mean()
+
+
+def of_four(images: pd.DataFrame, names: list[str], span: pd.DataFrame) -> pd.DataFrame:
+    """The rows of NOISE_ATTACKS and, numbered after them, of the attack in the span, of the clients
+    that both were run on. names: of the attacks of `images`; span: the rows of that attack."""
+    numbers = {names.index(name): number for number, name in enumerate(settings.NOISE_ATTACKS)}
+    chosen = images[images.attack.isin(list(numbers))]
+    chosen = chosen.assign(attack=chosen.attack.map(numbers))
+    together = pd.concat([chosen, span.assign(attack=len(numbers))], ignore_index=True)
+    both = set(chosen.client) & set(span.client)
+    return together[together.client.isin(both)].drop(columns="part", errors="ignore")
+
+
+def noisy_images(sweeps: Plan, strategy: str, variance: float) -> pd.DataFrame:
+    """What the four attacks find under noise: `of_four`."""
+    cells = sweeps.noisy[strategy].shown(), sweeps.noisy_span[strategy].shown()
+    images, span = (cell.table[cell.table.part == variances_of(cell).index(variance)]
+                    for cell in cells)
+    return of_four(images, list(settings.NOISE_ATTACKS), span)
+
+
+def variances_of(cell: Cell) -> list[float]:
+    """The variance of the noise of each part."""
+    return [config["defense"]["variance"] for config in cell.config]
+
+
+def mixed_images(sweeps: Plan, strategy: str) -> pd.DataFrame:
+    """What the four attacks find without noise at B = 4: `of_four`."""
+    cell = sweeps.dense[strategy].shown()
+    images = cell.table[cell.table.part == tables.batch_sizes_of(cell).index(4)]
+    names = settings.attack_names(cell.profile, strategy)
+    if "closed form" not in names:  # no such form behind the other losses
+        images, names = images.assign(attack=images.attack + 1), ["closed form", *names]
+    span = tables.known_labels(sweeps.adaptive[strategy, "one round"].shown(), 4)
+    return of_four(images, names, span)
 
 
 def under_noise(sweeps: Plan) -> pd.DataFrame:
@@ -225,13 +259,14 @@ def under_noise(sweeps: Plan) -> pd.DataFrame:
         rates = [trained.config[part]["lr"] for part in trained.table.part]
         by_validation = trained.table.assign(lr=rates).sort_values("validation")
         best = by_validation.groupby("defense").last()
-        for part, images in cell.table.groupby("part"):
-            row = {"strategy": strategy, "variance": cell.config[part]["defense"]["variance"],
+        for part, variance in enumerate(variances_of(cell)):
+            images = noisy_images(sweeps, strategy, variance)
+            row = {"strategy": strategy, "variance": variance,
                    "accuracy": 100 * best.accuracy.iloc[part], "lr": best.lr.iloc[part],
                    "any of the four": any_recovered(images), "clients": images.client.nunique()}
-            for attack, of_attack in images.groupby("attack"):
-                share = tables.recovered(of_attack, "MSE < 0.01").mean()
-                row[settings.NOISE_ATTACKS[attack]] = 100 * share
+            for number, name in enumerate((*settings.NOISE_ATTACKS, settings.IN_SPAN)):
+                share = tables.recovered(images[images.attack == number], "MSE < 0.01").mean()
+                row[name] = 100 * share
             rows.append(row)
     return pd.DataFrame(rows)
 
@@ -242,11 +277,6 @@ def without_noise(sweeps: Plan, accuracy: pd.DataFrame) -> pd.DataFrame:
     mixtures = tables.leading(accuracy)
     mixtures = mixtures[mixtures.B == 4].assign(recovered=0.0)
     for index, row in mixtures.iterrows():
-        strategy = settings.TRAINED_UNDER[row.strategy]
-        cell = sweeps.dense[strategy].shown()
-        names = np.array(settings.attack_names(cell.profile, strategy))
-        four = np.isin(names[cell.table.attack], settings.NOISE_ATTACKS)
-        part = tables.batch_sizes_of(cell).index(4)
-        images = cell.table[(cell.table.part == part) & four]
+        images = mixed_images(sweeps, settings.TRAINED_UNDER[row.strategy])
         mixtures.loc[index, "recovered"] = any_recovered(images)
     return mixtures
