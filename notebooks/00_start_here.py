@@ -324,7 +324,7 @@ tables.seconds(panels)
 # | an exact copy from a small untrained network | `attacks.idlg`, several restarts | exact or lost, by start (01, 02); a line search saves some starts (01); at a third of the iterations it helps a dense network with a hidden layer, not the LeNet (07) |
 # | a picture from a trained LeNet | `attacks.inverting_gradients`, also with `optimizer="adam"` | without signs better there (03); against L-BFGS undecided (03) |
 # | one under noise | `attacks.gias` or `inverting_gradients` | GIAS ahead at variances 1e-4 and 1e-3 on LeNet (04) |
-# | batches behind one dense layer | `analytic.in_span`, then `dlg` | random labels up to B = 6 (06) |
+# | batches behind one dense layer | `analytic.in_span`, then `dlg` | random labels up to B = 8, equal labels up to B = 6 (06) |
 # | labels that no rule reads | `attacks.dlg` or `attacks.huang`: labels are optimised | one image: little is lost (05); batches of eight: neither helps (05) |
 # | deep networks | nothing that these notebooks have shown to work on a CPU | *not computed* (03) |
 # | to trust a picture | compare objectives, and attack images that you know | a prior can show a sharp picture of something else (04) |
