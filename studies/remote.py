@@ -67,7 +67,8 @@ class Job:
 @dataclass(frozen=True)
 class Answer:
     """What became of a job: "stored" (it was), "written" (by the worker), "sent" (in `files`, by
-    suffix), "no data" (its images or weights are not there), or "failed" (`text` says how)."""
+    suffix), "no data" (its images or weights are not there), "no GPU" (it needs one, and there is
+    none), or "failed" (`text` says how)."""
 
     what: str
     seconds: float = 0.0
@@ -106,6 +107,8 @@ def compute(job: Job, asked: str, token: str | None) -> Answer:
         begin(job)
         if not store.images_are_here([job.identity["config"]]):
             return Answer("no data")
+        if job.gpu and runs.current().device.type == "cpu":
+            return Answer("no GPU")
         start = time.perf_counter()
         made = function_of(job)(**job.identity["config"])
         seconds = time.perf_counter() - start

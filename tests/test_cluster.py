@@ -12,7 +12,10 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -123,10 +126,11 @@ def threads(here, monkeypatch):
 
 
 @contextlib.contextmanager
-def of_threads(asked, size):
+def of_threads(asked, size, **more):
     """Workers that are threads of this process: no import, no new process."""
-    with LocalCluster(n_workers=2, threads_per_worker=1, processes=False, protocol="inproc://",
-                      dashboard_address=None) as workers, Client(workers) as client:
+    settings = {"n_workers": 2, "threads_per_worker": 1} | more
+    with LocalCluster(processes=False, protocol="inproc://", dashboard_address=":0",
+                      **settings) as workers, Client(workers) as client:
         yield client
 
 
@@ -167,7 +171,7 @@ def test_a_cluster_stores_what_a_serial_run_stores_byte_for_byte(here, monkeypat
 def test_ctrl_c_leaves_what_is_stored_and_no_process(place):
     emptied(place)
     caller = subprocess.Popen(
-        command("CLUSTER=2"), cwd=place, env=surroundings(NAP="4", CELLS="naps"),
+        command("CLUSTER=2"), cwd=place, env=surroundings(CELLS="empty", EMPTY="60", PAUSE="2"),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
     wait_for(lambda: len(stored(place)) >= 2, 90)
     os.killpg(caller.pid, signal.SIGINT)
@@ -177,7 +181,7 @@ def test_ctrl_c_leaves_what_is_stored_and_no_process(place):
     assert "Traceback" not in said
     wait_for(lambda: not of_place(place), 20)
     done = stored(place)
-    assert 2 <= len(done) < 6
+    assert 2 <= len(done) < 60
     assert all(cells.load(file) for file in done)
 
 
@@ -251,6 +255,21 @@ def kill_after(count, place, process):
     process.kill()
 
 
+def test_where_the_scheduler_dies_it_is_said_once(here, tmp_path, scheduler, monkeypatch):
+    other = copied(tmp_path / "another machine")
+    monkeypatch.setenv("CELLS", "naps")
+    monkeypatch.setenv("NAP", "4")
+    jobs = cluster.missing(declared())
+    (process,) = [p for p in psutil.Process().children() if "dask_scheduler" in str(p.cmdline())]
+    with worker(scheduler, other):
+        killer = threading.Thread(target=lambda: kill_after(1, here, process))
+        killer.start()
+        with pytest.raises(Failed, match="scheduler is gone.*what is stored is kept"):
+            cluster.compute(jobs, scheduler, 0)
+        killer.join()
+    assert 1 <= len(stored(here)) < 6
+
+
 def test_workers_of_other_code_are_refused(here, tmp_path, scheduler):
     other = copied(tmp_path / "older")
     with open(other / "lib/attacks.py", "a") as file:
@@ -291,9 +310,95 @@ def test_what_no_worker_can_have_is_left_out_and_said(threads, monkeypatch, caps
     work, _ = computed(monkeypatch, "naps on_gpu far_away")
     said = capsys.readouterr().out
     assert len(work.done) == 6 and not work.failed
-    assert "1 cells are left out: they need a GPU, and no worker offers one" in said
+    assert "1 cells are left out: they need a GPU, and no worker has one" in said
     assert "1 cells are left out: their images or weights are not at the workers" in said
     assert calls(threads) == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_cell_for_a_gpu_goes_to_a_worker_that_has_one(threads, monkeypatch, capsys):
+    """Where it says that it has one, and torch sees none, the cell is left out."""
+    monkeypatch.setattr(cluster, "connected", partial(of_threads, resources={"GPU": 1}))
+    work, _ = computed(monkeypatch, "on_gpu")
+    assert not work.done and not work.failed and not calls(threads)
+    assert "1 cells are left out: they need a GPU" in capsys.readouterr().out
+    real = remote.begin
+
+    def as_if_on_a_gpu(job):
+        real(job)
+        monkeypatch.setattr(remote.runs, "current", lambda: SimpleNamespace(
+            device=SimpleNamespace(type="cuda"), quick=True))
+        monkeypatch.setattr(remote.cells, "environment", lambda device: run.environment())
+
+    monkeypatch.setattr(remote, "begin", as_if_on_a_gpu)
+    work, _ = computed(monkeypatch, "on_gpu naps")
+    assert len(work.done) == 7 and not work.left
+
+
+def test_a_job_has_the_settings_of_the_run(threads, monkeypatch, tmp_path):
+    monkeypatch.setenv("CELLS", "naps")
+    for name, value in {"DEVICE": "cpu", "DATA_ROOT": str(tmp_path), "FRESH": "1"}.items():
+        monkeypatch.setenv(name, value)
+    store.start("98_naps", run.start("paper", seed=7))
+    sweeps = importlib.import_module("studies.naps.plan").declare(run.current())
+    job = cluster.missing(sweeps)[0]
+    assert (job.profile, job.seed, job.device, job.anew) == ("paper", 7, "cpu", True)
+    run.start("quick", seed=0)
+    remote.begin(job)
+    begun = run.current()
+    assert (begun.profile, begun.seed, str(begun.data_root)) == ("paper", 7, str(tmp_path))
+    monkeypatch.setenv("DATA_ROOT", str(tmp_path / "of a worker"))
+    (tmp_path / "of a worker").mkdir()
+    remote.begin(replace(job, data_root="/nowhere"))
+    assert run.current().data_root == tmp_path / "of a worker"
+
+
+def test_computed_anew_a_stored_cell_is_computed_and_otherwise_not(threads, monkeypatch):
+    computed(monkeypatch, "naps")
+    monkeypatch.setenv("FRESH", "1")
+    jobs = cluster.missing(declared())
+    monkeypatch.setenv("FRESH", "0")
+    assert len(cluster.compute(jobs, "2", 0).done) == 6
+    assert calls(threads) == sorted(2 * [0, 1, 2, 3, 4, 5])
+    old = [replace(job, anew=False) for job in jobs]
+    assert len(cluster.compute(old, "2", 0).found) == 6  # the caller sees them
+    token = threads / "build/token"
+    token.touch()
+    assert remote.compute(old[0], remote.CODE, "build/token").what == "stored"  # and the worker
+    assert calls(threads) == sorted(2 * [0, 1, 2, 3, 4, 5])
+
+
+def test_the_estimate_is_the_plans_at_the_pace_of_what_is_done():
+    def job(minutes, gpu=False):
+        return SimpleNamespace(minutes=minutes, gpu=gpu)
+
+    work = cluster.Work(None, [*[job(3)] * 4, job(50, gpu=True)], "")
+    assert work.estimate({False: 0, True: 0}) == "no worker yet"
+    assert work.estimate({False: 2, True: 0}) == "no estimate yet"
+    work.done, work.seconds = [job(2)], 60.0                 # twice as fast as planned
+    assert work.estimate({False: 2, True: 0}) == "about 3 min left"
+    assert work.estimate({False: 2, True: 1}) == "about 25 min left"
+    work.waiting[False].clear()
+    work.sent = {"a": SimpleNamespace(job=job(4))}
+    assert work.estimate({False: 2, True: 0}) == "about 30 s left"
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_any_cell(threads, monkeypatch, capsys):
+    from tools import figures
+
+    monkeypatch.setenv("CLUSTER", "2")
+    (threads / "build/cells").touch()
+    monkeypatch.setattr(figures.plan, "declared", lambda name: declared())
+    monkeypatch.setattr(figures.tool, "NOTEBOOKS", threads / "notebooks")
+    assert figures.main(["98_naps"]) == 1
+    assert "cannot write to" in capsys.readouterr().err and not calls(threads)
+
+
+def test_where_all_workers_are_gone_it_ends(threads, monkeypatch):
+    monkeypatch.setattr(cluster, "PATIENCE", 0.5)
+    monkeypatch.setattr(cluster, "refuse_others", lambda client: None)
+    monkeypatch.setattr(cluster, "connected", partial(of_threads, n_workers=0))
+    with pytest.raises(Failed, match="no worker for 0"):
+        computed(monkeypatch, "naps")
 
 
 def test_the_longest_cells_are_sent_first(here, monkeypatch):
@@ -344,13 +449,7 @@ def test_a_worker_that_joins_later_with_other_code_stops_the_work(threads, monke
 
 
 def test_workers_of_several_threads_are_refused(here, monkeypatch):
-    @contextlib.contextmanager
-    def two_threads(asked, size):
-        with LocalCluster(n_workers=1, threads_per_worker=2, processes=False,
-                          dashboard_address=None) as workers, Client(workers) as client:
-            yield client
-
-    monkeypatch.setattr(cluster, "connected", two_threads)
+    monkeypatch.setattr(cluster, "connected", partial(of_threads, threads_per_worker=2))
     with pytest.raises(Failed, match="has 2 threads.*--nthreads 1"):
         computed(monkeypatch, "naps")
     assert not calls(here)
@@ -418,6 +517,7 @@ def test_the_wall_time_by_workers():
     minutes = [9, 1, 1, 1, 3, 3]
     assert [plan.wall(minutes, workers) for workers in (1, 2, 3, 8)] == [18, 9, 9, 9]
     assert plan.wall([4, 4, 4], 2) == 8
+    assert plan.wall([], 2) == 0
     assert plan.spoken(119) == "119 min" and plan.spoken(90 * 60) == "90.0 h"
 
 

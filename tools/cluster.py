@@ -9,9 +9,9 @@ A cell is claimed by a lock before it is sent: two callers do none twice. docs/c
 says how to start workers.
 """
 
-import asyncio
 import contextlib
 import importlib.util
+import logging
 import os
 import queue
 import signal
@@ -25,9 +25,13 @@ from lib import files
 from tools.run_notebook import Failed
 
 AHEAD = 2  # cells sent for each worker: one to compute, and one to go on with at once
-RETRIES = 2  # of a cell whose worker was killed
+RETRIES = 2  # of a cell whose worker was killed; of schedulers that we start
 EVERY = 10  # seconds between two lines of progress
 ANSWER = 20  # seconds that a scheduler has to answer
+PATIENCE = 600  # seconds without any worker, where there were some, until we give up
+SEEN = 60  # seconds in which a shared folder shows what a worker has stored
+LEFT = {"no data": "their images or weights are not at the workers",
+        "no GPU": "they need a GPU, and no worker has one"}
 
 
 # ---- what is missing
@@ -54,9 +58,13 @@ def missing(sweeps) -> list:
 @contextlib.contextmanager
 def connected(cluster, jobs):
     """A client of the workers that CLUSTER names. Raises Failed where there can be none."""
+    import dask
     from distributed import Client
 
     with contextlib.ExitStack() as stack:
+        stack.enter_context(dask.config.set(
+            {"distributed.scheduler.allowed-failures": RETRIES}))
+        stack.callback(hushed)  # called first when it ends, or is interrupted
         if "://" in cluster:
             try:
                 client = stack.enter_context(Client(cluster, timeout=ANSWER))
@@ -75,14 +83,19 @@ def here(count):
     """Worker processes of this machine."""
     from distributed import LocalCluster
 
-    dashboard = ":0" if importlib.util.find_spec("bokeh") else None
     with LocalCluster(
-            n_workers=int(count), threads_per_worker=1, memory_limit=0,
-            dashboard_address=dashboard, local_directory=str(files.ROOT / "build/dask")) as workers:
+            n_workers=int(count), threads_per_worker=1, memory_limit=0, dashboard_address=":0",
+            local_directory=str(files.ROOT / "build/dask")) as workers:
         try:
             yield workers
         finally:
             end(workers)
+
+
+def hushed() -> None:
+    """What processes that end say of each other's end is noise."""
+    for name in ("distributed", "asyncio", "tornado"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def end(workers) -> None:
@@ -148,7 +161,7 @@ class Work:
     def __post_init__(self):
         self.waiting = {gpu: deque(job for job in self.jobs if job.gpu is gpu)
                         for gpu in (True, False)}
-        self.begin = self.told = time.monotonic()
+        self.begin = self.told = self.manned = time.monotonic()
 
     def run(self) -> None:
         """Until each job is done, left or failed. Raises Failed, also for a foreign worker."""
@@ -160,12 +173,20 @@ class Work:
             if not self.sent and workers[False] and not workers[True]:
                 self.leave_gpu()
             self.receive()
-            self.tell(workers[False])
-        self.tell(0, last=True)
+            self.tell(workers)
+        self.tell({False: 0, True: 0}, last=True)
 
     def workers(self) -> dict:
-        """How many there are, and how many have a GPU: {False: ..., True: ...}."""
-        known = self.client.scheduler_info(n_workers=-1)["workers"].values()
+        """How many there are, and how many have a GPU: {False: ..., True: ...}. Raises Failed where
+        the scheduler is gone, or all workers are for long."""
+        known = self.client.scheduler_info(n_workers=-1).get("workers")
+        if known is None or self.client.status != "running":
+            raise Failed("the scheduler is gone; what is stored is kept")
+        known, now = known.values(), time.monotonic()
+        self.manned = now if known else self.manned
+        if now - self.manned > PATIENCE:
+            raise Failed(f"no worker for {PATIENCE // 60} minutes: start some, and run this again; "
+                         "what is stored is kept")
         for worker in known:
             if worker["nthreads"] != 1:
                 raise Failed(f"worker {worker['name']} has {worker['nthreads']} threads, and a "
@@ -216,6 +237,8 @@ class Work:
                 self.take(self.ended.get_nowait())
 
     def take(self, key) -> None:
+        from distributed.client import FutureCancelledError
+
         from studies import remote
 
         sent = self.sent.pop(key)
@@ -223,8 +246,9 @@ class Work:
             answer = sent.future.result()
         except remote.OtherCode as error:
             raise Failed(str(error)) from error
-        except asyncio.CancelledError as error:
-            raise Failed("the scheduler is gone, or has dropped the work") from error
+        except FutureCancelledError as error:
+            raise Failed("the scheduler is gone, or has dropped the work; what is stored is kept") \
+                from error
         except Exception as error:  # its worker was killed again and again, or cannot import it
             answer = remote.Answer("failed", text=f"{type(error).__name__}: {error}\n")
         self.settle(sent.job, answer)
@@ -237,8 +261,8 @@ class Work:
         if answer.what == "sent":
             remote.take(job, answer)
         self.seconds += answer.seconds
-        if answer.what == "no data":
-            self.left.setdefault("their images or weights are not at the workers", []).append(job)
+        if answer.what in LEFT:
+            self.left.setdefault(LEFT[answer.what], []).append(job)
         elif answer.what == "stored":
             self.found.append(job)
         elif answer.what == "failed" or not seen(job):
@@ -250,7 +274,7 @@ class Work:
 
     def leave_gpu(self) -> None:
         if self.waiting[True]:
-            self.left["they need a GPU, and no worker offers one"] = list(self.waiting[True])
+            self.left.setdefault(LEFT["no GPU"], []).extend(self.waiting[True])
             self.waiting[True].clear()
 
     def tell(self, workers, last=False) -> None:
@@ -260,38 +284,46 @@ class Work:
             return
         self.told = now
         waiting = [*self.waiting[False], *self.waiting[True]]
-        running = min(len(self.sent), workers)
+        running = min(len(self.sent), workers[False])
         words = [f"cells: {len(self.done) + len(self.found)} done", f"{running} running",
                  f"{len(waiting) + len(self.sent) - running} left"]
         if self.failed:
             words.append(f"{len(self.failed)} failed")
         if not last:
-            words.append(self.estimate(waiting, workers))
+            words.append(self.estimate(workers))
         print(f"{', '.join(words)}, {now - self.begin:.0f} s so far", flush=True)
         for why, jobs in self.left.items() if last else ():
             print(f"{len(jobs)} cells are left out: {why}", flush=True)
 
-    def estimate(self, waiting, workers) -> str:
-        """How long it will take, by the plan's minutes, held against those that were needed."""
-        if not workers:
-            return "no worker yet"
+    def estimate(self, workers) -> str:
+        """How long it will take, by the plan's minutes, held against those that were needed. Cells
+        that need a GPU have its workers to themselves; where there is none they are left out."""
+        if not workers[False]:
+            return "no worker" if self.done else "no worker yet"
         planned = sum(job.minutes for job in self.done) * 60
-        left = sum(job.minutes for job in waiting) * 60
-        left += sum(sent.job.minutes for sent in self.sent.values()) * 30  # half done
-        if not planned or not left:
+        seconds = 0.0
+        for gpu, count in workers.items():
+            left = sum(job.minutes for job in self.waiting[gpu]) * 60
+            at_work = [sent.job for sent in self.sent.values() if sent.job.gpu is gpu]
+            left += sum(job.minutes for job in at_work) * 30  # half done
+            seconds = max(seconds, left / count if count else 0.0)
+        if not planned or not seconds:
             return "no estimate yet"
-        seconds = left * self.seconds / planned / workers
+        seconds *= self.seconds / planned
         said = f"{seconds / 60:.0f} min" if seconds > 90 else f"{seconds:.0f} s"
         return f"about {said} left"
 
 
 def seen(job) -> bool:
     """Whether the cell is here; a shared folder may show it seconds later."""
-    for _ in range(20):
-        if job.is_stored():
-            return True
+    until = time.monotonic() + SEEN
+    while not job.is_stored():
+        if time.monotonic() > until:
+            return False
+        with contextlib.suppress(OSError):
+            os.listdir(job.place.parent)  # so a network file system looks anew
         time.sleep(0.25)
-    return False
+    return True
 
 
 def compute(jobs, cluster, size) -> Work:
@@ -306,7 +338,8 @@ def compute(jobs, cluster, size) -> Work:
             try:
                 work.run()
             finally:
-                client.cancel([sent.future for sent in work.sent.values()])
+                with contextlib.suppress(Exception):  # the scheduler may be gone
+                    client.cancel([sent.future for sent in work.sent.values()])
             return work
     finally:
         token.unlink(missing_ok=True)

@@ -68,6 +68,7 @@ def computed_elsewhere(names, asked, size) -> set:
     if not jobs:
         print("no cell is missing that a worker can compute")
         return set()
+    tool.writable(*sorted({job.place.parent for job in jobs}))
     work = cluster.compute(jobs, asked, size)
     os.environ["COMPUTED"] = cluster.listed(work)
     return {job.notebook for job in work.failed}

@@ -54,12 +54,17 @@ def inline(name) -> list:
 
 
 def rows(name, sweeps) -> list:
-    """Print the notebook's rows; returns the minutes of each cell that is still to be computed."""
+    """Print the notebook's rows; returns (minutes, whether it needs a GPU, whether its images and
+    weights are here) of each cell that is still to be computed."""
+    from studies.store import images_are_here
+
     left = []
     for sweep in sweeps:
         done, parts = sweep.done(), len(sweep.files)
         minutes = None if sweep.minutes is None else sweep.minutes * (parts - done) / max(parts, 1)
-        left += [(sweep.minutes or 0) / parts] * (parts - done) if parts else []
+        here = images_are_here(sweep.configs[sweep.profile])
+        each = (sweep.minutes or 0) / max(parts, 1)
+        left += [(each, sweep.gpu, here)] * (parts - done)
         try:
             sweep.check()
         except ValueError as error:                          # it counts as missing
@@ -78,6 +83,19 @@ def wall(minutes, workers) -> float:
     for cell in sorted(minutes, reverse=True):
         heapq.heappush(free, heapq.heappop(free) + cell)
     return max(free)
+
+
+def tell(left) -> None:
+    """What is to be computed in all, and how long so many workers take for it."""
+    print(f"about {sum(minutes for minutes, _, _ in left):.0f} minutes to go, where they are known")
+    for gpu, kind in ((False, "cells for any worker"), (True, "cells that need a GPU")):
+        minutes = [cell for cell, needs, _ in left if needs is gpu]
+        if sum(minutes) >= 1:
+            times = [f"{workers}: {spoken(wall(minutes, workers))}" for workers in WORKERS]
+            print(f"{len(minutes)} {kind}, by the number of workers: {', '.join(times)}")
+    away = sum(not here for _, _, here in left)
+    if away:
+        print(f"{away} of them need images or weights that are not here: make data, or DATA_ROOT=")
 
 
 def spoken(minutes) -> str:
@@ -106,10 +124,7 @@ def main(names) -> int:
                 return 1
             left += rows(name, sweeps)
             old += unused(name, sweeps) if profile == "paper" else []
-    print(f"about {sum(left):.0f} minutes to go, where they are known")
-    if sum(left) >= 1:
-        times = [f"{workers}: {spoken(wall(left, workers))}" for workers in WORKERS]
-        print(f"by the number of workers (CLUSTER=, of this machine's kind): {', '.join(times)}")
+    tell(left)
     for file in old:
         print(f"asked for by no plan cell: {file.parent.name}/{file.name}")
     return 0
