@@ -153,8 +153,9 @@ def _convnet(state: str, seed: int) -> Sweep:
         configs = [attacked(CIFAR10, victim, 4800, [0, 8], seed, LITTLE_TV)]
     else:
         configs = [attacked(CIFAR10, convnet(16, network), 4800, [0, 3], seed, LITTLE_TV,
-                            **training(state, "narrow")) for network in VICTIMS]
-    return _sweep(f"convnet16_{state}", configs, 18, "width 16 instead of 64; n = 8")
+                            **training(state, "narrow", first=10000)) for network in VICTIMS]
+    minutes = {"untrained": 18, "trained": 45}[state]
+    return _sweep(f"convnet16_{state}", configs, minutes, "width 16 instead of 64; n = 8")
 
 
 def _paths(seed: int) -> Sweep:
