@@ -322,7 +322,7 @@ tables.seconds(panels)
 # |---|---|---|
 # | to know whether anything can leak | `attacks.diagnose`, then `analytic` where the first layer is dense | a division, exact for one image (03, 07) |
 # | an exact copy from a small untrained network | `attacks.idlg`, several restarts | exact or lost, by start (01, 02); a line search saves some starts (01); at a third of the iterations it helps a dense network with a hidden layer, not the LeNet (07) |
-# | a picture from a trained LeNet | `attacks.inverting_gradients`, also with `optimizer="adam"` | without signs better there (03); against L-BFGS undecided (03) |
+# | a picture from a trained LeNet | `attacks.inverting_gradients`, also with `optimizer="adam"` | undecided: one network, where it was better without signs (03) |
 # | one under noise | `attacks.gias` or `inverting_gradients` | GIAS ahead at variances 1e-4 and 1e-3 on LeNet (04) |
 # | batches behind one dense layer | `analytic.in_span`, then `dlg` | random labels up to B = 8, equal labels up to B = 6 (06) |
 # | labels that no rule reads | `attacks.dlg` or `attacks.huang`: labels are optimised | one image: little is lost (05); batches of eight: neither helps (05) |
