@@ -384,8 +384,8 @@ report.save_table(in_span, "span_adaptive")
 fig = drawings_rates.in_span_rates(in_span)
 report.save_figure(fig, "span_adaptive", ALT_TEXTS["span_adaptive"])
 report.caption(
-    "The attack in the span, the best of 4 restarts by the gradient. Behind the squared error with equal "
-    "labels the gradient is matched (see the table's distance) by other images than the private "
+    "The attack in the span, the best of 4 restarts by the gradient. Behind the squared error with "
+    "equal labels the gradient is matched (see the table's distance) by other images than the private "
     "ones.", sweeps.adaptive["CE, random labels", "one round"].shown())
 hidden = in_span[(in_span.strategy == "MSE of logits, equal labels")
                  & (in_span.rounds == "one round")]

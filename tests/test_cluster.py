@@ -23,7 +23,7 @@ from distributed import Client, LocalCluster
 
 from lib import files, run
 from studies import cells, remote, store
-from tools import cluster, plan
+from tools import cluster, plan, workers
 from tools.run_notebook import Failed
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -130,7 +130,7 @@ def of_threads(asked, size, **more):
     """Workers that are threads of this process: no import, no new process."""
     settings = {"n_workers": 2, "threads_per_worker": 1} | more
     with LocalCluster(processes=False, protocol="inproc://", dashboard_address=":0",
-                      **settings) as workers, Client(workers) as client:
+                      **settings) as threads, Client(threads) as client:
         yield client
 
 
@@ -507,7 +507,7 @@ def test_what_is_asked_wrongly_gets_one_clear_error(monkeypatch, capsys, asked, 
 
 
 def test_where_no_scheduler_answers_it_is_said(monkeypatch):
-    monkeypatch.setattr(cluster, "ANSWER", 1)
+    monkeypatch.setattr(workers, "ANSWER", 1)
     with pytest.raises(Failed, match="no scheduler answers at tcp://127.0.0.1:1"):
         with cluster.connected("tcp://127.0.0.1:1", 0):
             pytest.fail("it went on")

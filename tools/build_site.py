@@ -86,6 +86,9 @@ def copy_documents(source) -> None:
         copy(file, source / file.relative_to(ROOT))
     for file in (ROOT / "figures/paper").glob("[0-9]*/*.png"):
         copy(file, source / file.relative_to(ROOT))
+    for file in (ROOT / "docs/cluster").iterdir():
+        if file.suffix != ".md":
+            copy(file, source / file.relative_to(ROOT))
     mathjax = files("sphinx-mathjax-offline") / "static/mathjax/tex-svg.js"
     write(source / "_static/mathjax/tex-svg.js", mathjax.read_text())
     for name in ("conf.py", "_static/site.css"):

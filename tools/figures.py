@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 
-from tools import cluster, durations, plan
+from tools import cluster, durations, plan, workers
 from tools import run_notebook as tool
 from tools.run_notebook import Failed
 
@@ -96,7 +96,7 @@ def make(names) -> int:
     jobs = jobs_at_once("" if asked == "slurm" else size)
     without = set()
     if asked:
-        cluster.checked(asked, int(size) if size.isdecimal() else 0)
+        workers.checked(asked, int(size) if size.isdecimal() else 0)
         without = computed_elsewhere(names, asked, int(size or 0))
     failed = side_by_side([name for name in names if name not in without], jobs)
     for name in sorted(without):
