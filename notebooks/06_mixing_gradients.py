@@ -385,8 +385,8 @@ fig = drawings_rates.in_span_rates(in_span)
 report.save_figure(fig, "span_adaptive", ALT_TEXTS["span_adaptive"])
 report.caption(
     "The attack in the span, the best of 4 restarts by the gradient. Behind the squared error with "
-    "equal labels the gradient is matched (see the table's distance) by other images than the private "
-    "ones.", sweeps.adaptive["CE, random labels", "one round"].shown())
+    "equal labels the gradient is matched (see the table's distance) by other images than the "
+    "private ones.", sweeps.adaptive["CE, random labels", "one round"].shown())
 hidden = in_span[(in_span.strategy == "MSE of logits, equal labels")
                  & (in_span.rounds == "one round")]
 hidden = hidden[["B", "recovered", "median MSE", "median distance", "n"]]
