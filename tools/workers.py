@@ -9,7 +9,7 @@ import signal
 from lib import files
 from tools.run_notebook import Failed
 
-RETRIES = 2  # of a cell whose worker was killed; of schedulers that we start
+RETRIES = 2  # of a cell whose worker was killed, or could not begin it
 ANSWER = 20  # seconds that a scheduler has to answer
 
 
