@@ -84,7 +84,7 @@ figures: $(READY)  ## run the notebooks; every figure and table in figures/<prof
 
 .PHONY: notebooks
 notebooks: figures  ## copy the executed quick run to notebooks/*.ipynb, as it is committed
-	@for name in $(NAMES); do $(PYTHON) tools/run_notebook.py publish $$name || exit 1; done
+	@$(PYTHON) tools/run_notebook.py publish $(NAMES)
 
 # Two processes of one thread each take half the time of one with two. A notebook's cells stay in one.
 PYTEST = OMP_NUM_THREADS=1 $(PYTHON) -m pytest -q -n 2

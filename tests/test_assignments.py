@@ -78,17 +78,20 @@ def test_points_are_given_for_what_was_solved_and_for_nothing_else(name, tmp_pat
     check_no_answer_is_left(source(name), released)
 
     points = exercises(source(name))
-    odd, even = list(points)[::2], list(points)[1::2]
-    for student, solved in {"all": points, "none": (), "odd": odd, "even": even}.items():
+    students = {"all": [*points], "none": [], "odd": [*points][::2], "even": [*points][1::2]}
+    if name == NAMES[0]:  # each takes seconds
+        del students["even"]
+    for student, solved in students.items():
         hand_in(tmp_path, name, student, solved)
     check_collecting(tmp_path, name)
     nbgrader(tmp_path, "autograde", name)
-    assert scores(tmp_path, name) == {"all": 20, "none": 0, "odd": sum(points[one] for one in odd),
-                                      "even": sum(points[one] for one in even)}
+    assert scores(tmp_path, name) == {
+        student: sum(points[one] for one in solved) for student, solved in students.items()}
+    assert sum(points.values()) == 20
     nbgrader(tmp_path, "generate_feedback", name)
     nbgrader(tmp_path, "export")
     assert (tmp_path / f"feedback/all/{name}/{name}.html").is_file()
-    assert (tmp_path / "grades.csv").read_text().count(name) == 4
+    assert (tmp_path / "grades.csv").read_text().count(name) == len(students)
 
     refused = make(tmp_path, name)
     assert refused.returncode == 1 and "has submissions" in refused.stderr

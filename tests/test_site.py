@@ -82,18 +82,16 @@ return {
 
 DESK = {"width": 1280, "height": 900, "deviceScaleFactor": 1, "mobile": False}
 PHONE = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
-RESIZED = ("_modules", "reference")  # many pages of text and code: narrowed, not loaded again
 
 
-def look(page, html, file, width, resized=False) -> dict:
+def look(page, html, file) -> dict:
     """Load a page of the site; it has to load whole, without a warning on the console, ask for
-    nothing outside, and be as wide as the window; if `resized` also as one that is narrowed."""
+    nothing outside, and be as wide as the window, also where that is narrowed to a phone's."""
     page.get(file.as_uri())
-    seen = look_at(page, html, file, width)
-    if resized:
-        page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)
-        look_at(page, html, file, PHONE["width"])
-        page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", DESK)
+    seen = look_at(page, html, file, DESK["width"])
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)
+    look_at(page, html, file, PHONE["width"])
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", DESK)
     return seen
 
 
@@ -111,20 +109,25 @@ def look_at(page, html, file, width) -> dict:
     return seen
 
 
-def test_the_site_works_in_a_browser_without_a_network(tmp_path):
-    done = subprocess.run([sys.executable, "tools/build_site.py", str(tmp_path)], cwd=ROOT,
+@pytest.fixture(scope="module")
+def html(tmp_path_factory):
+    """The folder of the site, built once."""
+    place = tmp_path_factory.mktemp("site")
+    done = subprocess.run([sys.executable, "tools/build_site.py", str(place)], cwd=ROOT,
                           capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     if not (CHROMIUM and DRIVER):
         pytest.skip("built, not looked at: no browser, apt-get install chromium chromium-driver")
-    html = tmp_path / "html"
+    return place / "html"
+
+
+def test_the_site_works_in_a_browser_without_a_network(html):
     pages = sorted(html.rglob("*.html"))
     notebooks = sorted((ROOT / "notebooks").glob("*.ipynb"))
     assert len(pages) > 30 and {html / f"notebooks/{n.stem}.html" for n in notebooks} <= set(pages)
     wide = browser(1280, 900)
-    resized = {page for folder in RESIZED for page in (html / folder).rglob("*.html")}
     try:
-        seen = {page.relative_to(html).as_posix(): look(wide, html, page, 1280, page in resized)
+        seen = {page.relative_to(html).as_posix(): look(wide, html, page)
                 for page in pages}
         check_links(html, seen)
         check_gallery(notebooks, seen["gallery.html"]["figures"])
@@ -150,10 +153,16 @@ def test_the_site_works_in_a_browser_without_a_network(tmp_path):
         check_reading(wide, html)
     finally:
         wide.quit()
-    narrow = browser(390, 844)
+
+
+@pytest.mark.slow
+def test_every_page_opens_on_a_phone(html):
+    """Loaded there, not only narrowed."""
+    narrow = browser(PHONE["width"], PHONE["height"])
     try:
-        for page in set(pages) - resized:
-            look(narrow, html, page, 390)
+        for file in html.rglob("*.html"):
+            narrow.get(file.as_uri())
+            look_at(narrow, html, file, PHONE["width"])
     finally:
         narrow.quit()
 

@@ -3,12 +3,14 @@
 import base64
 import hashlib
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 
 from lib.files import atomic
 
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 LARGEST = 1_500_000                                          # bytes of a committed notebook
+TABLE = re.compile(r"\bT_[0-9a-f]{5}(?=[\"_ ])")              # pandas draws it anew each time
+ADDRESS = re.compile(r" at 0x[0-9a-f]+(?=>)")
 MACHINE_PATH = re.compile(r"(?<![\w./])/(?:home|root|tmp|work|Users)/")
 
 
@@ -35,13 +37,14 @@ def write(path, notebook) -> None:
 
 
 def cleaned(notebook):
-    """Without what differs from run to run (papermill's metadata, progress bars, warnings), and
-    with small pictures."""
+    """Without what differs from run to run (papermill's metadata, progress bars, warnings, the
+    names that pandas draws for its tables, addresses), and with small pictures."""
     import nbformat
 
     from studies.report import small_png
 
     notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL})
+    tables = defaultdict(lambda: f"T_{len(tables):05}")
     for cell in notebook.cells:
         tags = tags_of(cell)
         cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
@@ -51,6 +54,9 @@ def cleaned(notebook):
                 if "image/png" in output.get("data", {}):
                     png = small_png(base64.b64decode(output.data["image/png"]))
                     output.data["image/png"] = base64.b64encode(png).decode()
+                for kind in {"text/html", "text/plain"} & output.get("data", {}).keys():
+                    text = TABLE.sub(lambda found: tables[found[0]], output.data[kind])
+                    output.data[kind] = ADDRESS.sub("", text)
     return notebook
 
 

@@ -1,7 +1,7 @@
 """Build, execute and publish notebooks: the hands of `make figures` and `make notebooks`.
 
     python tools/run_notebook.py figures 01_dlg     execute; check its floats; replace its products
-    python tools/run_notebook.py publish 01_dlg     copy the executed quick run to notebooks/
+    python tools/run_notebook.py publish 01_dlg ... copy the executed quick runs to notebooks/
 
 Everything else comes from the environment, as make exports it: PROFILE, FRESH, SEED, DEVICE and
 DATA_ROOT.
@@ -299,12 +299,13 @@ def publish(name, profile) -> None:
     print(f"{name}: notebooks/{name}.ipynb")
 
 
-def main(command, name) -> int:
-    profile = os.environ.get("PROFILE") or "quick"
+def main(command, *names) -> int:
+    profile, name = os.environ.get("PROFILE") or "quick", command
     try:
         if profile not in ("quick", "paper"):
             raise Failed(f"unknown PROFILE={profile}: it is quick or paper")
-        {"figures": figures, "publish": publish}[command](name, profile)
+        for name in names:
+            {"figures": figures, "publish": publish}[command](name, profile)
     except (Failed, ValueError, OSError) as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 1
