@@ -174,7 +174,8 @@ def test_ctrl_c_leaves_what_is_stored_and_no_process(place):
     emptied(place)
     caller = subprocess.Popen(
         command("CLUSTER=2"), cwd=place, env=surroundings(CELLS="empty", EMPTY="60", PAUSE="2"),
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # "make test &" ignores it
     wait_for(lambda: len(stored(place)) >= 2, 90)
     os.killpg(caller.pid, signal.SIGINT)
     _, said = caller.communicate(timeout=60)
@@ -245,7 +246,8 @@ def test_where_the_scheduler_dies_it_is_said_once(here, tmp_path, scheduler, mon
     monkeypatch.setenv("CELLS", "naps")
     monkeypatch.setenv("NAP", "4")
     jobs = cluster.missing(declared())
-    (process,) = [p for p in psutil.Process().children() if "dask_scheduler" in str(p.cmdline())]
+    (process,) = [p for p in psutil.Process().children() if p.status() != psutil.STATUS_ZOMBIE
+                  and "dask_scheduler" in str(p.cmdline())]
     with worker(scheduler, other):
         killer = threading.Thread(target=lambda: kill_after(1, here, process))
         killer.start()
@@ -576,6 +578,7 @@ def test_the_job_of_a_slurm_site_computes_cells(here, tmp_path, monkeypatch):
     assert "export PYTHONPATH=$PWD OMP_NUM_THREADS=1" in script
 
 
+@pytest.mark.slow
 def test_workers_that_ssh_starts_compute_cells(here, tmp_path, monkeypatch):
     port = free_port()
     path = stand_in(tmp_path / "bin", "ssh", 'shift\necho "$1" >> "$(dirname "$0")/machines"\n'

@@ -66,7 +66,7 @@ def computed_elsewhere(names, asked, size) -> set:
     notebooks that a failed cell belongs to."""
     jobs = cluster.missing(declared(names))
     if not jobs:
-        print("no cell is missing that a worker can compute")
+        print("no cell is missing that a worker can compute", flush=True)
         return set()
     tool.writable(*sorted({job.place.parent for job in jobs}))
     work = cluster.compute(jobs, asked, size)
