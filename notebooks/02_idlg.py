@@ -417,7 +417,7 @@ ledger.shown()
 #   a dummy label has 62 classes to settle in, not 5,749 [untested: too wide for a CPU]. iDLG, which needs no
 #   search for the label, does a little worse than published; our pictures are cut at the centre, theirs show more background [untested].
 # - **DLG on MNIST** recovers somewhat more images than the digitised curve shows, at the published rate of right labels; the gap is about half of what the curves show. Digitised
-#   numbers decide nothing, so the ledger leaves this undecided. Seeds, the split, and the version of torch differ [untested].
+#   numbers decide nothing, so that the levels of the curves are no claims of the ledger: they stand beside ours above. Seeds, the split, and the version of torch differ [untested].
 # - **CIFAR-100.** Its order reproduces, and its gap is about the digitised one. The published rate of right labels is *undecided*: a hundred attacks are
 #   too few to tell the two rates apart. Ours is a sample of 475 images of 95 classes.
 # - **Is it the engine?** Contradicted by the plain loop above: the same clients succeed and fail. *Supported by that table, for twelve clients.*

@@ -56,6 +56,7 @@ DEFENSES = (  # in the order of the tables
     {"none": None} | FINER_GAUSSIAN | PANELS["a"] | FINER_LAPLACIAN | PANELS["b"]
     | PANELS["c"] | PANELS["d"])
 LIVE = ["none", "Gaussian 1e-04", "Gaussian 1e-02", "int8", "pruned 70%"]  # in the quick profile
+MORE_CLIENTS = ["none", "pruned 10%", "pruned 20%", "pruned 30%"]  # undecided on eight
 
 # --- Table 2
 READER = "D times 1000, line search"  # the search that reads most

@@ -55,8 +55,9 @@ def hidden(attacks: Cell) -> dict[str, dict[str, pd.Series]]:
     by_defense = {}
     for name in dict.fromkeys(names):
         under = passed[names == name]
+        both = without.loc[without.index.isin(under.index)]  # some defenses have more clients
         by_defense[name] = {
-            criterion: under.loc[without.index[~without[criterion]], criterion]
+            criterion: under.loc[both.index[~both[criterion]], criterion]
             for criterion in CRITERIA}
     return by_defense
 

@@ -13,7 +13,6 @@ from scipy import stats
 from studies import verdicts
 from studies.idlg import batches, gaps, plan
 from studies.idlg.tables import (
-    RECOVERED,
     THRESHOLDS,
     Results,
     in_words,
@@ -29,7 +28,6 @@ WITHIN = 10  # points: a published share is reproduced where ours is surely so n
 PUBLISHED_N = 1000  # experiments behind each published percentage (num_exp of the official code)
 LEVEL_RULE = ("False: Fisher p < 0.05 against the published count. True: within 10 points of it, "
               "two one-sided tests, p < 0.05")
-DIGITISED_RULE = "not decided: a number read off a plot decides nothing by itself"
 OTHER_SIZE = {  # set: how far its published levels are from what is measured here
     "LFW": "fewer people, so fewer outputs of the network, than the paper's 5,749 (stored: 62)"}
 
@@ -58,7 +56,6 @@ def ledger(attacks: Results, unstopped: Results, counts: Results, fours: Results
         _labels(book, evidence, paper_set)
     for paper_set in gaps.sets_of(evidence.attacks):
         _images(book, evidence, paper_set)
-        _levels(book, evidence, paper_set)
     _does_the_gap_survive(book, evidence)
     _earlier(book, evidence)
     _why_dlg_loses(book, evidence)
@@ -145,33 +142,6 @@ def everywhere(paired: dict[str, dict]) -> Decision:
     if reverse:
         return _if_significant(min(1.0, len(paired) * min(reverse)), False, measured)
     return _if_significant(max(row["p"] for row in paired.values()), True, measured)
-
-
-def _levels(book: Ledger, evidence: Evidence, paper_set: str) -> None:
-    """The levels of the two curves, beside ours: digitised numbers, so nothing is decided."""
-    good = {attack: recovered(evidence.attacks[paper_set, attack]) for attack in plan.BOTH}
-    told = {attack: _published(evidence, "fig1", f"{paper_set}, {attack}", f"{RECOVERED:g}")
-            for attack in plan.BOTH}
-    n = len(good["DLG"])
-    of_set = {"origin": "digitised", "float_id": "fig1", "stable": evidence.stable,
-              "not_tested": OTHER_SIZE.get(paper_set, "")}
-    for attack in plan.BOTH:
-        claim = Claim(f"image_level_{paper_set}_{attack}", f"{paper_set}: {told[attack]} % of "
-                      f"{attack}'s attacks end below 0.001 (Fig. 1, digitised)", **of_set)
-        measured = f"{in_words(share_of(good[attack]))}; published {told[attack]} % (digitised)"
-        book.add(claim, Decision(None, measured), DIGITISED_RULE, n, n)
-    theirs = told["iDLG"] - told["DLG"]
-    claim = Claim(f"gap_level_{paper_set}", f"{paper_set}: our gap at 0.001 is compatible with the "
-                  f"published {theirs:.0f} points (Fig. 1, digitised)", **of_set)
-    book.add(claim, Decision(None, gap_in_words(good["DLG"], good["iDLG"], theirs)),
-             DIGITISED_RULE, n, n)
-
-
-def gap_in_words(dlg: np.ndarray, idlg: np.ndarray, theirs: float) -> str:
-    """Our gap with its 95 % interval beside the published one, in points."""
-    gained = idlg.astype(float) - dlg
-    half = 196 * (gained.var(ddof=1) / len(gained)) ** 0.5
-    return f"{100 * gained.mean():+.0f} ± {half:.0f}; published {theirs:+.0f} (digitised)"
 
 
 def _does_the_gap_survive(book: Ledger, evidence: Evidence) -> None:

@@ -18,14 +18,15 @@ DIFFERENT_ATTACKS = {  # R5: the attacks that compete by each criterion
 def accuracy_of(cell: Cell) -> dict[tuple[int, int], tuple[np.ndarray, float]]:
     """(batch size, channels; 0 for a dense layer): the test accuracies of the seeds at the
     learning rate that validates best, and that rate."""
+    described = pd.DataFrame([{
+        "part": part, "B": config["batch_size"], "channels": config["victim"].get("channels", 0),
+        "lr": config["lr"]} for part, config in enumerate(cell.config)])
     best, chosen = {}, {}
-    for part, config in enumerate(cell.config):
-        point = config["batch_size"], config["victim"].get("channels", 0)
-        trained = cell.table[cell.table.part == part]
-        validation = trained.validation.mean()
+    for (B, channels, lr), trained in cell.table.merge(described).groupby(["B", "channels", "lr"]):
+        point, validation = (B, channels), trained.validation.mean()  # its seeds: several parts
         if point not in best or validation > best[point]:
             best[point] = validation
-            chosen[point] = trained.accuracy.to_numpy(), config["lr"]
+            chosen[point] = trained.accuracy.to_numpy(), lr
     return chosen
 
 
