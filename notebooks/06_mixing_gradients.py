@@ -53,7 +53,7 @@ from IPython.display import Markdown, display
 
 from lib import analytic, attacks, client, data, defenses, metrics, models
 from lib.run import start
-from studies import choose, plots, report
+from studies import choose, plots, references, report
 from studies.mixing_gradients import claims, drawings, drawings_rates, measures, plan, settings
 from studies.mixing_gradients import symmetry, tables, tables_accuracy
 from studies.mixing_gradients.alt_texts import ALT_TEXTS
@@ -559,3 +559,11 @@ book.shown()
 # 4. Write a smoother answer than any in the table of blanks that passes AVD < 0.8 on the digits, too.
 # 5. A client with two local steps sends a weight difference. Is its row space still that of the images? And behind a hidden layer with ReLU?
 # 6. Pick a criterion of success that blanks fail and that does not need the original at the same scale and brightness. How would you set its threshold without looking at any attack?
+
+# %% [markdown]
+# ## References
+
+# %%
+Markdown(references.listed(
+    "benjamini1995", "dimitrov2024", "eloul2022", "huang2007", "kariyappa2023", "lecun1998",
+    "wang2004", "wilson1927", "zhang2018", "zhu2019"))

@@ -43,7 +43,7 @@ def listed(*keys: str) -> str:
 
 def in_order(*keys: str) -> list[str]:
     """Each key once, in the order of first authors, of years, and of the others."""
-    def place(key):
+    def place(key: str) -> tuple:
         work = _entry(key)
         names = [_plain(str(person)).casefold() for person in work.persons["author"]]
         return names[0], work.fields["year"], names, key
@@ -68,7 +68,7 @@ def address(key: str) -> str:
 
 @cache
 def _works() -> "BibliographyData":
-    from pybtex.database import parse_file                   # slow to import
+    from pybtex.database import parse_file  # slow to import
 
     return parse_file(FILE, bib_format="bibtex")
 
