@@ -7,6 +7,7 @@ where not, the cell comes back as two files.
 
 import importlib
 import os
+import socket
 import tempfile
 import threading
 import time
@@ -26,7 +27,7 @@ def code() -> str:
     """A hash of the text of lib and studies."""
     return keys.hashed({path.relative_to(files.ROOT).as_posix(): path.read_text(encoding="utf-8")
                         for package in keys.OURS
-                        for path in sorted((files.ROOT / package).rglob("*.py"))})
+                        for path in sorted((files.ROOT / package).rglob("[!.]*.py"))})
 
 
 # Read when a worker starts, not when it is asked: its modules stay what they were then.
@@ -123,8 +124,8 @@ def compute(job: Job, asked: str, token: str | None) -> Answer:
 def check(asked: str) -> None:
     """Raises OtherCode where this process runs another text of lib or studies."""
     if asked != CODE:
-        raise OtherCode(f"the worker runs {COMMIT}, which is not the code that asks: start it "
-                        "again, in a clone of the same commit")
+        raise OtherCode(f"the worker on {socket.gethostname()} runs {files.ROOT} at {COMMIT}, and "
+                        "not the code that asks: start it again, in a clone of the same commit")
 
 
 def about() -> dict:
