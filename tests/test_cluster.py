@@ -722,3 +722,29 @@ def test_an_editors_own_files_are_no_code(here):
         assert remote.code() == before
     finally:
         (here / "lib/.#attacks.py").unlink()
+
+
+FAULTS = """
+import resource, sys
+import torch
+from studies import remote
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(50):
+        torch.ones(2**20).add_(1)  # 4 MiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+print(faults())
+remote.begin(remote.Job("98_naps", "quick", 0, "cpu", None, ("", ""), {}, "", True))
+faults()
+print(faults())
+"""
+
+
+def test_a_worker_keeps_its_memory():
+    """dask starts it so that it would give all of it back after each operation."""
+    told = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, cwd=ROOT,
+                          env=surroundings(MALLOC_TRIM_THRESHOLD_="65536", PYTHONPATH=str(ROOT)))
+    before, after = map(int, told.stdout.split())
+    assert before > 10_000 and after < before / 10, told.stderr
