@@ -1,4 +1,4 @@
-"""Notebook 01, Figure 7: what a defense hides, where some defenses have more clients than others."""
+"""Notebook 01, Figure 7: what a defense hides; some defenses have more clients than others."""
 
 from types import SimpleNamespace
 
