@@ -102,13 +102,15 @@ def stable_text(key) -> str | None:
 
 
 def has_replacements() -> bool:
-    """Whether a function or method of lib, or of torch.nn.functional, was replaced by one that is
-    defined in no installed library: what is traced then is not what the files say."""
+    """Whether a function or method that networks are made of (of lib, torch, its layers or its
+    tensors, torchvision) was replaced by one that is defined in no installed library: what is
+    traced then is not what the files say."""
+    held = [value for value in vars(torch.Tensor).values() if isinstance(value, FunctionType)]
     for name, module in tuple(sys.modules.items()):
-        if name == "torch.nn.functional" or name.partition(".")[0] == "lib":
-            if not all(map(_installed, _functions(module))):
-                return True
-    return False
+        if name in ("torch", "torch.nn.functional") or name.startswith("torch.nn.modules.") \
+                or name.partition(".")[0] in ("lib", "torchvision"):
+            held += _functions(module)
+    return not all(map(_installed, held))
 
 
 def _functions(module: ModuleType) -> list[FunctionType]:

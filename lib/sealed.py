@@ -24,9 +24,9 @@ MOST_FILES, MOST_BYTES = 1000, 256 * 2**20  # of the folder; those not used for 
 
 
 def _text_of_lib() -> str:
-    """The digest of the text of all files of lib."""
+    """The digest of the text of all files of lib; an editor's own, with a dot, are none of them."""
     digest = hashlib.sha256()
-    for path in sorted((files.ROOT / "lib").rglob("*.py")):
+    for path in sorted((files.ROOT / "lib").rglob("[!.]*.py")):
         digest.update(f"{path.relative_to(files.ROOT).as_posix()}\n".encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
@@ -68,6 +68,7 @@ def _settings() -> list[str]:
     return [str(value) for value in (
         torch.get_default_dtype(), torch.is_grad_enabled(), torch.is_inference_mode_enabled(),
         torch.is_autocast_enabled("cpu"), torch.is_autocast_enabled("cuda"),
+        torch.get_autocast_dtype("cpu"), torch.get_autocast_dtype("cuda"),
         torch.are_deterministic_algorithms_enabled(), torch.backends.mkldnn.enabled,
         torch.backends.cudnn.enabled)]
 

@@ -32,7 +32,7 @@ from torch import nn
 from lib import attacks, client, data, metrics, models
 
 from lib.run import device_name, start
-from studies import plots, report
+from studies import plots, references, report
 from studies.start_here import diagram, drawings, plan, tables
 from studies.start_here.words import print_error, vocabulary
 
@@ -335,3 +335,11 @@ tables.seconds(panels)
 # 1. Take `models.lenet(photos, activation="relu")` in the sixty-second attack. What does `attacks.diagnose(update, attack, guess)` say, given the reconstruction?
 # 2. Share with `defense=defenses.GradPrune(0.9)` (`from lib import defenses`), then let the attacker know of it: `inverting_gradients(masked=True)`.
 # 3. Which column of the heat map would change if the attacker had the mixing keys? Try `ThreatModel(labels="known", mixing_keys=True)` and `attacks.decode`.
+
+# %% [markdown]
+# ## References
+
+# %%
+Markdown(references.listed(
+    "abadi2016", "eloul2022", "geiping2020", "huang2020", "huang2021", "jeon2021",
+    "krizhevsky2009", "mu2023", "zhang2018b", "zhao2020", "zhu2019"))

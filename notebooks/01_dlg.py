@@ -52,7 +52,7 @@ from IPython.display import Markdown, display
 
 from lib import analytic, attacks, client, data, metrics, models
 from lib.run import start
-from studies import choose, plots, report
+from studies import choose, plots, references, report
 from studies.dlg import claims, compute, drawings, plan, tables
 from studies.dlg.alt_texts import ALT
 
@@ -654,3 +654,11 @@ attack = replace(attacks.dlg(iterations=10, line_search=True), objective=first_l
 guess = attacks.reconstruct(update, attack, seed=seed)
 distance = float(metrics.mse(guess.images, batch.images))
 f"objective {float(guess.loss.min()):.0e}, MSE of the image {distance:.0e}"
+
+# %% [markdown]
+# ## References
+
+# %%
+Markdown(references.listed(
+    "benjamini1995", "eloul2022", "huang2007", "krizhevsky2009", "lecun1998", "mcnemar1947",
+    "melis2019", "netzer2011", "page1963", "phong2017", "wilson1927", "zhu2019", "zhu2021"))

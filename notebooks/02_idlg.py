@@ -49,7 +49,7 @@ from IPython.display import Markdown, display
 
 from lib import attacks, client, data, labels, models
 from lib.run import start
-from studies import report
+from studies import references, report
 from studies.idlg import batches, claims, drawings, gaps, plan, tables
 
 run = start(profile, seed=seed, device=device, data_root=data_root)
@@ -441,3 +441,11 @@ ledger.shown()
 # 4. Defend. Which `update` of a defense (see `lib.defenses`) hides a single label at the least cost in accuracy? Mind that the bias, the row sums and
 #    the products are three ways in.
 # 5. The well trained victim: find the batch size and the training accuracy at which counting stops to beat dealing evenly.
+
+# %% [markdown]
+# ## References
+
+# %%
+Markdown(references.listed(
+    "benjamini1995", "huang2007", "krizhevsky2009", "lecun1998", "ma2023", "mcnemar1947",
+    "wainakh2022", "wilson1927", "yin2021", "zhao2020", "zhu2019"))

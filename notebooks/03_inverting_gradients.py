@@ -48,10 +48,11 @@ data_root = None
 # %% tags=["setup"]
 import pandas as pd
 import torch
+from IPython.display import Markdown
 
 from lib import analytic, attacks, client, data, models, objectives
 from lib.run import start
-from studies import choose, report
+from studies import choose, references, report
 from studies.inverting_gradients import claims, drawings, measures, plan, tables
 
 run = start(profile, seed=seed, device=device, data_root=data_root)
@@ -528,3 +529,13 @@ ledger.shown()
 # 4. The client shuffles its images between local epochs, and the attacker does not know the order. For $\tau = 10^{-4}$, does it matter? For $\tau = 10^{-1}$?
 # 5. Prune the update (`defenses.GradPrune(0.9)`) and attack it with `inverting_gradients(masked=True)` and without. Which of the two should a defender report?
 # 6. Find the TV weight that suits best. How far is its PSNR from the published setting's, and how would an attacker, who does not have the truth, choose it?
+
+# %% [markdown]
+# ## References
+#
+# Ghildyal and Liu measure likeness in a way that forgives small shifts; it is not computed on this page.
+
+# %%
+Markdown(references.listed(
+    "geiping2020", "ghildyal2022", "he2016", "kingma2015", "krizhevsky2009", "mcmahan2017",
+    "zhu2019"))

@@ -42,11 +42,12 @@ data_root = None
 # %% tags=["setup"]
 import numpy as np
 import pandas as pd
+from IPython.display import Markdown
 
 from lib import attacks, client, data, metrics, models
 
 from lib.run import start
-from studies import choose, plots, report
+from studies import choose, plots, references, report
 from studies.gias import claims, configs, drawings, plan, tables
 from studies.gias.compute import prior
 
@@ -324,3 +325,12 @@ ledger.shown()
 # 4. `copies="client"` gives the images of a batch one copy of the parameters together. When should that be better?
 # 5. GIML with rounds in which the victim is trained: `generators.learn` takes any sequence of updates.
 # 6. Is it the convolutions, the upsampling or the sigmoid that makes the untrained network a good prior? Take one away at a time.
+
+# %% [markdown]
+# ## References
+
+# %%
+Markdown(references.listed(
+    "eloul2022", "geiping2020", "huang2007", "huang2024", "jeon2021", "karras2020",
+    "krizhevsky2009", "radford2016", "ulyanov2018", "wang2004", "zhang2018", "zhang2023",
+    "zhu2019"))

@@ -45,7 +45,7 @@ from IPython.display import Markdown, display
 
 from lib import attacks, client, data, metrics, models
 from lib.run import start
-from studies import report
+from studies import references, report
 from studies.huang_evaluation import (
     arms,
     claims,
@@ -450,3 +450,12 @@ book.shown()
 # 4. Give `attacks.decode` two, five and twenty epochs of exact MixUp encodings with noise of 20 dB. When does decoding pay?
 # 5. The matching rule of the original evaluation rewards a reconstruction that looks like any image of its batch. Construct one picture that scores well for a whole batch of 32 under it.
 # 6. Train the LeNet with MixUp on other people's images as partners (the "inter" of InstaHide). What would `ThreatModel` have to say about them?
+
+# %% [markdown]
+# ## References
+
+# %%
+Markdown(references.listed(
+    "abadi2016", "eloul2022", "geiping2020", "he2016b", "huang2020", "huang2021", "jeon2021",
+    "jin2021", "krizhevsky2009", "wang2004", "yin2021", "yousefpour2021", "yue2023", "zhang2018",
+    "zhang2018b", "zhao2020", "zhu2021"))

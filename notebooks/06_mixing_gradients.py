@@ -53,7 +53,7 @@ from IPython.display import Markdown, display
 
 from lib import analytic, attacks, client, data, defenses, metrics, models
 from lib.run import start
-from studies import choose, plots, report
+from studies import choose, plots, references, report
 from studies.mixing_gradients import claims, drawings, drawings_rates, measures, plan, settings
 from studies.mixing_gradients import symmetry, tables, tables_accuracy
 from studies.mixing_gradients.alt_texts import ALT_TEXTS
@@ -513,7 +513,7 @@ noise.style.format(precision=1, subset=rounded).format({"variance": "{:.0e}"}).h
 # ## Claims
 #
 # Decided from the stored paper profile where it is there, else from this run. A case is a network with its training. Each client of R1 to R4, R6 and R7 has one of its own, so its images are averaged first; two shares of the same networks are compared in pairs (t-test).
-# R5 has two networks a strategy, its two seeds, which are too few to decide. One correction (Benjamini and Hochberg, 5 %) covers all tests of the page. What can hardly fail is a check of the code, and no total counts it.
+# R5 has three networks a strategy, its seeds. One correction (Benjamini and Hochberg, 5 %) covers all tests of the page. What can hardly fail is a check of the code, and no total counts it.
 
 # %%
 evidence = claims.Evidence(
@@ -544,7 +544,7 @@ book.shown()
 # - **R7's channels**: on MNIST, recovery by MSE does not grow with the number of channels; by AVD it falls, so the claim fails by the paper's own criterion, but not evenly (all three strategies dip at ten channels: every cell of a width attacks the same eight networks, and R6's (6, 10) is among them). **LFW**: the attack recovers nothing, from single images neither, so nothing is learned about the defenses there. Four times the iterations recover 2 of 16 (caption of the maps); notebook 01 recovers most single faces with L-BFGS on another objective, so it is this attack that fails, and what the authors' attacks did is not known.
 # - **Not run.** R4 to R6 on LFW (the poster's are on MNIST [inferred]); R3 shows scikit-image's faces in LFW's place, because faces of LFW are not to be shown here. LPIPS: none of these images has the 31 pixels it needs at least, and its weights are not at hand.
 #
-# **What does.** Equal labels lower what gradient matching recovers by AVD, and by MSE what the closed form and matching that starts from it recover; matching from noise has an MSE below 0.01 almost nowhere, not even at B = 1 (its images have a wrong brightness), so by MSE alone it says nothing about a defense; by SSIM equal labels stop it, too. With two seeds, too few to decide, equal labels cost no accuracy, on a dense layer even with one client a step; nor does the squared error of a softmax; the squared error of the logits costs about six points, published seven to nine [digitised] (its best learning rate is the smallest tried: a smaller one might
+# **What does.** Equal labels lower what gradient matching recovers by AVD, and by MSE what the closed form and matching that starts from it recover; matching from noise has an MSE below 0.01 almost nowhere, not even at B = 1 (its images have a wrong brightness), so by MSE alone it says nothing about a defense; by SSIM equal labels stop it, too. Over three seeds equal labels cost no accuracy, on a dense layer even with one client a step; nor does the squared error of a softmax; the squared error of the logits costs about six points, published seven to nine [digitised] (its best learning rate is the smallest tried: a smaller one might
 # cost less). A dense layer's published accuracies are met within a point for the first three.
 #
 # **What a defender should take from it.** On a dense first layer mixing by labels alone stops most of what attacks that search among pixels recover, and up to B = 6 nothing of what a search in the span recovers; at B = 8 that search sometimes stops short, with one round only. The squared error of the logits does stop it, together with equal labels and from B = 3 on, for any number of rounds, and costs accuracy.
@@ -559,3 +559,11 @@ book.shown()
 # 4. Write a smoother answer than any in the table of blanks that passes AVD < 0.8 on the digits, too.
 # 5. A client with two local steps sends a weight difference. Is its row space still that of the images? And behind a hidden layer with ReLU?
 # 6. Pick a criterion of success that blanks fail and that does not need the original at the same scale and brightness. How would you set its threshold without looking at any attack?
+
+# %% [markdown]
+# ## References
+
+# %%
+Markdown(references.listed(
+    "benjamini1995", "dimitrov2024", "eloul2022", "huang2007", "kariyappa2023", "lecun1998",
+    "wang2004", "wilson1927", "zhang2018", "zhu2019"))

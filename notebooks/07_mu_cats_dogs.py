@@ -47,7 +47,7 @@ from IPython.display import Markdown, display
 
 from lib import analytic, attacks, client, data, models
 from lib.run import start
-from studies import report
+from studies import references, report
 from studies.mu_cats_dogs import claims, drawings, plan, tables
 
 run = start(profile, seed=seed, device=device, data_root=data_root)
@@ -216,3 +216,10 @@ warned = attacks.diagnose(sure).query("verdict != 'ok'")
 warnings = warned.check + ": " + warned.measured + ". " + warned["what to do"]
 table = pd.Series(norms.tolist(), name="norm of the gradient, LeNet").rename_axis("client")
 table.to_frame().style.format("{:.2g}").set_caption("; ".join(warnings) or "no warning")
+
+# %% [markdown]
+# ## References
+
+# %%
+Markdown(references.listed(
+    "mu2023", "parkhi2012", "phong2017", "wilson1927", "zhu2019"))

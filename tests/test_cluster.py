@@ -367,6 +367,9 @@ def test_the_estimate_is_the_plans_at_the_pace_of_what_is_done():
     work.waiting[False].clear()
     work.sent = {"a": SimpleNamespace(job=job(4))}
     assert work.estimate({False: 2, True: 0}) == "about 30 s left"
+    unplanned = cluster.Work(None, [job(0)] * 4, "")
+    unplanned.done, unplanned.seconds = [job(0)] * 2, 20.0
+    assert unplanned.estimate({False: 2, True: 0}) == "about 20 s left"
 
 
 def test_a_folder_that_cannot_be_written_is_told_before_any_cell(threads, monkeypatch, capsys):
@@ -690,3 +693,58 @@ def test_what_another_caller_has_claimed_is_passed_over_and_looked_at_again(here
         work.send(False, 2)
     assert [job for job, _ in client.sent] == jobs[1:3]
     assert [*work.waiting[False]] == [*jobs[3:], jobs[0]]
+
+
+def test_a_cell_whose_gpu_worker_is_gone_is_left_out_after_a_while(here, monkeypatch, capsys):
+    monkeypatch.setenv("CELLS", "naps on_gpu")
+    client = Noting(2)
+    client.cancel = lambda futures: None
+    work = cluster.Work(client, cluster.missing(declared()), "")
+    work.send(True, 2)
+    work.send(False, 1)
+    (gone,) = [job for job, resources in client.sent if resources]
+    work.leave_gpu()
+    assert not work.left  # it may come back
+    monkeypatch.setattr(cluster, "PATIENCE", -1)
+    work.leave_gpu()
+    assert work.left == {cluster.LEFT["no GPU"]: [gone]} and free(gone)
+    assert len(work.sent) == 1  # the others go on
+    work.take("a key that was left out")
+    work.told = 0
+    work.tell({False: 1, True: 0})
+    assert "0 done, 1 running, 5 left" in capsys.readouterr().out
+
+
+def test_an_editors_own_files_are_no_code(here):
+    before = remote.code()
+    (here / "lib/.#attacks.py").symlink_to("somebody@machine.1")  # to nowhere
+    try:
+        assert remote.code() == before
+    finally:
+        (here / "lib/.#attacks.py").unlink()
+
+
+FAULTS = """
+import resource, sys
+import torch
+from studies import remote
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(50):
+        torch.ones(2**20).add_(1)  # 4 MiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+print(faults())
+remote.begin(remote.Job("98_naps", "quick", 0, "cpu", None, ("", ""), {}, "", True))
+faults()
+print(faults())
+"""
+
+
+def test_a_worker_keeps_its_memory():
+    """dask starts it so that it would give all of it back after each operation."""
+    told = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, cwd=ROOT,
+                          env=surroundings(MALLOC_TRIM_THRESHOLD_="65536", PYTHONPATH=str(ROOT)))
+    before, after = map(int, told.stdout.split())
+    assert before > 10_000 and after < before / 10, told.stderr

@@ -157,7 +157,8 @@ COMMANDS = [line for block in blocks() if block.language == "bash"
             for line in block.text.splitlines()]
 COPIED = ("lib", "studies", "tools", "tests", "bench", "data/published")
 FILES = ("Makefile", "conftest.py", "pyproject.toml", "requirements.txt", "requirements.lock",
-         "README.md", "RESULTS.md", "SCOREBOARD.md", "CITATION.cff", "data/README.md", ".gitignore")
+         "README.md", "RESULTS.md", "SCOREBOARD.md", "CITATION.cff", "data/README.md",
+         "data/references.bib", ".gitignore")
 
 
 def copy_of_the_tree(place: Path, without=()) -> Path:

@@ -474,6 +474,8 @@ def test_where_a_function_of_lib_was_replaced_no_file_answers(monkeypatch, folde
             (client, "soft_targets", lambda z: 2 * z.softmax(-1)),
             (formula.Formula, "distance", lambda self, *given: given[1].sum()),
             (nn.functional, "relu", lambda x, inplace=False: 2 * x),
+            (nn.Conv2d, "_conv_forward", functools.wraps(nn.Conv2d._conv_forward)(disguised)),
+            (torch, "relu", lambda x: 2 * x), (torch.Tensor, "relu", lambda x: 2 * x),
             (objectives, "l2", disguised)):
         with monkeypatch.context() as patch:
             patch.setattr(owner, name, value)
@@ -483,6 +485,16 @@ def test_where_a_function_of_lib_was_replaced_no_file_answers(monkeypatch, folde
                 other = attacks.reconstruct(dense_update(), attacks.dlg(1)).history.losses[0]
                 assert not torch.equal(first, other)
     assert len(stored(folder)) == count and not descriptions.has_replacements()
+
+
+def test_a_graph_of_tensors_in_one_order_is_not_used_for_another(folder):
+    """A graph has a view where the strides allow it."""
+    found = []
+    for order in (torch.contiguous_format, torch.channels_last):
+        model = models.lenet(Shape()).to(memory_format=order)
+        update = client.share(model, batch(K=1), threat=client.ThreatModel(labels="known"))
+        found.append(attacks.reconstruct(update, attacks.idlg(2)).images)
+    torch.testing.assert_close(*found, rtol=0, atol=0.01)
 
 
 # --- the folder ----------------------------------------------------------------------------------

@@ -247,6 +247,7 @@ def copied(tmp_path_factory):
     for name in NAMES:
         shutil.copy(ROOT / f"notebooks/{name}.py", copy / "notebooks")
     shutil.copy(ROOT / "requirements.lock", copy)
+    shutil.copy(ROOT / "data/references.bib", copy / "data")
     return copy
 
 
@@ -296,7 +297,8 @@ def test_a_change_of_what_many_import_runs_those_again(copy, name):
 
 
 @pytest.mark.parametrize("name", [
-    "requirements.lock", "tools/run_notebook.py", "data/published/dlg.json"])
+    "requirements.lock", "tools/run_notebook.py", "data/published/dlg.json",
+    "data/references.bib"])
 def test_a_change_of_what_all_depend_on_runs_all_again(copy, name):
     assert changed_by(copy / name, hashes()) == NAMES
 

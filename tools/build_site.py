@@ -20,7 +20,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("SCOREBOARD.md", "RESULTS.md", "lib/README.md", "lib/USING.md", "lib/EXTENDING.md",
          "lib/ENGINE.md", "data/README.md", "docs/cluster/README.md", "bench/table.md",
          "bench/README.md", "notebooks/assignments/README.md")
-FILES = ("LICENSE", "CITATION.cff", "notebooks/*.py", "notebooks/assignments/*.py")
+FILES = ("LICENSE", "CITATION.cff", "data/references.bib", "notebooks/*.py",
+         "notebooks/assignments/*.py")
 LONG = 40  # lines of a cell of code that is folded: plans and drawing, not what a page teaches
 MENU = """
 ```{toctree}
@@ -37,6 +38,7 @@ NOTEBOOKS
 gallery
 SCOREBOARD
 RESULTS
+bibliography
 bench/table
 bench/README
 ```
@@ -158,6 +160,21 @@ def gallery(source) -> str:
     return "\n".join(text)
 
 
+# ---- the bibliography
+
+def bibliography() -> str:
+    """Every work that is cited, an item a work, with its key as the anchor."""
+    sys.path.insert(0, str(ROOT))                            # tools are run from anywhere
+    from studies import references
+
+    text = ["# Bibliography", "What the notebooks, the documents and the reference cite, in the "
+            "order of authors. As BibTeX: {download}`references.bib <data/references.bib>`.\n"]
+    for key in references.in_order(*references.keys()):
+        item = references.listed(key).removeprefix("- ")
+        text += [f"- ({key})=", f"  {item}\n"]
+    return "\n".join(text)
+
+
 # ---- the reference
 
 def reference(source) -> None:
@@ -270,6 +287,7 @@ def main(folder=ROOT / "build/site") -> int:
         shutil.rmtree(former, ignore_errors=True)
     copy_documents(source)
     write(source / "gallery.md", gallery(source))
+    write(source / "bibliography.md", bibliography())
     reference(source)
     failed = build_main(["-q", "-W", "--keep-going", "-d", str(doctrees), str(source), str(out)])
     if not failed:

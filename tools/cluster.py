@@ -78,7 +78,8 @@ class Work:
     def __post_init__(self):
         self.waiting = {gpu: deque(job for job in self.jobs if job.gpu is gpu)
                         for gpu in (True, False)}
-        self.begin = self.told = self.manned = time.monotonic()
+        self.begin = self.told = time.monotonic()
+        self.manned = dict.fromkeys((True, False), self.begin)  # when workers were last there
 
     def run(self) -> None:
         """Until each job is done, left or failed. Raises Failed, also for a foreign worker."""
@@ -87,7 +88,7 @@ class Work:
             workers = self.workers()
             for gpu, count in workers.items():
                 self.send(gpu, AHEAD * count)
-            if not self.sent and workers[False] and not workers[True]:
+            if workers[False] and not workers[True]:
                 self.leave_gpu()
             self.receive()
             self.tell(workers)
@@ -100,16 +101,17 @@ class Work:
         if known is None or self.client.status != "running":
             raise Failed("the scheduler is gone; what is stored is kept")
         known, now = known.values(), time.monotonic()
-        self.manned = now if known else self.manned
-        if now - self.manned > PATIENCE:
+        gpus = sum(worker["resources"].get("GPU", 0) >= 1 for worker in known)
+        there = {False: len(known), True: gpus}
+        self.manned |= {gpu: now for gpu, count in there.items() if count}
+        if now - self.manned[False] > PATIENCE:
             raise Failed(f"no worker for {PATIENCE // 60} minutes: start some, and run this again; "
                          "what is stored is kept")
         for worker in known:
             if worker["nthreads"] != 1:
                 raise Failed(f"worker {worker['name']} has {worker['nthreads']} threads, and a "
                              "cell needs a process of its own: start it with --nthreads 1")
-        gpus = sum(worker["resources"].get("GPU", 0) >= 1 for worker in known)
-        return {False: len(known), True: gpus}
+        return there
 
     def send(self, gpu, most) -> None:
         """Send jobs until `most` are at work. A job that another process has claimed goes to the
@@ -158,7 +160,9 @@ class Work:
 
         from studies import remote
 
-        sent = self.sent.pop(key)
+        sent = self.sent.pop(key, None)
+        if sent is None:  # it was left out
+            return
         try:
             answer = sent.future.result()
         except remote.OtherCode as error:
@@ -190,9 +194,21 @@ class Work:
             self.done.append(job)
 
     def leave_gpu(self) -> None:
-        if self.waiting[True]:
-            self.left.setdefault(LEFT["no GPU"], []).extend(self.waiting[True])
+        """Where no worker has a GPU: leave out what waits for one, once nothing else is at work,
+        and after a while what was sent to one that is gone."""
+        left = []
+        sent = {key: sent for key, sent in self.sent.items() if sent.job.gpu}
+        if sent and time.monotonic() - self.manned[True] > PATIENCE:
+            self.client.cancel([one.future for one in sent.values()])
+            for key, one in sent.items():
+                del self.sent[key]
+                one.lock.release()
+                left.append(one.job)
+        if not self.sent:
+            left += self.waiting[True]
             self.waiting[True].clear()
+        if left:
+            self.left.setdefault(LEFT["no GPU"], []).extend(left)
 
     def tell(self, workers, last=False) -> None:
         """A line of progress, from time to time: done, running, left, and an estimate."""
@@ -201,7 +217,9 @@ class Work:
             return
         self.told = now
         waiting = [*self.waiting[False], *self.waiting[True]]
-        running = min(len(self.sent), workers[False])
+        on_gpu = sum(sent.job.gpu for sent in self.sent.values())
+        running = min(on_gpu, workers[True]) + min(len(self.sent) - on_gpu, workers[False])
+        running = min(running, workers[False])
         words = [f"cells: {len(self.done) + len(self.found)} done", f"{running} running",
                  f"{len(waiting) + len(self.sent) - running} left"]
         if self.failed:
@@ -218,6 +236,10 @@ class Work:
         if not workers[False]:
             return "no worker" if self.done else "no worker yet"
         planned = sum(job.minutes for job in self.done) * 60
+        if not planned and self.done:  # the plan says nothing: as long as those that are done
+            each = self.seconds / len(self.done)
+            left = len(self.sent) + sum(map(len, self.waiting.values()))
+            return _about(each * left / workers[False])
         seconds = 0.0
         for gpu, count in workers.items():
             left = sum(job.minutes for job in self.waiting[gpu]) * 60
@@ -226,9 +248,12 @@ class Work:
             seconds = max(seconds, left / count if count else 0.0)
         if not planned or not seconds:
             return "no estimate yet"
-        seconds *= self.seconds / planned
-        said = f"{seconds / 60:.0f} min" if seconds > 90 else f"{seconds:.0f} s"
-        return f"about {said} left"
+        return _about(seconds * self.seconds / planned)
+
+
+def _about(seconds: float) -> str:
+    said = f"{seconds / 60:.0f} min" if seconds > 90 else f"{seconds:.0f} s"
+    return f"about {said} left"
 
 
 def seen(job) -> bool:
@@ -245,7 +270,8 @@ def seen(job) -> bool:
 
 def compute(jobs, cluster, size) -> Work:
     """Have the jobs computed; Ctrl-C leaves what is stored. Raises Failed."""
-    token = files.ROOT / f"build/.caller-{uuid.uuid4().hex}"
+    # A name of `files.leftovers`: that of a killed caller is removed by the next.
+    token = files.ROOT / f"build/.caller-{uuid.uuid4().hex}.{files.HOST}.{os.getpid()}.tmp"
     with files.atomic(token) as file:
         file.write(b"seen by a worker that shares this folder\n")
     try:
@@ -283,7 +309,7 @@ def refuse_others(client) -> None:
 
 def listed(work) -> str:
     """A file that lists the cells that were computed, for the variable COMPUTED."""
-    path = files.ROOT / f"build/.computed-{os.getpid()}"
+    path = files.ROOT / f"build/.computed.{files.HOST}.{os.getpid()}.tmp"
     with files.atomic(path) as file:
         file.write("".join(f"{job.path}\n" for job in work.done).encode())
     return str(path)

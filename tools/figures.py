@@ -68,7 +68,8 @@ def computed_elsewhere(names, asked, size) -> set:
     if not jobs:
         print("no cell is missing that a worker can compute", flush=True)
         return set()
-    tool.writable(*sorted({job.place.parent for job in jobs}))
+    own = [cluster.files.ROOT / "build" / name for name in ("locks", "dask")]
+    tool.writable(*own, *sorted({job.place.parent for job in jobs}))
     work = cluster.compute(jobs, asked, size)
     os.environ["COMPUTED"] = cluster.listed(work)
     return {job.notebook for job in work.failed}

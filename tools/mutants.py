@@ -84,7 +84,8 @@ def trees() -> list[Path]:
         shutil.rmtree(tree, ignore_errors=True)
         for name in COPIED:
             shutil.copytree(ROOT / name, tree / name, ignore=ignore)
-        for file in ("pyproject.toml", "Makefile", "README.md", "requirements.lock"):
+        for file in ("pyproject.toml", "Makefile", "README.md", "requirements.lock",
+                     "data/references.bib"):
             shutil.copy(ROOT / file, tree / file)
     return places
 

@@ -144,6 +144,7 @@ def code_hash(name, given) -> str:
              ROOT / "requirements.lock"]
     files += keys.reached(keys.imported(source.read_text(encoding="utf-8"))).values()
     files += sorted((ROOT / "data/published").glob("*.json"))
+    files += (ROOT / "data").glob("references.bib")
     return digest(files, json.dumps(given, sort_keys=True))
 
 

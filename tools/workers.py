@@ -26,7 +26,7 @@ def connected(cluster, jobs):
         if "://" in cluster:
             try:
                 client = stack.enter_context(Client(cluster, timeout=ANSWER))
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, TypeError) as error:  # the last: tls without keys
                 raise Failed(f"no scheduler answers at {cluster}: {error}") from error
         else:
             workers = stack.enter_context(of_slurm(jobs) if cluster == "slurm" else here(cluster))

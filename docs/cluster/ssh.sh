@@ -10,10 +10,11 @@ printf -v folder %q "$PWD"
 address=tcp://${HOST:-$(hostname)}:${PORT:-8786}
 trap 'kill $(jobs -p) 2>/dev/null' EXIT
 .venv/bin/python -m distributed.cli.dask_scheduler --port "${PORT:-8786}" --no-dashboard &
+scheduler=$!
 for machine in "$@"; do
   # -tt: the workers end with this script
   ssh -tt "$machine" "cd $folder && export PYTHONPATH=$folder OMP_NUM_THREADS=1 &&
     .venv/bin/python -m distributed.cli.dask_worker $address --nworkers $count --nthreads 1 \
       --memory-limit 0 --no-dashboard --death-timeout 60" &
 done
-wait
+wait "$scheduler"  # where it cannot start, the workers end, too

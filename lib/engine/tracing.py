@@ -35,7 +35,9 @@ def traced(function: Callable, moving: list[Tensor], fixed: list[Tensor], key: t
     in the files of other processes too. All tensors are inputs of the graph. The prologue (all that
     depends on `fixed` alone) runs here, once."""
     tensors = [*moving, *fixed]
-    key = (key, len(moving), *((tuple(t.shape), t.dtype, t.device) for t in tensors))
+    # Strides, too: a graph has `view` where those of its tensors allowed it.
+    key = (key, len(moving),
+           *((tuple(t.shape), t.stride(), t.dtype, t.device) for t in tensors))
     if key not in graphs:
         name = sealed.name_of("graph", key) if graphs is GRAPHS else None
         pair = graph_files.read(name, len(moving), len(fixed))

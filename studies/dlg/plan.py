@@ -181,9 +181,9 @@ def defended(seed: int) -> store.Sweep:
         quick=[experiment("quick", DIGITS, [0, 8], seed, **quick, defense=live)],
         paper=[*(experiment("paper", CIFAR10, [0, 8], seed, **paper, defense=list(group.values()))
                  for group in groups),
-               experiment("paper", CIFAR10, [8, 24], seed, **paper,
+               experiment("paper", CIFAR10, [8, 16], seed, **paper,
                           defense=[DEFENSES[name] for name in MORE_CLIENTS])],
-        minutes={"quick": 0.2, "paper": 42},
+        minutes={"quick": 0.2, "paper": 36},
         gib=3,
         comparable="network, image and scale of the published curves are not known",
     )

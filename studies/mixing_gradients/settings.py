@@ -210,6 +210,6 @@ def in_prose() -> pd.DataFrame:
                      "B = 1, 2, 4; five attacks at four points"},
         "trained victims": {
             "quick": "1,200 digits, three epochs, one seed, dense only",
-            "paper": "50,000 images of MNIST, one epoch, two seeds (dense) or one (LeNet); three "
+            "paper": "50,000 images of MNIST, one epoch, three seeds (dense) or one (LeNet); three "
                      "learning rates (dense), two (LeNet, and under noise)"},
     })
