@@ -8,19 +8,20 @@ from studies.cells import Cell
 from studies.inverting_gradients.deep_sweeps import FILM, Deep
 from studies.inverting_gradients.drawings import sheet
 
+SEEN = [0, 300, 600, 1200, FILM[-1]]  # iterations that the film shows
 COLUMNS = {"psnr": "PSNR", "ssim": "SSIM", "stlpips": "ST-LPIPS", "avd": "AVD"}
 
 
 def film(trained: Cell, untrained: Cell | None) -> Figure:
     """A row a photograph: the attack along its iterations behind the trained network, its end
-    behind the untrained one where that is stored, and the truth."""
-    frames = [trained.arrays["states"][:, i, 0] for i in range(len(FILM))]
-    labels = [f"{count:,}" for count in FILM]
-    labels[-1] += "\ntrained"
-    notes = [[""] * (len(FILM) - 1) + [_scores(row)] for row in trained.table.itertuples()]
+    behind the untrained one where that is stored, and the truth. Below an end: PSNR and
+    ST-LPIPS."""
+    frames = [trained.arrays["states"][:, FILM.index(count), 0] for count in SEEN]
+    labels = [f"{count:,}" for count in SEEN]
+    notes = [[""] * (len(SEEN) - 1) + [_scores(row)] for row in trained.table.itertuples()]
     if untrained is not None:
         frames.append(untrained.arrays["states"][:, -1, 0])
-        labels.append(f"{FILM[-1]:,}\nuntrained")
+        labels.append("untrained")
         for note, row in zip(notes, untrained.table.itertuples(), strict=True):
             note.append(_scores(row))
     frames.append(trained.arrays["truth"][:, 0])
@@ -31,7 +32,7 @@ def film(trained: Cell, untrained: Cell | None) -> Figure:
 
 
 def _scores(row) -> str:
-    return f"{row.psnr:.1f} dB\nST-LPIPS {row.stlpips:.2f}"
+    return f"{row.psnr:.1f} dB, {row.stlpips:.2f}"
 
 
 def table(deep: Deep) -> pd.DataFrame:
