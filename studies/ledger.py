@@ -24,6 +24,7 @@ from studies.verdicts import Decision
 
 ORIGINS = ("ours", "third party", "the paper, unmarked", "inferred", *CERTAINTIES)
 ENOUGH = 3  # networks that decide
+WORDS = {"True": "holds", "False": "fails", "None": "undecided", "not tested": "not tested"}
 LEVEL = 0.05  # of the tests of a page, together
 
 
@@ -116,12 +117,13 @@ class Ledger:
         return pd.DataFrame(rows)
 
     def shown(self) -> Styler:
-        """The ledger as a page shows it: texts wrap."""
+        """The ledger as a page shows it, in words: verdict, what was measured (with p, why the
+        attacks ended, and which rule of all pages took a verdict), of how many; texts wrap."""
         table = self.table()
-        measured = table.measured.astype(str)
-        of_a_rule = table.undecided.where(table.undecided == "", "; " + table.undecided)
-        table["measured"] = measured + of_a_rule
-        return wrapped(table[["id", "claim", "verdict", "rule", "measured", "n"]])
+        table["measured"] = [_said(row) for row in table.itertuples()]
+        table["n"] = [of_how_many(row.n, row.unit, row.networks) for row in table.itertuples()]
+        table["verdict"] = table.verdict.map(WORDS)
+        return wrapped(table[["id", "claim", "verdict", "measured", "n", "rule"]])
 
     def save(self) -> None:
         """Write `claims.csv` among the products."""
@@ -160,6 +162,30 @@ class Ledger:
         if decision.p is not None and claim.id not in passing:
             return "None", "not after the correction for the tests of this page"
         return str(bool(decision.verdict)), ""
+
+
+def _said(row: tuple) -> str:
+    """What was measured, p where that does not say it, how attacks ended, which rule decided."""
+    p = f"p = {row.p}" if row.p and "p = " not in str(row.measured) else ""
+    return "; ".join(text for text in (str(row.measured), p, row.ended, row.undecided) if text)
+
+
+def of_how_many(n: int | str, unit: str, networks: int | str) -> str:
+    """"24 images, 3 networks"; said once where networks are what n counts."""
+    if networks == "" or (unit, str(n)) == ("network", str(networks)):
+        return counted(n, unit)
+    return f"{counted(n, unit)}, {counted(networks, 'network')}"
+
+
+def counted(n: int | str, unit: str) -> str:
+    """"1 image", "8 images", "2 batches"."""
+    if str(n) == "1":
+        return f"1 {unit}"
+    if unit.endswith(("s", "x", "ch", "sh")):
+        return f"{n} {unit}es"
+    if unit.endswith("y") and unit[-2:-1] not in tuple("aeiou"):
+        return f"{n} {unit[:-1]}ies"
+    return f"{n} {unit}s"
 
 
 def _few(row: dict) -> bool:

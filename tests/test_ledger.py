@@ -71,6 +71,20 @@ def test_a_claim_is_ours_decided_and_the_same_anywhere_unless_it_says_so():
     assert (claim.check, claim.not_tested, claim.stable) == (False, "", True)
 
 
+def test_a_page_shows_verdicts_in_words_of_how_many_and_why_attacks_ended():
+    ledger = book((True, 1e-9, 8), (False, None, 3))
+    ledger.add(Claim("known", "b", unit="network"), Decision(None, "2 against 1, p = 0.6", 0.6),
+               "r", 5, 5, "budget 2 of 5")
+    ledger.add(Claim("other", "c", unit="batch", not_tested="fewer iterations"),
+               Decision(True, "3"), "r", 1, 1)
+    rows = ledger.shown().data
+    assert rows.verdict.tolist() == ["holds", "fails", "undecided", "not tested"]
+    assert rows.measured.tolist() == [
+        "1; p = 1e-09", "1", "2 against 1, p = 0.6; budget 2 of 5", "3; fewer iterations"]
+    assert rows.n.tolist() == [
+        "8 images, 8 networks", "8 images, 3 networks", "5 networks", "1 batch, 1 network"]
+
+
 def test_a_page_shows_which_rule_took_a_verdict():
     html = book((True, None, 2), (True, None, 3)).shown().to_html()
     assert "1; 2 networks: at least 3 decide" in html and html.count("an ordering") == 2

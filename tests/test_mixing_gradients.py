@@ -1,5 +1,7 @@
 """Notebook 06: why attacks ended, what is paired by client, and its rules."""
 
+from types import SimpleNamespace
+
 import pandas as pd
 import pytest
 
@@ -64,3 +66,20 @@ def test_below_is_the_mirror_of_above():
     assert decided("below", shares, 0.5).verdict == "True"
     assert decided("above", shares, 0.5).verdict == "False"
     assert decided("above", None, 0.5).verdict == "None"
+
+
+def test_the_best_rate_is_chosen_over_all_seeds_of_a_point():
+    """Seeds may lie in several parts; each rate has its own."""
+    def part(lr, batch_size=4):
+        return {"batch_size": batch_size, "victim": {"name": "dense"}, "lr": lr}
+
+    validation = {0: [0.9, 0.8], 1: [0.7, 0.9], 2: [0.6], 3: [0.9], 4: [0.5]}
+    rows = [{"part": number, "validation": value, "accuracy": number + value}
+            for number, values in validation.items() for value in values]
+    cell = SimpleNamespace(table=pd.DataFrame(rows), config=[
+        part(0.3), part(0.03), part(0.3), part(0.03), part(0.3, 2)])
+    chosen = tables_accuracy.accuracy_of(cell)
+    assert set(chosen) == {(4, 0), (2, 0)}
+    accuracies, lr = chosen[4, 0]  # 0.3 alone is best in its first part, 0.03 over all
+    assert lr == 0.03 and accuracies.tolist() == pytest.approx([1.7, 1.9, 3.9])
+    assert chosen[2, 0][0].tolist() == pytest.approx([4.5])

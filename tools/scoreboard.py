@@ -20,13 +20,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from studies.ledger import WORDS, of_how_many
 from tools import plan
 from tools import run_notebook as tool
 
 SCORES, README = tool.ROOT / "SCOREBOARD.md", tool.ROOT / "README.md"
 BEGIN, END = "<!-- scoreboard: make scoreboard -->", "<!-- end of the scoreboard -->"
 COLUMNS = ("origin", "float", "unit", "kind", "networks", "p", "undecided", "ended")
-WORDS = {"True": "holds", "False": "fails", "None": "undecided", "not tested": "not tested"}
 STATES = ("holds", "fails", "undecided", "not tested", "not computed")
 CHECK = "check of the code"  # the kind of a claim that no total counts
 UNMARKED = "the paper, unmarked"
@@ -138,7 +138,8 @@ def claims_table(ledger, quick, numbers) -> str:
         rows.append({"claim": claim.claim,
                      "published": published(claim.origin, claim.float, numbers),
                      "verdict": verdict(claim.state, claim.undecided),
-                     "paper profile": claim.measured, "p": claim.p, "n": counted_of(claim),
+                     "paper profile": claim.measured, "p": claim.p,
+                     "n": of_how_many(claim.n, claim.unit, claim.networks),
                      "ended": claim.ended, "quick": beside(claim, quick)})
     filled = pd.DataFrame(rows).loc[:, lambda all: (all != "").any()]
     return table([*filled], filled.values.tolist()) if rows else "None."
@@ -166,26 +167,7 @@ def beside(claim, quick) -> str:
     if (live.verdict, live.measured) == (claim.verdict, claim.measured):
         return "same"
     why = f" ({live.undecided})" if live.undecided else ""
-    return f"{live.state}{why}: {live.measured} ({counted_of(live)})"
-
-
-def counted_of(claim) -> str:
-    """"24 images, 3 networks"; what is said once where networks are what n counts."""
-    n = counted(claim.n, claim.unit)
-    if not claim.networks or (claim.unit, claim.n) == ("network", claim.networks):
-        return n
-    return f"{n}, {counted(claim.networks, 'network')}"
-
-
-def counted(n, unit) -> str:
-    """"1 image", "8 images", "2 batches"."""
-    if str(n) == "1":
-        return f"1 {unit}"
-    if unit.endswith(("s", "x", "ch", "sh")):
-        return f"{n} {unit}es"
-    if unit.endswith("y") and unit[-2:-1] not in tuple("aeiou"):
-        return f"{n} {unit[:-1]}ies"
-    return f"{n} {unit}s"
+    return f"{live.state}{why}: {live.measured} ({of_how_many(live.n, live.unit, live.networks)})"
 
 
 def counts(states) -> list:
