@@ -46,7 +46,7 @@ ALT_TEXTS = {
         "the PSNR under each. No picture is clear, but the active server's show more colours "
         "and outlines where the honest server's are mostly noise."),
     "fig1_imagenet": (
-        "Image sheet, one row a photograph: an astronaut, a pagoda, a cup of coffee. From "
+        "Image sheet, one row a photograph: an astronaut, a pagoda. From "
         "left to right the attack on the trained network at more and more iterations, from noise "
         "to the end; where it is stored the end of the same attack on the untrained network; at "
         "the right the private photograph. PSNR and ST-LPIPS stand under the ends."),

@@ -41,7 +41,7 @@ def table(deep: Deep) -> pd.DataFrame:
     rows = {
         ("photographs shown", "trained"): deep.shown["trained"],
         ("photographs shown", "untrained"): deep.shown["untrained"],
-        ("the other seven", "trained"): deep.others,
+        ("the other eight", "trained"): deep.others,
         ("16 of ImageNet's", "trained"): deep.imagenet}
     return pd.DataFrame({name: _row(sweep.shown(other=False)) for name, sweep in rows.items()}).T
 
