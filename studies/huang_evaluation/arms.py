@@ -120,7 +120,7 @@ def full_table(sweeps: Plan) -> pd.DataFrame:
             spread = {"mean": np.mean(list(means.values())), "std": pd.Series(means).std()}
             count = sum(len(cell.table) for cell in cells.values())
             rows.append({"condition": condition} | of_victims | spread | {"images": count})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).dropna(axis=1, how="all")
 
 
 # --- comparing

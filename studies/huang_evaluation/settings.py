@@ -54,7 +54,7 @@ CLIP = 1.0
 
 FULL_ITERATIONS = 10_000
 FULL_IMAGES = 16  # the first of the attack set
-VICTIMS = 3       # networks, each with a training of its own
+VICTIMS = 5  # three left four comparisons undecided
 SEEDS_APART = 100  # of two victims' seeds: runs of other seeds share none of them
 RECORDED = (0, 300, 600, 1200, 2400, 4800, 7200, FULL_ITERATIONS)  # whose PSNR is kept
 FULL = {  # condition -> defense, batch size, epochs of training, and minutes a victim
