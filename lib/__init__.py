@@ -36,6 +36,7 @@ A file imports only from those that stand below it here:
 2  defenses       what a client may do about it
 2  mixing         MixUp and InstaHide, and decoding them
 
+1  blocks         parts that networks are built of
 1  batching       the one door for models
 1  probes         is the prepared copy the same network?
 1  twice          can it be differentiated twice in batches?

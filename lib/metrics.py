@@ -1,4 +1,4 @@
-"""How near a reconstruction came: mse, psnr, ssim, lpips, avd; matching; summaries.
+"""How near a reconstruction came: mse, psnr, ssim, lpips, stlpips, avd; matching; summaries.
 
 Every metric takes a pair (..., C, H, W), reconstruction first, and returns (...). The truth lies in
 [0, 1]; a reconstruction may leave that range, as some attacks do. ValueError for pairs of other
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from lib import checks, run
 
-METRICS = ("mse", "psnr", "ssim", "lpips", "avd")
+METRICS = ("mse", "psnr", "ssim", "lpips", "stlpips", "avd")
 VARIANTS = ("paper", "distance_info", "ecir2024")  # of AVD
 BACKBONES = {  # where torchvision's ImageNet weights are: importing it takes a second
     "alex": "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
@@ -66,6 +66,21 @@ def lpips(guess, truth, net="alex", root=None) -> Tensor:
     if not lpips_available(root, net)[0] or not fits:
         return truth.new_full(truth.shape[:-3], torch.nan)
     network = _lpips_network(net, _weights_file(net, root)).to(truth.device)
+    return _perceptual(network, guess, truth)
+
+
+def stlpips(guess, truth) -> Tensor:
+    """Shift-tolerant learned perceptual distance (Ghildyal and Liu, ECCV 2022), AlexNet; clipped
+    images. Its weights come with the package stlpips-pytorch.
+
+    NaN where a side is below 32 pixels, or images are neither grey nor of three channels."""
+    guess, truth = _pair(guess, truth)
+    if min(truth.shape[-2:]) < 32 or truth.shape[-3] not in (1, 3):
+        return truth.new_full(truth.shape[:-3], torch.nan)
+    return _perceptual(_stlpips_network().to(truth.device), guess, truth)
+
+
+def _perceptual(network, guess, truth) -> Tensor:
     flat = [image.clamp(0, 1).float().reshape(-1, *truth.shape[-3:]).expand(-1, 3, -1, -1)
             for image in (guess, truth)]
     with torch.no_grad():
@@ -127,7 +142,8 @@ def score(guess, truth, match=True, root=None) -> pd.DataFrame:
     finite = guess.isfinite().flatten(2).all(-1)  # (K, B)
     guess = torch.where(finite[..., None, None, None], guess, 0)
     values = {"mse": mse(guess, truth), "psnr": psnr(guess, truth), "ssim": ssim(guess, truth),
-              "lpips": lpips(guess, truth, root=root), "avd": avd(guess, truth)}
+              "lpips": lpips(guess, truth, root=root), "stlpips": stlpips(guess, truth),
+              "avd": avd(guess, truth)}
     columns = {name: torch.where(finite, value, torch.nan).flatten().cpu().double().numpy()
                for name, value in values.items()}
     where = {"client": torch.arange(K).repeat_interleave(B).numpy(),
@@ -216,6 +232,16 @@ def _lpips_network(net, file) -> nn.Module:
             parameter.data.copy_(state["features." + name.split(".", 1)[1]])
     except Exception as error:  # a damaged file fails in many ways
         raise ValueError(f"{file} is damaged, delete it; `make weights` gets it") from error
+    return network.eval().requires_grad_(False)
+
+
+@lru_cache(maxsize=1)
+def _stlpips_network() -> nn.Module:
+    from stlpips_pytorch import stlpips as package  # it imports torchvision and IPython
+
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):  # its init draws, unused
+        warnings.simplefilter("ignore")
+        network = package.LPIPS(net="alex", variant="shift_tolerant", verbose=False)
     return network.eval().requires_grad_(False)
 
 

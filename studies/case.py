@@ -233,7 +233,8 @@ class AttackConfig:
     under each, from the same start, all in one batch.
     record: iterations whose images are scored. start: seed of the dummy's start, where it is not
     `seed`; two attacks of one start differ in nothing else. match: see `metrics.score`. layers:
-    every parameter's gradient distance too. each_restart: rows for all restarts, not the best."""
+    every parameter's gradient distance too. each_restart: rows for all restarts, not the best.
+    among: arguments of `describe.image_set`, of a set that an image is looked for in."""
 
     images: dict
     victim: dict
@@ -255,6 +256,7 @@ class AttackConfig:
     unique_labels: bool = False
     each_restart: bool = False
     match: bool = True
+    among: dict | None = None
 
     def case(self) -> Case:
         return Case(
@@ -276,7 +278,8 @@ def attack(**config) -> tuple[pd.DataFrame, dict]:
     best_mse that of its state of the smallest objective; trained victims: victim_accuracy, the
     share of the split "test" that they classify right. Column `defense` counts through the list of
     defenses. each_restart: a row for every restart instead of the best one's (column restart;
-    distance, the objective without priors at the last iterate; no best_mse).
+    distance, the objective without priors at the last iterate; no best_mse). among: column rank,
+    see `scores.ranks`.
 
     Array `losses` holds the objective of every iteration, or a hundred of them where there are more
     than 1,000. Of the iterations to record: array `mse` (K, T), and for sets that may be shown, of
@@ -296,10 +299,21 @@ def attack(**config) -> tuple[pd.DataFrame, dict]:
         table = scores.rows_of_best(guess, case.private, how.match)
     if how.train:
         table = table.assign(victim_accuracy=case.victim_accuracy)
+    if how.among:
+        table = table.assign(rank=_ranks(how, case, guess, table))
     table = case.numbered(table)
     if not how.defense:
         table = table.drop(columns="defense")
     return table, _curves(how, case, update, guess)
+
+
+def _ranks(how: AttackConfig, case: Case, guess: attacks.Reconstruction, table: pd.DataFrame) \
+        -> Sequence[int]:
+    """`scores.ranks` of the last iterates that the rows of a table are of."""
+    last, _ = scores.last_of(guess, scores.best_restarts(guess))
+    k, image, chosen = (torch.tensor(table[name].array) for name in ("client", "image", "guess"))
+    candidates = image_set(how.among, how.seed).images.float() / 255
+    return scores.ranks(last[k, chosen].cpu(), case.private.images[k, image], candidates)
 
 
 def _curves(how: AttackConfig, case: Case, update: client.SharedUpdate,

@@ -3,16 +3,18 @@ arguments of `image_set` are a set of images. Device and data root are those of 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
+import torch
 from torch import nn
 
 from lib import attacks, data, defenses, models, run
 
 VICTIMS = {"dense": models.dense, "lenet": models.lenet, "convnet": models.convnet,
            "resnet": models.resnet, "imagenet_resnet": models.imagenet_resnet,
-           "preact_resnet": models.preact_resnet, "vit": models.vit}
+           "preact_resnet": models.preact_resnet, "vit": models.vit,
+           "efficientnet_lite0": models.efficientnet_lite0}
 ATTACKS = {"dlg": attacks.dlg, "idlg": attacks.idlg,
            "inverting_gradients": attacks.inverting_gradients,
            "mixing_gradients": attacks.mixing_gradients, "huang": attacks.huang}
@@ -47,10 +49,12 @@ def composed(described: dict | list | None, **more) -> Any:
 
 def image_set(images: dict, seed: int) -> data.ImageSet:
     """The set of the arguments of `data.load`, and beside them `only`, the names of the classes to
-    keep; `classes`, to relabel at random with so many; and for a set without splits (faces of
-    known people) `apart`: the last so many classes are its split "test", the others "train"."""
+    keep; `classes`, to relabel at random with so many; for a set without splits (faces of known
+    people) `apart`: the last so many classes are its split "test", the others "train"; and
+    `imagenet` (True): for a victim with the weights of ImageNet, see `for_imagenet`."""
     settings = dict(images, root=run.current().data_root)
-    classes, only, apart = (settings.pop(key, None) for key in ("classes", "only", "apart"))
+    classes, only, apart, imagenet = (
+        settings.pop(key, None) for key in ("classes", "only", "apart", "imagenet"))
     split = settings.get("split", "test")
     if apart:
         settings["split"] = "test"
@@ -62,7 +66,24 @@ def image_set(images: dict, seed: int) -> data.ImageSet:
     if apart:
         people = slice(-apart, None) if split == "test" else slice(-apart)
         pictures = pictures.keep(pictures.classes[people])
-    return pictures
+    return for_imagenet(pictures) if imagenet else pictures
+
+
+def for_imagenet(pictures: data.ImageSet) -> data.ImageSet:
+    """The same photographs, normalised as EfficientNet-Lite0 was trained, each under the label of
+    ImageNet that this network gives it: an honest client that knows its pictures would share much
+    the same update, and photographs that are not ImageNet's have no label of their own."""
+    C, classes = pictures.shape[0], [str(label) for label in range(1000)]
+    moments = {name: torch.full((C,), value) for name, value in (
+        ("mean", models.LITE0_MEAN), ("std", models.LITE0_STD))}
+    unlabelled = replace(pictures, labels=torch.zeros(len(pictures), dtype=torch.int64),
+                         classes=classes, **moments)
+    model = models.efficientnet_lite0(unlabelled).eval()
+    scale = [moments[name][:, None, None] for name in ("mean", "std")]
+    with torch.no_grad():
+        said = [model((some.float() / 255 - scale[0]) / scale[1]).argmax(1)
+                for some in pictures.images.split(32)]
+    return replace(unlabelled, labels=torch.cat(said))
 
 
 def victims(pictures: data.ImageSet, victim: dict, clients: Sequence[int], seed: int) -> nn.Module:

@@ -63,6 +63,18 @@ def rows_of_restart(guess: attacks.Reconstruction, which: Tensor, batch: data.Ba
         ended=[guess.ended[row][which[row]] for row in k.tolist()])
 
 
+def ranks(found: Tensor, truth: Tensor, candidates: Tensor) -> np.ndarray:
+    """How well reconstructions (N, C, H, W) tell the truth (N, C, H, W) from candidates (M, C, H,
+    W), in [0, 1]: 1 where no candidate is nearer by ST-LPIPS, else 1 and how many are. A candidate
+    that is the truth itself does not count."""
+    placed = []
+    for image, private in zip(found, truth, strict=True):
+        others = candidates[(candidates != private).flatten(1).any(1)]
+        away = metrics.stlpips(image.expand_as(others), others)
+        placed.append(1 + int((away < metrics.stlpips(image, private)).sum()))
+    return np.array(placed)
+
+
 def narrowed(table: pd.DataFrame) -> pd.DataFrame:
     """The table with its float columns in float32, as large cells store them."""
     floats = table.select_dtypes("float").columns

@@ -281,7 +281,7 @@ def images_are_here(configs: list[dict]) -> bool:
     names, depths = set(), set()
     for config in configs:
         victim = config.get("victim") or {}
-        if victim.get("pretrained"):
+        if victim.get("pretrained") and "depth" in victim:  # other weights come with a package
             depths.add(victim["depth"])
         for part in (config, config.get("generator") or {}):
             if "images" in part:
@@ -310,12 +310,14 @@ def in_words(configs: list[dict]) -> str:
 def _images_in_words(images: dict) -> str:
     size = f", {images['size']} pixels" if "size" in images else ""
     labels = f", {images['classes']} random labels" if "classes" in images else ""
+    labels += ", labelled by a network of ImageNet" if images.get("imagenet") else ""
     return f"{images['name']}{size}{labels}"
 
 
 VICTIMS_IN_WORDS = {
     "dense": "one dense layer", "lenet": "LeNet", "convnet": "ConvNet", "vit": "ViT",
-    "resnet": "ResNet", "imagenet_resnet": "ResNet", "preact_resnet": "pre-activation ResNet"}
+    "resnet": "ResNet", "imagenet_resnet": "ResNet", "preact_resnet": "pre-activation ResNet",
+    "efficientnet_lite0": "EfficientNet-Lite0"}
 
 
 def victim_in_words(victim: dict) -> str:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from lib import attacks, client, data, models
-from studies import accuracy, case, deal
+from studies import accuracy, case, deal, scores
 
 DIGITS, LENET = {"name": "digits"}, {"name": "lenet"}
 SHORT = {"name": "dlg", "iterations": 3}
@@ -257,3 +257,22 @@ def test_an_active_server_permutes_the_victims_of_every_defense():
 def test_pictures_of_sets_that_may_not_be_shown_are_not():
     assert dealt(defenses=(None, None)).shown(2).tolist() == [True, True, False] * 2
     assert not dealt(images=DIGITS | {"classes": 3}).shown(0).any()
+
+
+def test_a_picture_is_looked_for_among_others():
+    """Its rank by ST-LPIPS among candidates; the truth itself is none of them."""
+    photographs = data.load("photos", size=32).images[:20].float() / 255
+    noise = torch.rand(10, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    near = 0.97 * photographs[:10] + 0.03 * noise
+    assert (scores.ranks(near, photographs[:10], photographs) == 1).all()
+    assert scores.ranks(photographs[:1], photographs[10:11], photographs[:10]) == 2
+    assert (scores.ranks(noise, photographs[:10], photographs) > 1).any()
+
+
+def test_an_attack_says_where_its_pictures_stand_among_others():
+    images = {"name": "photos", "size": 32}
+    table, _ = case.attack(
+        images=images, victim=LENET, attack={"name": "dlg", "iterations": 1}, clients=[0, 2],
+        seed=0, batch_size=2, among=images | {"split": "train"})
+    assert table["rank"].between(1, 1 + len(data.load("photos", split="train"))).all()
+    assert len(table) == 4

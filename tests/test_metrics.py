@@ -8,7 +8,7 @@ import torch
 from torchmetrics.functional.image import structural_similarity_index_measure
 from torchvision.models import alexnet, get_model_weights
 
-from lib import metrics, run
+from lib import data, metrics, run
 
 
 @pytest.fixture
@@ -257,6 +257,35 @@ def test_get_weights_reports_a_failure(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", no_network)
     assert not get_weights.get("LPIPS alex", "https://nowhere/alexnet.pth", tmp_path)
     assert "LPIPS alex: failed: OSError: no network" in capsys.readouterr().err
+
+
+def test_stlpips_is_the_packages_on_clipped_images():
+    from stlpips_pytorch import stlpips
+
+    torch.manual_seed(0)
+    guess, truth = 1.4 * torch.rand(3, 2, 3, 40, 32) - 0.2, torch.rand(3, 2, 3, 40, 32)
+    network = stlpips.LPIPS(net="alex", variant="shift_tolerant", verbose=False)
+    signed = [2 * images.clamp(0, 1).flatten(0, 1) - 1 for images in (guess, truth)]
+    with torch.no_grad():
+        wanted = network(*signed).reshape(3, 2)
+    torch.testing.assert_close(metrics.stlpips(guess, truth), wanted)
+    assert (metrics.stlpips(truth, truth) == 0).all()
+    assert metrics.stlpips(guess.double(), truth.double()).dtype is torch.float64
+
+
+def test_stlpips_forgives_a_shift_more_than_another_picture():
+    photographs = data.load("photos", size=64).images[:10].float() / 255
+    shifted = photographs.roll(1, -1)
+    near, far = metrics.stlpips(shifted, photographs), metrics.stlpips(
+        photographs.roll(1, 0), photographs)
+    assert (near < 0.5 * far).all()
+
+
+@pytest.mark.parametrize(("shape", "computed"), [
+    ((1, 32, 32), True), ((3, 32, 33), True), ((3, 31, 40), False), ((2, 32, 32), False)])
+def test_stlpips_has_its_sizes(shape, computed):
+    value = metrics.stlpips(torch.rand(2, *shape), torch.rand(2, *shape))
+    assert value.shape == (2,) and bool(value.isnan().all()) is not computed
 
 
 # --- score and summary ---

@@ -6,9 +6,11 @@ import torchvision
 from tiny import Shape, batch
 from torch import nn
 
-from lib import client, data, models, run, training
+from lib import attacks, client, data, models, run, training
+from studies import describe
 
 RGB = Shape((3, 32, 32), 10)
+PHOTO = Shape((3, 64, 64), 1000)
 
 
 def test_lenet_is_the_official_one():
@@ -105,6 +107,10 @@ GREY = Shape((1, 12, 12), 4)
     (lambda v: models.imagenet_resnet(GREY, 18, v), WHOLE, "width must be a whole number"),
     (lambda v: models.imagenet_resnet(GREY, 18, 4, v), ["tiny", None], "unknown stem"),
     (lambda v: models.imagenet_resnet(GREY, pretrained=v), [1, "yes"], "pretrained must be True"),
+    (lambda v: models.efficientnet_lite0(PHOTO, v), [1, "yes"], "pretrained must be True"),
+    (lambda v: models.efficientnet_lite0(v), [GREY, RGB, Shape((3, 32, 40), 1000),
+                                              Shape((3, 31, 31), 1000), Shape((3, 64, 64), 10)],
+     "takes square colour images from 32 pixels"),
     (lambda v: models.imagenet_resnet(v, stem="imagenet"), [GREY], "takes 3 channels.*have 1"),
     (lambda v: models.imagenet_resnet(v, stem="imagenet", pretrained=True), [RGB],
      "1,000 classes.*10 classes"),
@@ -361,3 +367,45 @@ def test_training_under_another_loss_or_on_equal_labels_learns(loss, same_label)
     assert models.accuracy(model, digits) > 0.7
     with pytest.raises(ValueError, match="no multiple"):
         models.train(model, digits, 1, 10, same_label=4)
+
+
+# --- EfficientNet-Lite0, whose weights a package brings
+
+
+def test_lite0_knows_photographs():
+    """By the classes of ImageNet: espresso 967, missile 657."""
+    said = describe.for_imagenet(data.load("photos", size=128).subset(range(10)))
+    assert said.num_classes == 1000 and said.labels[[1, 3]].tolist() == [967, 657]
+    assert said.mean.tolist() == pytest.approx([models.LITE0_MEAN] * 3)
+    model = models.efficientnet_lite0(said).eval()
+    assert sum(p.numel() for p in model.parameters()) == 4_652_008
+    assert models.accuracy(model, said, normalise=True) == 1
+    assert models.accuracy(model, said, normalise=False) < 0.9
+    other = models.efficientnet_lite0(said, pretrained=False, seed=1)
+    assert models.accuracy(other.eval(), said, normalise=True) <= 0.1
+    again = models.efficientnet_lite0(said, pretrained=False, seed=1)
+    assert torch.equal(other._fc.weight, again._fc.weight)
+
+
+def shared_lite0():
+    photographs = describe.for_imagenet(data.load("photos", size=32).subset(range(2)))
+    model, batch = models.efficientnet_lite0(photographs).eval(), photographs.clients(1)
+    protocol = client.Protocol(normalise=True)
+    threat = client.ThreatModel(labels="known")
+    return model, batch, client.share(model, batch, protocol, threat=threat)
+
+
+def test_lite0_shares_the_gradient_of_plain_autograd():
+    model, batch, update = shared_lite0()
+    z = (batch.images[0] - batch.mean[:, None, None]) / batch.std[:, None, None]
+    loss = torch.nn.functional.cross_entropy(model(z), batch.labels[0])
+    wanted = torch.autograd.grad(loss, list(model.parameters()))
+    for (name, _), gradient in zip(model.named_parameters(), wanted, strict=True):
+        torch.testing.assert_close(update.gradients[name][0], gradient, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_lite0_is_attacked_as_it_comes():
+    _, batch, update = shared_lite0()
+    found = attacks.reconstruct(update, attacks.inverting_gradients(200, tv=0.1))
+    assert found.history.losses[-1].item() < 0.9 * found.history.losses[0].item()

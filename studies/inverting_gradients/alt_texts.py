@@ -46,10 +46,10 @@ ALT_TEXTS = {
         "the PSNR under each. No picture is clear, but the active server's show more colours "
         "and outlines where the honest server's are mostly noise."),
     "fig1_imagenet": (
-        "Image sheet, one column a photograph: above, the private photograph at the size of "
-        "ImageNet's images or half of it; below, one row a network, what was recovered, with "
-        "the PSNR under each. From the untrained ResNet-18 there are only blurred patches of "
-        "colour in which nothing can be recognised."),
+        "Image sheet, one row a photograph: an astronaut, a pagoda. From "
+        "left to right the attack on the trained network at more and more iterations, from noise "
+        "to the end; where it is stored the end of the same attack on the untrained network; at "
+        "the right the private photograph. PSNR and ST-LPIPS stand under the ends."),
     "loss_and_picture": (
         "Left, scatter plot, x: gradient distance at the end, y: PSNR, one dot a restart, "
         "joined by a line for each image: the lower the distance, the better the picture, "

@@ -126,15 +126,6 @@ def servers(cells: dict[str, Cell]) -> Figure:
     return sheet(np.stack(images) / 255, ["truth", "honest", "active"], notes=notes, width=0.6)
 
 
-def fig1(cells: dict[str, Cell]) -> Figure:
-    """Figures 1 and 3: photographs at ImageNet's size, or half of it."""
-    first = next(iter(cells.values()))
-    images = [first.arrays["truth"][:, 0]] + [_last(cell) for cell in cells.values()]
-    labels = ["truth"] + [name.replace(", ", "\n") for name in cells]
-    notes = [[]] + [_decibels(cell) for cell in cells.values()]
-    return sheet(np.stack(images) / 255, labels, notes=notes, width=0.5)
-
-
 # --- dots of PSNR
 
 

@@ -11,6 +11,7 @@ NETWORKS = {
     "convnet": "ConvNet{width}",
     "resnet": "ResNet-{depth}, width {width}",
     "imagenet_resnet": "ResNet-{depth}, width {width}",
+    "efficientnet_lite0": "EfficientNet-Lite0",
 }
 
 
