@@ -7,7 +7,7 @@ import pytest
 from lib.run import start
 from studies import report, store
 from studies.cells import Cell
-from studies.inverting_gradients import comparisons, plan
+from studies.inverting_gradients import comparisons, plan, tables
 from studies.inverting_gradients.comparisons import Book, compared
 from studies.ledger import Ledger
 
@@ -84,9 +84,11 @@ def test_full_length_attacks_are_on_three_networks_and_need_no_gpu(tmp_path, mon
     monkeypatch.setenv("PRODUCTS", str(tmp_path))
     run = start("paper", seed=0, device="cpu")
     report.start("03_inverting_gradients", run, paper="geiping2020")
-    plan.declare(run)
+    sweeps = plan.declare(run)
     full = [sweep for sweep in store.current().sweeps if sweep.name.startswith("full_")]
     assert full
+    of_the_table = [sweep for name in tables.FULL for sweep in getattr(sweeps.full, name).values()]
+    assert len(tables._at_full_length(sweeps)) == len(of_the_table)  # no two have one name
     for sweep in full:
         seeds = {config["victim"].get("seed") for config in sweep.paper}
         own = {client for config in sweep.paper if "seed" not in config["victim"]

@@ -19,9 +19,9 @@ NEEDS_GPU = "not computed: needs a GPU (and, where pretrained, ImageNet weights:
 ABLATED = {"paper": "ResNet-18, stored", "narrow": "ResNet-18, width 8, stored",
            "LeNet": "LeNet, stored"}
 # The sweeps of `full_sweeps.Full` as its table names them
-FULL = {"table1": "Table 1,", "resnet20": "Table 1,", "table2": "Table 2,", "table3": "Table 3,",
-        "fig4": "Figure 4, width", "fig5": "Figure 5, five steps, τ =", "convnet": "one gradient,",
-        "batches": "images in one mean:"}
+FULL = {"table1": "Table 1, LeNet", "resnet20": "Table 1, ResNet20-1", "table2": "Table 2,",
+        "table3": "Table 3,", "fig4": "Figure 4, width", "fig5": "Figure 5, five steps, τ =",
+        "convnet": "one gradient,", "batches": "images in one mean:"}
 # Figure 5's rows: local steps, local learning rate
 LOCAL_STEPS = [(1, 1e-4), (4, 1e-4), (20, 1e-4), (100, 1e-4), (5, 1e-4), (5, 1e-2), (5, 1e-1)]
 
@@ -272,19 +272,24 @@ def servers(cells: dict[str, Cell]) -> pd.DataFrame:
 
 def full(sweeps: Plan) -> pd.DataFrame:
     """The attacks of `full_sweeps` that are stored; empty before any is."""
-    attacked = {}
-    for table, title in FULL.items():
-        for key, sweep in getattr(sweeps.full, table).items():
-            setting = " ".join(key) if isinstance(key, tuple) else key
-            attacked[f"{title} {setting}"] = sweep
     rows = []
-    for name, cell in choose.shown_of(attacked).items():
+    for name, cell in choose.shown_of(_at_full_length(sweeps)).items():
         means = comparisons.psnr_of([cell]).groupby("network").mean()
         rows.append({
             "attack": name, "victim": words.network(cell), "networks": len(means),
             "images": len(cell.table), "PSNR, mean over networks": round(means.mean(), 2),
             "std over networks": round(means.std(), 2), "ended": comparisons.ended([cell])})
     return pd.DataFrame(rows)
+
+
+def _at_full_length(sweeps: Plan) -> dict[str, Sweep]:
+    """The sweeps of FULL, by what a row of the table is called."""
+    attacked = {}
+    for table, title in FULL.items():
+        for key, sweep in getattr(sweeps.full, table).items():
+            setting = " ".join(key) if isinstance(key, tuple) else key
+            attacked[f"{title} {setting}"] = sweep
+    return attacked
 
 
 # --- beyond the paper
