@@ -283,9 +283,9 @@ def images_are_here(configs: list[dict]) -> bool:
         victim = config.get("victim") or {}
         if victim.get("pretrained") and "depth" in victim:  # other weights come with a package
             depths.add(victim["depth"])
-        for part in (config, config.get("generator") or {}):
-            if "images" in part:
-                names.add(part["images"]["name"])
+        generator = config.get("generator") or {}
+        for images in (config.get("images"), generator.get("images"), config.get("among")):
+            names |= {images["name"]} if images else set()
     return all(map(data.present, names)) and all(
         models.pretrained_file(depth).is_file() for depth in depths)
 

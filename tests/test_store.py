@@ -307,3 +307,11 @@ def test_a_page_shows_this_runs_cell_where_none_is_stored(place):
     begin("quick")
     heavy = store.Sweep("a", draw, **both)
     assert heavy.shown().profile == "paper" and heavy.shown("run").profile == "quick"
+
+
+def test_images_to_look_among_have_to_be_here_too(place):
+    """Else a run without data would compute for hours what it cannot finish."""
+    here = {"images": {"name": "digits"}}
+    assert store.images_are_here([here])
+    assert not store.images_are_here([here | {"among": {"name": "nowhere"}}])
+    assert not store.images_are_here([here | {"generator": {"images": {"name": "nowhere"}}}])
