@@ -379,8 +379,8 @@ recovered
 photographs = choose.shown_of(sweeps.deep.shown, other=False)
 if "trained" in photographs:
     drawings.save(deep.film(photographs["trained"], photographs.get("untrained")), "fig1_imagenet")
-    report.caption("Above: iterations; *untrained*: the same attack on the network with random weights. "
-                   "Below: PSNR, ST-LPIPS.", photographs["trained"])
+    report.caption("Above: iterations; *untrained*: the same attack on the network with random "
+                   "weights. Below: PSNR, ST-LPIPS.", photographs["trained"])
 else:
     for float_id in ("fig1", "fig3"):
         report.not_made(float_id, "needs stored results: PROFILE=paper computes them")

@@ -13,6 +13,7 @@ import pytest
 from lib import run as runs
 from studies import ledger as ledgers
 from studies import report, store
+from studies.ledger import counted
 from tools import plan, run_notebook, scoreboard
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -185,7 +186,7 @@ def test_claims_of_an_older_ledger_say_what_makes_them(columns, missing):
     ("0", "client", "0 clients"), (3, "batch", "3 batches"), (3, "class", "3 classes"),
     (2, "entry", "2 entries"), (2, "day", "2 days"), (2, "curve", "2 curves")])
 def test_n_is_told_with_its_unit(n, unit, text):
-    assert scoreboard.counted(n, unit) == text
+    assert counted(n, unit) == text
 
 
 def test_counts_and_cells_of_a_table():
