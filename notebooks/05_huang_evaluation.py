@@ -255,7 +255,7 @@ reduced
 # %% [markdown]
 # ### At the paper's iterations
 #
-# The same attack for 10,000 iterations, on the first 16 images and on three LeNets. Each network has weights and a training of its own. The attacker of pruning knows the mask, and the attacker of mixing takes the encoding for the image. Mean PSNR of each network's images, in dB; claims compare these means network by network. Until 2,400 iterations nothing is gained: signed steps of a constant size jump around the image. The gain comes when the step size falls, after three eighths of the iterations.
+# The same attack for 10,000 iterations, on the first 16 images and on three LeNets. Each network has weights and a training of its own. The attacker of pruning knows the mask, and the attacker of mixing takes the encoding for the image. Mean PSNR of each network's images, in dB; claims compare these means network by network. Between 300 and 2,400 iterations nothing is gained; most of the rest comes later. That the falling step size brings it is likely [inferred, untested].
 
 # %%
 at_full = arms.full_table(sweeps)

@@ -1,6 +1,7 @@
 """Table 1 and Figure 7 of notebook 01 as pictures: why batches fail, and what defenses hide."""
 
 import numpy as np
+import pandas as pd
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -50,11 +51,14 @@ def defenses(cell: Cell) -> Figure:
 
 
 def _objectives(ax: Axes, cell: Cell, defenses: list[str]) -> None:
-    """A line for each of the defenses that the cell has; none in grey."""
+    """A line for each of the defenses that the cell has, of the clients that all of them have, so
+    that lines can be compared; none in grey."""
     names = defense_names(cell)
+    under = pd.Series(names).groupby(cell.table.client.to_numpy()).nunique()
+    common = cell.table.client.isin(under.index[under == len(set(names))]).to_numpy()
     shown = [name for name in defenses if name in names]
     for i, name in enumerate(shown):
-        median = np.nanmedian(cell.arrays["losses"][names == name], 0)
+        median = np.nanmedian(cell.arrays["losses"][common & (names == name)], 0)
         ax.plot(
             np.arange(len(median)), median,
             color="0.2" if name == "none" else f"C{i - 1}",
