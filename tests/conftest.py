@@ -5,6 +5,13 @@ import pytest
 
 matplotlib.use("agg")
 
+LONG = ("test_site", "test_assignments", "test_cluster", "test_pipeline")  # they start processes
+
+
+def pytest_collection_modifyitems(items):
+    """The long ones first: what is left at the end is short, and two workers end together."""
+    items.sort(key=lambda item: item.path.stem not in LONG)
+
 
 @pytest.fixture
 def place(monkeypatch, tmp_path):

@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import json
+import logging
 import os
 import random
 import shutil
@@ -37,7 +38,7 @@ OURS = ("MAKE", "MFLAGS", "PROFILE", "FRESH", "SEED", "DEVICE", "DATA_ROOT", "QU
 def copied(place):
     """A clone of what make and a worker need, with a notebook whose cells are a study's."""
     for name in ("lib", "studies", "tools"):
-        shutil.copytree(ROOT / name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / name, place / name)
     for name in ("Makefile", "conftest.py", "pyproject.toml", "requirements.lock"):
         shutil.copy(ROOT / name, place)
     shutil.copytree(FIXTURE / "naps", place / "studies/naps")
@@ -109,6 +110,8 @@ def here(place, monkeypatch):
     for name in OURS:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NAP", "0.02")
+    for name in ("COMPUTED", "QUIET"):  # what runs in this process sets them
+        monkeypatch.setenv(name, "")
     monkeypatch.setattr(files, "ROOT", place)
     monkeypatch.syspath_prepend(str(place))
     packages = importlib.import_module("studies").__path__
@@ -131,7 +134,7 @@ def threads(here, monkeypatch):
 def of_threads(asked, size, **more):
     """Workers that are threads of this process: no import, no new process."""
     settings = {"n_workers": 2, "threads_per_worker": 1} | more
-    with LocalCluster(processes=False, protocol="inproc://", dashboard_address=":0",
+    with LocalCluster(processes=False, protocol="inproc://", dashboard_address=None,
                       **settings) as threads, Client(threads) as client:
         yield client
 
@@ -255,6 +258,16 @@ def test_where_the_scheduler_dies_it_is_said_once(here, tmp_path, scheduler, mon
             cluster.compute(jobs, scheduler, 0)
         killer.join()
     assert 1 <= len(stored(here)) < 6
+
+
+def test_processes_that_end_are_not_heard_at_whatever_level(monkeypatch, capfd):
+    for name in workers.NOISY:
+        monkeypatch.setattr(logging.getLogger(name), "handlers", [logging.StreamHandler()])
+    workers.hushed()
+    for name in ("distributed", "distributed.batched", "distributed.client", "asyncio", "tornado"):
+        monkeypatch.setattr(logging.getLogger(name), "level", logging.INFO)
+        logging.getLogger(name).error("closed")
+    assert capfd.readouterr().err == ""
 
 
 def test_workers_of_other_code_are_refused(here, tmp_path, scheduler):

@@ -26,7 +26,7 @@ def place(tmp_path_factory):
     """A copy of what make needs, so that no edit of lib disturbs a test; its notebook is ours."""
     place = tmp_path_factory.mktemp("pipeline") / "it's a copy"
     for name in ("lib", "studies", "tools"):
-        shutil.copytree(ROOT / name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / name, place / name)
     for name in ("Makefile", "conftest.py", "pyproject.toml", "requirements.lock"):
         shutil.copy(ROOT / name, place)
     (place / "notebooks").mkdir()

@@ -11,6 +11,7 @@ from tools.run_notebook import Failed
 
 RETRIES = 2  # of a cell whose worker was killed, or could not begin it
 ANSWER = 20  # seconds that a scheduler has to answer
+NOISY = ("distributed", "distributed.client", "asyncio", "tornado", "tornado.application")
 
 
 @contextlib.contextmanager
@@ -51,9 +52,10 @@ def here(count):
 
 
 def hushed() -> None:
-    """What processes that end say of each other's end is noise."""
-    for name in ("distributed", "asyncio", "tornado"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    """What processes that end say of each other's end is noise. The handlers go, not the levels:
+    a cluster that closes sets its levels back."""
+    for name in NOISY:
+        logging.getLogger(name).handlers = [logging.NullHandler()]
 
 
 def end(workers) -> None:
