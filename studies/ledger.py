@@ -19,12 +19,14 @@ from pandas.io.formats.style import Styler
 from scipy import stats
 
 from lib import checks
-from studies.report import CERTAINTIES, save_table, wrapped
+from studies.report import CERTAINTIES, save_table, table, wrapped
 from studies.verdicts import Decision
 
 ORIGINS = ("ours", "third party", "the paper, unmarked", "inferred", *CERTAINTIES)
 ENOUGH = 3  # networks that decide
 WORDS = {"True": "holds", "False": "fails", "None": "undecided", "not tested": "not tested"}
+MARKS = {"True": "✓", "False": "✗", "None": "?", "not tested": "–"}
+MOST_BRIEF = 8  # rows of the ledger in a page's text
 LEVEL = 0.05  # of the tests of a page, together
 
 
@@ -95,8 +97,8 @@ class Ledger:
 
     def verdicts(self) -> None:
         """Print `id: verdict` for each stable claim: what nbval compares."""
-        table = self.table()
-        stable = table[table.stable]
+        rows = self.table()
+        stable = rows[rows.stable]
         print("\n".join(f"{row.id}: {row.verdict}" for row in stable.itertuples()))
 
     def table(self) -> pd.DataFrame:
@@ -119,11 +121,25 @@ class Ledger:
     def shown(self) -> Styler:
         """The ledger as a page shows it, in words: verdict, what was measured (with p, why the
         attacks ended, and which rule of all pages took a verdict), of how many; texts wrap."""
-        table = self.table()
-        table["measured"] = [_said(row) for row in table.itertuples()]
-        table["n"] = [of_how_many(row.n, row.unit, row.networks) for row in table.itertuples()]
-        table["verdict"] = table.verdict.map(WORDS)
-        return wrapped(table[["id", "claim", "verdict", "measured", "n", "rule"]])
+        rows = self.table()
+        rows["measured"] = [_said(row) for row in rows.itertuples()]
+        rows["n"] = [of_how_many(row.n, row.unit, row.networks) for row in rows.itertuples()]
+        rows["verdict"] = rows.verdict.map(WORDS)
+        return wrapped(rows[["id", "claim", "verdict", "measured", "n", "rule"]])
+
+    def brief(self, *ids: str) -> Styler:
+        """The claims that a page is about, at most eight, in this order: a mark with its word, the
+        claim, what was measured. ValueError for an id that is not in the ledger."""
+        if not 0 < len(ids) <= MOST_BRIEF:
+            raise ValueError(f"brief shows 1 to {MOST_BRIEF} claims, not {len(ids)}")
+        rows = self.table().set_index("id")
+        if unknown := [name for name in ids if name not in rows.index]:
+            raise ValueError(f"no claim {unknown[0]!r} in the ledger")
+        chosen = rows.loc[list(ids)]
+        return table(pd.DataFrame({
+            "verdict": [f"{MARKS[verdict]} {WORDS[verdict]}" for verdict in chosen.verdict],
+            "claim": chosen.claim, "measured": [_said(row) for row in chosen.itertuples()]}
+        ).reset_index(drop=True))
 
     def save(self) -> None:
         """Write `claims.csv` among the products."""
@@ -131,8 +147,8 @@ class Ledger:
 
     def counts(self) -> Counter:
         """How many claims have which verdict; no check of the code."""
-        table = self.table()
-        return Counter(table[table.kind == "claim"].verdict)
+        rows = self.table()
+        return Counter(rows[rows.kind == "claim"].verdict)
 
     def _passing(self) -> set[str]:
         """The claims whose tests pass, together (Benjamini and Hochberg).

@@ -6,8 +6,10 @@ PRODUCTS names; make moves them to `figures/` when the notebook has succeeded.
 
 import io
 import json
+from collections.abc import Callable
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from IPython import get_ipython
 from IPython.display import Image as Shown
@@ -23,6 +25,7 @@ from studies.cells import Cell
 
 CERTAINTIES = ("read", "quoted", "digitised", "recalled")
 MOST_SETTINGS = 3  # that a caption names
+MOST_COLUMNS = 7  # of a table on a page
 DPI = 200  # of a figure's file
 
 
@@ -164,6 +167,53 @@ def not_made(float_id: str, reason: str) -> None:
 def wrapped(table: pd.DataFrame) -> Styler:
     """A table of texts as a page shows it: they begin at the left, and wrap."""
     return table.style.set_properties(**{"white-space": "normal", "text-align": "left"})
+
+
+def table(rows: pd.DataFrame | pd.Series, **formats: str) -> Styler:
+    """A table as a page shows it: numbers to three significant digits, "–" for what is missing, no
+    column that is wholly missing, no index but a named one, texts that wrap.
+
+    formats: column -> another format, "{:.0%}" for instance. ValueError for more than seven columns
+    (a reader compares no more), or a format of a column that is not there."""
+    if isinstance(rows, pd.Series):
+        rows = rows.to_frame()
+    if not isinstance(rows, pd.DataFrame):
+        raise ValueError(f"table shows a DataFrame or a Series, not {type(rows).__name__}")
+    unknown = [name for name in formats if name not in rows.columns]
+    if unknown:
+        raise ValueError(f"no column {unknown[0]!r}: there are {', '.join(map(str, rows.columns))}")
+    shown = rows.dropna(axis="columns", how="all")
+    named = any(name is not None for name in shown.index.names)
+    columns = len(shown.columns) + named * shown.index.nlevels
+    if columns > MOST_COLUMNS:
+        raise ValueError(f"{columns} columns: a page shows at most {MOST_COLUMNS}, choose them")
+    style = shown.style.format(
+        {name: _formatted(formats.get(name)) for name in shown.columns})
+    style.set_properties(**{"white-space": "normal", "text-align": "left"})
+    return style if named else style.hide(axis="index")
+
+
+def _formatted(how: str | None) -> Callable[[object], str]:
+    """How one value of a column is written."""
+    def written(value: object) -> str:
+        if not isinstance(value, list | tuple | dict) and pd.isna(value):
+            return "–"
+        if how is not None and not isinstance(value, str):
+            return how.format(value)
+        return significant(value) if isinstance(value, float | np.floating) else str(value)
+    return written
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """A number to so many significant digits: "0.0123", "12.3", "12,345", "1.2e-07"."""
+    if not np.isfinite(value):
+        return str(value).replace("inf", "∞")
+    if value == 0:
+        return "0"
+    power = np.floor(np.log10(abs(value)))
+    if power < -3:
+        return f"{value:.{digits - 2}e}"
+    return f"{value:,.{max(int(digits - 1 - power), 0)}f}"
 
 
 def caption(text: str, *shown: Cell) -> None:

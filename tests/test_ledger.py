@@ -91,6 +91,19 @@ def test_a_page_shows_which_rule_took_a_verdict():
     assert html.count("; ") - html.count("; }") >= 1 and html.count("at least") == 1
 
 
+def test_a_page_is_about_a_few_claims_in_its_own_order():
+    ledger = book((True, 1e-9, 8), (False, None, 3), (None, None, 3))
+    ids = ledger.table().id.tolist()
+    rows = ledger.brief(ids[1], ids[0], ids[2]).data
+    assert rows.verdict.tolist() == ["✗ fails", "✓ holds", "? undecided"]
+    assert rows.measured.tolist() == ["1", "1; p = 1e-09", "1"]
+    with pytest.raises(ValueError, match="no claim 'other' in the ledger"):
+        ledger.brief("other")
+    for wrong in ([], [ids[0]] * 9):
+        with pytest.raises(ValueError, match="1 to 8 claims, not"):
+            ledger.brief(*wrong)
+
+
 # ---- the network is the unit
 
 @pytest.mark.parametrize(("networks", "verdict", "why"), [

@@ -216,3 +216,38 @@ def test_what_a_study_declares_is_a_row_a_sweep():
 
 def test_a_table_of_texts_wraps():
     assert "white-space: normal" in report.wrapped(pd.DataFrame({"a": ["a text"]})).to_html()
+
+
+def test_a_table_has_three_digits_no_index_and_no_empty_column():
+    rows = pd.DataFrame({"name": ["a", "b"], "PSNR": [12.3456, np.nan], "n": [8, 16],
+                         "LPIPS": [np.nan, np.nan], "share": [0.5, 0.25]}, index=[3, 4])
+    style = report.table(rows, share="{:.0%}")
+    assert "LPIPS" not in style.to_html() and ">3<" not in style.to_html()
+    assert "white-space: normal" in style.to_html()
+    body = style.to_html().partition("<tbody>")[2]
+    assert [text.partition("<")[0] for text in body.split(">") if text[:1] not in "<\n"] == [
+        "a", "12.3", "8", "50%", "b", "–", "16", "25%"]
+
+
+def test_a_table_keeps_a_named_index_and_shows_a_series():
+    rows = pd.Series({"DLG": 1.0}, name="PSNR")
+    assert ">DLG<" in report.table(rows.rename_axis("attack")).to_html()
+    assert ">DLG<" not in report.table(rows).to_html()
+
+
+@pytest.mark.parametrize(("value", "text"), [
+    (63.106998, "63.1"), (9697.0, "9,697"), (-0.0, "0"), (0.0123456, "0.0123"), (1.0, "1.00"),
+    (123456.0, "123,456"), (1.2345e-7, "1.2e-07"), (-0.5, "-0.500"), (np.inf, "∞"),
+    (-np.inf, "-∞"), (np.float32(12.34), "12.3"), (999.7, "1,000")])
+def test_significant_digits(value, text):
+    assert report.significant(value) == text
+
+
+@pytest.mark.parametrize(("rows", "formats", "says"), [
+    ([1, 2], {}, "DataFrame or a Series, not list"),
+    (pd.DataFrame([range(8)]), {}, "8 columns: a page shows at most 7"),
+    (pd.DataFrame([range(7)], index=pd.Index([1], name="k")), {}, "8 columns"),
+    (pd.DataFrame({"a": [1]}), {"b": "{:.0f}"}, "no column 'b': there are a")])
+def test_a_table_that_no_page_can_show_is_refused(rows, formats, says):
+    with pytest.raises(ValueError, match=says):
+        report.table(rows, **formats)
