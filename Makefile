@@ -123,6 +123,18 @@ scoreboard: $(READY)  ## write SCOREBOARD.md, and its summary into README.md
 assignments: $(READY)  ## student versions in build/assignments, for nbgrader [SEED=7 PICTURES=digits COURSE=...]
 	@$(PYTHON) tools/assignments.py
 
+.PHONY: solutions
+solutions: $(READY)  ## run the solutions of the exercises, notebooks/solutions/*.ipynb
+	@$(PYTHON) tools/solutions.py $(NB)
+
+.PHONY: film
+film: $(READY)  ## figures/attack.gif, from stored cells: an attack from noise to image
+	@$(PYTHON) tools/frames.py
+
+.PHONY: reading
+reading: $(READY)  ## notebooks/READING.md: words, pictures and minutes of each page
+	@$(PYTHON) tools/reading.py
+
 .PHONY: site
 site: $(READY)  ## a static site of notebooks, figures, scoreboard and reference in build/site/html
 	@$(PYTHON) tools/build_site.py

@@ -146,7 +146,7 @@ def test_the_site_works_in_a_browser_without_a_network(html):
         for file in notebooks:                             # nothing of a notebook is lost
             there = seen[f"notebooks/{file.stem}.html"]
             cells = json.loads(file.read_text())["cells"]
-            assert there["texts"] == [text for _, text in pictures(cells)], file
+            assert there["texts"] == texts(cells), file
             blocks = sum("".join(cell["source"]).count("$$") // 2 for cell in cells
                          if cell["cell_type"] == "markdown")
             assert there["displayed"] == blocks, file
@@ -155,6 +155,7 @@ def test_the_site_works_in_a_browser_without_a_network(html):
                        if link.endswith(".ipynb")), "the notebook to save is the repository's"
         check_search(wide, html)
         check_reading(wide, html)
+        check_sliders(wide, html)
     finally:
         wide.quit()
 
@@ -180,6 +181,16 @@ def pictures(cells) -> list:
     data = [(output["data"]["image/png"], output["metadata"]["image/png"]["alt"]) for cell in cells
             for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
     return [(a2b_base64("".join(png)), text) for png, text in data]
+
+
+def texts(cells) -> list:
+    """The alternative texts of a page's pictures, those that its prose shows among them."""
+    found = []
+    for cell in cells:
+        if cell["cell_type"] == "markdown":
+            found += re.findall(r"!\[(.*?)\]\(", "".join(cell["source"]), re.S)
+        found += [text for _, text in pictures([cell])]
+    return [" ".join(text.split()) for text in found]
 
 
 def check_gallery(notebooks, figures):
@@ -221,6 +232,35 @@ def check_search(page, html):
                      "return all.length > 5 && all.map(a => a.getAttribute('href'))", page)
     assert found and any("notebooks/03_inverting_gradients.html" in link for link in found)
     assert any(link.startswith("reference/objectives.html") for link in found)
+    assert_inside(page, html)
+
+
+SLIDE = """
+const [kind, at, value] = arguments;
+const section = document.querySelectorAll('.watch')[kind];
+const slider = section.querySelectorAll('input')[at];
+slider.value = value;
+slider.dispatchEvent(new Event('input', {bubbles: true}));
+return {
+  said: slider.getAttribute('aria-valuetext'),
+  shown: slider.parentElement.querySelector('output').textContent,
+  places: [...section.querySelectorAll('.tile')].map(t => getComputedStyle(t).backgroundPosition),
+  notes: section.querySelector('[data-notes]')?.textContent,
+}"""
+
+
+def check_sliders(page, html):
+    """Frames move with the iterations, while private images stay; attacks and defenses likewise."""
+    page.get((html / "watch.html").as_uri())
+    first, last = (page.execute_script(SLIDE, 0, 0, value) for value in (0, 12))
+    assert first["shown"] == first["said"] == "0 iterations" and last["said"] == "500 iterations"
+    assert len(first["places"]) == 12
+    assert [a != b for a, b in zip(first["places"], last["places"], strict=True)] == [True, False] * 6
+    one, other = page.execute_script(SLIDE, 1, 0, 0), page.execute_script(SLIDE, 1, 0, 1)
+    pruned = page.execute_script(SLIDE, 1, 1, 4)
+    assert one["places"][0] != other["places"][0] != pruned["places"][0]
+    assert one["places"][1] == other["places"][1] == pruned["places"][1]
+    assert one["notes"] != other["notes"] != pruned["notes"] and "dB" in pruned["notes"]
     assert_inside(page, html)
 
 

@@ -19,16 +19,25 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("SCOREBOARD.md", "RESULTS.md", "lib/README.md", "lib/USING.md", "lib/EXTENDING.md",
          "lib/ENGINE.md", "data/README.md", "docs/cluster/README.md", "bench/table.md",
-         "bench/README.md", "notebooks/assignments/README.md")
+         "bench/README.md", "notebooks/assignments/README.md", "notebooks/README.md",
+         "notebooks/READING.md")
 FILES = ("LICENSE", "CITATION.cff", "data/references.bib", "notebooks/*.py",
-         "notebooks/assignments/*.py")
+         "notebooks/assignments/*.py", "notebooks/solutions/*.py", "figures/attack.gif")
 LONG = 40  # lines of a cell of code that is folded: plans and drawing, not what a page teaches
 MENU = """
 ```{toctree}
 :hidden:
 :caption: Notebooks
 
+watch
 NOTEBOOKS
+```
+
+```{toctree}
+:hidden:
+:caption: Solutions
+
+SOLUTIONS
 ```
 
 ```{toctree}
@@ -54,6 +63,8 @@ lib/ENGINE
 reference/index
 data/README
 docs/cluster/README
+notebooks/README
+notebooks/READING
 notebooks/assignments/README
 ```
 """
@@ -61,6 +72,10 @@ notebooks/assignments/README
 
 def notebooks() -> list[Path]:
     return sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+
+
+def solutions() -> list[Path]:
+    return sorted((ROOT / "notebooks/solutions").glob("[0-9][0-9]_*.ipynb"))
 
 
 def title(file) -> str:
@@ -80,10 +95,14 @@ def copy_documents(source) -> None:
     for name in PAGES:
         write(source / name, to_index((ROOT / name).read_text()))
     names = "\n".join(f"{f.stem[:2]} {title(f)} <notebooks/{f.stem}>" for f in notebooks())
-    write(source / "index.md", (ROOT / "README.md").read_text() + MENU.replace("NOTEBOOKS", names))
+    answers = "\n".join(f"{f.stem[:2]} <notebooks/solutions/{f.stem}>" for f in solutions())
+    menu = MENU.replace("NOTEBOOKS", names).replace("SOLUTIONS", answers)
+    write(source / "index.md", (ROOT / "README.md").read_text() + menu)
     for file in notebooks():
         write(source / "notebooks" / file.name, json.dumps(page(file)))
         copy(file, source / "_static/notebooks" / file.name)             # as it is, to take away
+    for file in solutions():
+        copy(file, source / file.relative_to(ROOT))
     for file in (file for pattern in FILES for file in ROOT.glob(pattern)):
         copy(file, source / file.relative_to(ROOT))
     for file in (ROOT / "figures/paper").glob("[0-9]*/*.png"):
@@ -164,7 +183,6 @@ def gallery(source) -> str:
 
 def bibliography() -> str:
     """Every work that is cited, an item a work, with its key as the anchor."""
-    sys.path.insert(0, str(ROOT))                            # tools are run from anywhere
     from studies import references
 
     text = ["# Bibliography", "What the notebooks, the documents and the reference cite, in the "
@@ -282,12 +300,16 @@ def plain(docstring) -> str:
 def main(folder=ROOT / "build/site") -> int:
     from sphinx.cmd.build import build_main
 
+    sys.path.insert(0, str(ROOT))                            # tools are run from anywhere
+    from tools import watch
+
     source, out, doctrees = (Path(folder) / name for name in ("source", "html", "doctrees"))
     for former in (source, out, doctrees):                   # no page of a document that is gone
         shutil.rmtree(former, ignore_errors=True)
     copy_documents(source)
     write(source / "gallery.md", gallery(source))
     write(source / "bibliography.md", bibliography())
+    watch.write(source)
     reference(source)
     failed = build_main(["-q", "-W", "--keep-going", "-d", str(doctrees), str(source), str(out)])
     if not failed:
