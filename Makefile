@@ -28,7 +28,7 @@ endif
 # ---- what was asked for, checked before any work
 ALL := $(sort $(basename $(notdir $(wildcard notebooks/[0-9][0-9]_*.py))))
 NAMES := $(or $(NB),$(ALL))
-VARIABLES := NB PROFILE JOBS CLUSTER FRESH SEED DEVICE DATA_ROOT PICTURES COURSE MUTANTS PYTHON PYTHON3
+VARIABLES := NB PROFILE JOBS CLUSTER FRESH SEED DEVICE DATA_ROOT PICTURES COURSE MUTANTS UPDATE MODEL HTML OPTIONS PYTHON PYTHON3
 GIVEN := $(foreach word,$(MAKEOVERRIDES),$(if $(findstring =,$(word)),$(firstword $(subst =, ,$(word)))))
 ifneq ($(filter-out $(VARIABLES),$(GIVEN)),)
 $(error unknown variable $(filter-out $(VARIABLES),$(GIVEN)): make knows $(VARIABLES))
@@ -122,6 +122,12 @@ scoreboard: $(READY)  ## write SCOREBOARD.md, and its summary into README.md
 .PHONY: assignments
 assignments: $(READY)  ## student versions in build/assignments, for nbgrader [SEED=7 PICTURES=digits COURSE=...]
 	@$(PYTHON) tools/assignments.py
+
+.PHONY: audit
+audit: export UPDATE MODEL HTML OPTIONS
+audit: $(READY)  ## what an update gives away [UPDATE=update.pt MODEL=net.py:Net HTML=report.html OPTIONS="--shape 3,32,32 ..."]
+	@$(PYTHON) -m lib.audit "$$UPDATE" --model "$$MODEL" --html "$${HTML:-build/audit.html}" $$OPTIONS || \
+	  test $$? -eq 1  # a leak found is a result, no error of make
 
 .PHONY: solutions
 solutions: $(READY)  ## run the solutions of the exercises, notebooks/solutions/*.ipynb

@@ -3,6 +3,8 @@ and no claim.
 
 A file imports only from those that stand below it here:
 
+8  audit          one update, one report: everything that fits, within a budget; the command
+
 7  generators     small GANs as priors, and a prior learned from gradients
 7  attacks        one preset a paper; the doors `reconstruct`, `problem` and `diagnose`
 

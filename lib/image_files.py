@@ -69,7 +69,7 @@ def read_folder(folder: Path, size: int | None) -> tuple[Tensor, Tensor, list[st
     require(labels, f"{folder} holds no images: expected one sub-folder a class")
     empty = [name for name, of_class in zip(classes, files, strict=True) if not of_class]
     require(not empty, f"sub-folders of {folder} hold no images: {', '.join(empty)}")
-    images = [_read_image(file, size) for of_class in files for file in of_class]
+    images = [read_image(file, size) for of_class in files for file in of_class]
     mode = "L" if {image.mode for image in images} == {"L"} else "RGB"
     require(len({image.size for image in images}) == 1,
              f"the images in {folder} differ in size: give load(..., size=)")
@@ -78,7 +78,7 @@ def read_folder(folder: Path, size: int | None) -> tuple[Tensor, Tensor, list[st
     return torch.tensor(pixels), torch.tensor(labels), classes
 
 
-def _read_image(file: Path, size: int | None) -> Image.Image:
+def read_image(file: Path, size: int | None) -> Image.Image:
     """The image of a file, grey ("L") or "RGB", upright; ValueError naming the file."""
     require(file.is_file(), f"{file} cannot be read as an image: it is no regular file")
     try:

@@ -1,0 +1,113 @@
+"""The command: `leaky-gradients audit`, or `python -m lib.audit`."""
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+import torch
+
+from lib import files
+from lib.audit import CANNOT, as_html, as_json, audit, to_stderr
+from lib.audit.inputs import images_of, model_of, update_of
+from lib.audit.settings import Settings, read, write_template
+
+EPILOG = """exit code: 0 nothing found within the budget, 1 a leak found, 2 cannot be audited.
+Files of tensors are read without pickle. A model file is your own code: it is run."""
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        "leaky-gradients audit", description=__doc__, epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("update", nargs="?", type=Path,
+                      help="what the client sent: .pt, .npz or .safetensors")
+    made.add_argument("--model", help="file.py:Name or package.module:Name")
+    made.add_argument("--before", type=Path, help="the weights that the client was sent, where the "
+                                                  "update is its weights after training")
+    made.add_argument("--settings", type=Path, help="a TOML file, see --init")
+    made.add_argument("--init", type=Path, metavar="FILE", help="write a settings file, and end")
+    made.add_argument("--shape", type=_numbers, help="channels,height,width of one image")
+    made.add_argument("--classes", type=int, help="outputs of the model")
+    made.add_argument("--batch-size", type=int, help="images behind the update (1)")
+    made.add_argument("--mode", choices=("eval", "train"), help="of the client's model (eval)")
+    made.add_argument("--local-lr", type=float, help="of local SGD, where the client took steps")
+    made.add_argument("--epochs", type=int, help="local passes over the batch (1)")
+    made.add_argument("--labels", type=_numbers, help="where the client told them: 3,7")
+    made.add_argument("--truth", type=Path, help="a folder with the private images, for a "
+                                                 "rehearsal: one file an image")
+    made.add_argument("--truth-labels", type=_numbers, help="of those images, where no rule reads "
+                                                            "them: 3,7")
+    made.add_argument("--generator", help="file.py:Name of a module from latents to images")
+    made.add_argument("--budget", type=_seconds, default=300.0, help="90, 90s, 5m or 1h (5m)")
+    made.add_argument("--seed", type=int, default=0)
+    made.add_argument("--html", type=Path, help="write the report there")
+    made.add_argument("--json", type=Path, help="the same, for programs")
+    return made
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(part) for part in text.split(",")]
+
+
+def _seconds(text: str) -> float:
+    units = {"s": 1, "m": 60, "h": 3600}
+    factor = units.get(text[-1:], 1)
+    return float(text.removesuffix(text[-1]) if text[-1:] in units else text) * factor
+
+
+def settings_of(asked: argparse.Namespace) -> Settings | None:
+    """The settings of the file and the options, or None where neither is given."""
+    given = {name: getattr(asked, name) for name in
+             ("shape", "classes", "batch_size", "mode", "local_lr", "epochs", "labels")
+             if getattr(asked, name) is not None}
+    if asked.before:
+        given["sends"] = "weights"
+    return read(asked.settings, given) if asked.settings or given else None
+
+
+def _written(path: Path, text: str) -> None:
+    with files.atomic(path) as file:
+        file.write(text.encode())
+
+
+def _audited(asked: argparse.Namespace, command: str) -> int:
+    settings = settings_of(asked)
+    update = update_of(asked.update, model_of(asked.model), settings, asked.before)
+    truth = images_of(asked.truth, update.shape, update.batch_size) if asked.truth else None
+    labels = torch.tensor(asked.truth_labels) if asked.truth_labels else None
+    generator = model_of(asked.generator) if asked.generator else None
+    about = {"update": asked.update.name, "model": asked.model, "command": command}
+    report = audit(update, asked.budget, asked.seed, truth, labels, generator, about, to_stderr)
+    for path, made in ((asked.html, as_html), (asked.json, as_json)):
+        if path:
+            _written(path, made(report))
+    print("\n".join([report.verdict.sentence, *report.verdict.reasons]))
+    if asked.html:
+        print(f"The report: {asked.html}")
+    return report.verdict.code
+
+
+def main(words: list[str] | None = None) -> int:
+    words = sys.argv[1:] if words is None else words
+    if words[:1] == ["audit"]:  # of `leaky-gradients audit`
+        words = words[1:]
+    asked = parser().parse_args(words)
+    try:
+        if asked.init:
+            write_template(asked.init)
+            print(f"{asked.init} is written: change what differs, then --settings {asked.init}")
+            return 0
+        if not (asked.update and asked.model):
+            raise ValueError("an audit needs the update's file and --model file.py:Name")
+        for path in (asked.html, asked.json):
+            if path and not path.absolute().parent.is_dir():
+                raise ValueError(f"no folder {path.absolute().parent} for {path.name}")
+        return _audited(asked, shlex.join(["leaky-gradients", "audit", *words]))
+    except (ValueError, FileNotFoundError) as error:
+        to_stderr(f"cannot be audited: {error}")
+        return CANNOT
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,153 @@
+"""From files to an update: what a client sent, the model, images for a rehearsal.
+
+Files of tensors are read without pickle. A model is code of the user's own, which is run.
+"""
+
+import importlib
+import importlib.util
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lib import image_files
+from lib.audit.settings import Settings
+from lib.protocol import ThreatModel
+from lib.update import SharedUpdate
+
+LARGEST = 4 * 2**30  # bytes of a file, and of what it unpacks to
+READS = (".pt", ".pth", ".npz", ".safetensors")
+
+
+def model_of(named: str) -> nn.Module:
+    """The module that "file.py:Name" or "package.module:Name" names: a module, or a class or
+    function that makes one without arguments. ValueError for what is none."""
+    place, _, name = named.rpartition(":")
+    if not place or not name:
+        raise ValueError(f"--model {named}: it is file.py:Name or package.module:Name")
+    made = getattr(_module(place), name, None)
+    if made is None:
+        raise ValueError(f"--model {named}: {place} has no {name}")
+    if not isinstance(made, nn.Module):
+        try:
+            made = made()
+        except Exception as error:  # whatever the user's own code raises
+            raise ValueError(f"--model {named}: {name}() failed with {type(error).__name__}: "
+                             f"{error}") from error
+    if not isinstance(made, nn.Module):
+        raise ValueError(f"--model {named}: {name} is no torch.nn.Module, and makes none")
+    return made
+
+
+def _module(place: str):  # noqa: ANN202  (a module)
+    try:
+        if not place.endswith(".py"):
+            return importlib.import_module(place)
+        path = Path(place)
+        if not path.is_file():
+            raise ValueError(f"no model file {path}")
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+    except ValueError:
+        raise
+    except Exception as error:  # whatever the user's own code raises
+        raise ValueError(f"--model: {place} cannot be imported: {type(error).__name__}: {error}") \
+            from error
+
+
+def tensors_of(path: Path) -> dict | list:
+    """The tensors of a .pt, .npz or .safetensors file: by name, or in order, as frameworks that
+    send lists of arrays save them. ValueError for a file that is none of these, damaged, or too
+    large."""
+    if not path.is_file():
+        raise ValueError(f"no file {path}")
+    if path.suffix not in READS:
+        raise ValueError(f"{path} is none of {', '.join(READS)}")
+    if path.stat().st_size > LARGEST:
+        raise ValueError(f"{path} has {path.stat().st_size / 2**30:.1f} GiB, more than "
+                         f"{LARGEST / 2**30:.0f}")
+    try:
+        if path.suffix == ".npz":
+            return _arrays(path)
+        if path.suffix == ".safetensors":
+            return _safe(path)
+        return torch.load(path, weights_only=True, map_location="cpu")
+    except ValueError:
+        raise
+    except Exception as error:  # a damaged or foreign file fails in a dozen ways
+        raise ValueError(f"{path} cannot be read without pickle, or is damaged: "
+                         f"{type(error).__name__}") from error
+
+
+def _arrays(path: Path) -> dict | list:
+    with zipfile.ZipFile(path) as archive:
+        size = sum(entry.file_size for entry in archive.infolist())
+    if size > LARGEST:
+        raise ValueError(f"{path} unpacks to {size / 2**30:.1f} GiB, more than "
+                         f"{LARGEST / 2**30:.0f}")
+    with np.load(path, allow_pickle=False) as packed:
+        arrays = {name: packed[name] for name in packed.files}
+    numbered = [f"arr_{i}" for i in range(len(arrays))]
+    if sorted(arrays) == sorted(numbered):  # np.savez(file, *arrays): in the order of the model
+        return [arrays[name] for name in numbered]
+    return arrays
+
+
+def _safe(path: Path) -> dict:
+    try:
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise ValueError(f"{path}: pip install safetensors reads it") from error
+    return load_file(path)
+
+
+def is_ours(tensors: object) -> bool:
+    """Is it what `SharedUpdate.save` wrote?"""
+    return isinstance(tensors, dict) and {"gradients", "protocol", "state"} <= set(tensors)
+
+
+def update_of(path: Path, model: nn.Module, settings: Settings | None,
+              before: Path | None = None) -> SharedUpdate:
+    """The update of a file: one of ours, gradients or a difference, or (with `before`) the weights
+    after the client trained. ValueError where settings are missing, or something does not fit."""
+    sent = tensors_of(path)
+    if is_ours(sent):
+        if before:
+            raise ValueError(f"{path} is an update that holds its own weights: leave --before out")
+        return SharedUpdate.load(path, model)
+    if settings is None:
+        raise ValueError(f"{path} does not say what it is: --shape and --classes, or --settings")
+    about = {"shape": tuple(settings.shape), "num_classes": settings.classes,
+             "batch_size": settings.batch_size}
+    for name in ("mean", "std"):
+        if getattr(settings, name) is not None:
+            about[name] = torch.tensor(getattr(settings, name), dtype=torch.float32)
+    if settings.labels is not None:
+        about |= {"labels": torch.tensor([settings.labels]), "threat": ThreatModel(labels="known")}
+    if before is None:
+        return SharedUpdate.from_gradients(model, sent, settings.protocol, **about)
+    return SharedUpdate.from_weights(
+        tensors_of(before), sent, model, settings.protocol, **about)
+
+
+def images_of(folder: Path, shape: tuple, count: int) -> Tensor:
+    """(count, C, H, W) in [0, 1]: the images of a folder in the order of their names, the central
+    square, resized. ValueError where there are not so many, or one cannot be read."""
+    files = sorted(path for path in folder.glob("[!.]*") if path.is_file()) \
+        if folder.is_dir() else []
+    if len(files) != count:
+        raise ValueError(f"--truth {folder} holds {len(files)} images, and the update is of "
+                         f"{count}: one file an image, no other files")
+    C, H, W = shape
+    if H != W:
+        raise ValueError(f"--truth takes square images, and the model's are {H}x{W}")
+    images = []
+    for file in files:
+        picture = image_files.read_image(file, H).convert("L" if C == 1 else "RGB")
+        pixels = torch.from_numpy(np.array(picture)).float() / 255
+        images.append(pixels[None] if C == 1 else pixels.permute(2, 0, 1))
+    return torch.stack(images)

@@ -1,0 +1,72 @@
+"""An audit of images that the auditor knows: how near the attacks come, and what would stop them.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from lib import attacks, client, data, defenses, metrics, objectives
+from lib.audit.findings import Attempt, Findings, Measured
+from lib.audit.search import RESTARTS, residual
+from lib.protocol import ThreatModel
+from lib.update import SharedUpdate
+
+DEFENSES = {  # what a client may do; the attacker of pruning compares only what was sent
+    "Gaussian noise, variance 1e-4": defenses.GaussianNoise(1e-4),
+    "Gaussian noise, variance 1e-2": defenses.GaussianNoise(1e-2),
+    "pruning of 90 % of the entries": defenses.GradPrune(0.9),
+    "8-bit integers": defenses.LowPrecision("int8"),
+}
+
+
+def against(findings: Findings, update: SharedUpdate, truth: Tensor, labels: Tensor) -> None:
+    """Score every attempt against the private images (B, C, H, W), which have these labels (B,)."""
+    findings.truth_residual = residual(update, truth, labels)
+    for attempt in findings.attempts:
+        if attempt.images is not None:
+            findings.measured.append(measured(attempt.name, attempt.images, truth))
+
+
+def measured(name: str, images: Tensor, truth: Tensor) -> Measured:
+    """How near images (B, C, H, W) come to the private ones, and the best flat colour."""
+    table = metrics.score(images[None].float(), truth[None])
+    grey = torch.full_like(truth, 0.5)
+    mean = truth.mean((-2, -1), keepdim=True).expand_as(truth)
+    flat = max(float(metrics.psnr(colour, truth).mean()) for colour in (grey, mean))
+    means = {name: float(table[name].mean()) for name in ("psnr", "ssim", "stlpips", "avd")}
+    return Measured(name, **means, gain=means["psnr"] - flat)
+
+
+def defended(findings: Findings, update: SharedUpdate, truth: Tensor, labels: Tensor, seed: int,
+             say: Callable[[str], None], budget: float) -> None:
+    """The best attempt again, on the update that the same images give under each defense, until
+    the budget of seconds is spent."""
+    best, end = _best_search(findings), time.perf_counter() + budget
+    if best is None:
+        return
+    batch = data.Batch(truth[None], labels[None], update.num_classes, mean=update.mean,
+                       std=update.std)
+    for name, defense in DEFENSES.items():
+        if time.perf_counter() + best.seconds > end:
+            say(f"{name}: not tried, the budget is spent")
+            continue
+        say(f"{best.name}, under {name}: about {best.seconds:.0f} s")
+        shared = client.share(update.model, batch, update.protocol, defense,
+                              ThreatModel(labels="known"), seed)
+        attack = best.attack
+        if isinstance(defense, defenses.GradPrune):
+            attack = replace(attack, objective=objectives.masked(attack.objective))
+        guess = attacks.reconstruct(shared, attack, RESTARTS, seed)
+        findings.defended.append((name, measured(best.name, guess.images[0].cpu(), truth)))
+
+
+def _best_search(findings: Findings) -> Attempt | None:
+    """Of the attempts that search, the one that came nearest to the private images."""
+    by_name = {attempt.name: attempt for attempt in findings.attempts if attempt.attack}
+    tried = [found for found in findings.measured if found.name in by_name]
+    if not tried:
+        return None
+    return by_name[max(tried, key=lambda found: found.psnr).name]

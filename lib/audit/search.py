@@ -1,0 +1,190 @@
+"""Everything that fits an update is tried, within a budget of seconds."""
+
+import math
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from lib import analytic, attacks, batching, metrics
+from lib.audit.findings import Attempt, Findings
+from lib.labels import NEEDS, RULES, infer, last_layer
+from lib.protocol import AssumptionError, certain_logits
+from lib.reconstruct import Reconstruction
+from lib.update import SharedUpdate, dummy_gradients
+
+TRIAL = 2  # iterations that tell how long one takes
+FEWEST = {True: 100, False: 10}  # iterations of Adam, of L-BFGS: with fewer it is not tried
+RESTARTS = 4  # of each attack: two starts that end at one picture are evidence
+WORSE = 100  # times the objective of the best start: a start that failed
+
+
+def residual(update: SharedUpdate, images: Tensor, labels: Tensor) -> float:
+    """How far the update of images (B, C, H, W) in [0, 1] and labels (B,) is from the client's:
+    ||g(x')_l - g_l|| / ||g_l||, the mean over the tensors l whose g_l is not 0. Each tensor counts
+    the same: of the norm of all together the last layer is most, which any picture of the right
+    label explains. Infinite where the images have no finite update."""
+    logits = certain_logits(labels[None].to(update.device), update.num_classes)
+    dummy = dummy_gradients(update, images[None].to(update.device).float(), logits)
+    shares = []
+    for name, sent in update.gradients.items():
+        size = float(sent[0].double().norm())
+        if size:
+            shares.append(float((dummy[name][0] - sent[0]).double().norm()) / size)
+    mean = sum(shares) / len(shares) if shares else math.inf
+    return mean if math.isfinite(mean) else math.inf
+
+
+def read_labels(update: SharedUpdate, findings: Findings) -> None:
+    """Every rule whose assumptions hold reads the labels; of the others, what they would need."""
+    if update.labels is not None:
+        findings.labels["told by the client"] = update.labels[0].tolist()
+        return
+    try:
+        layer = last_layer(update)
+    except ValueError as error:
+        findings.refused["all rules"] = str(error)
+        return
+    for name, rule in RULES.items():
+        if name == "uniform":  # a baseline, not a way of reading
+            continue
+        missing = [NEEDS[need][1] for need in ("cross_entropy", *rule.needs)
+                   if not NEEDS[need][0](update, layer)]
+        if missing:
+            findings.refused[name] = "needs " + missing[0]
+            continue
+        try:
+            findings.labels[name] = infer(update, name)[0].tolist()
+        except (AssumptionError, ValueError) as error:
+            findings.refused[name] = str(error)
+
+
+def flats(update: SharedUpdate, labels: Tensor, findings: Findings) -> None:
+    """How near the update of a flat picture comes: what an attack has to be better than."""
+    shape = (update.batch_size, *update.shape)
+    colours = {"mid-grey": torch.full(shape, 0.5)}
+    if update.mean is not None:
+        mean = update.mean.detach().cpu().float().view(1, -1, 1, 1)
+        colours["mean colour of the public data"] = mean.expand(shape).clone()
+    for name, image in colours.items():
+        findings.flats[name] = residual(update, image, labels)
+
+
+def closed_form(update: SharedUpdate, labels: Tensor) -> Attempt | None:
+    """The input of a dense first layer, by division; None where there is none, or for a batch."""
+    base, stacked = batching.architecture(update.model)
+    first = next((name for name, module in base.named_modules()
+                  if not list(module.children()) and list(module.parameters())), "")
+    layer = dict(base.named_modules()).get(first)
+    names = [f"{first}.{part}" for part in ("weight", "bias")]
+    dense = isinstance(layer, nn.Linear) and layer.in_features == math.prod(update.shape)
+    if stacked or not dense or update.batch_size > 1 or set(names) - set(update.gradients):
+        return None
+    begin = time.perf_counter()
+    gradients = [update.mean_gradient(name) for name in names]
+    fed = analytic.dense_input(*gradients)[0].view(1, *update.shape)
+    image = _shown(update, fed)
+    return Attempt("closed form of the dense first layer", image, labels,
+                   residual(update, image, labels), seconds=time.perf_counter() - begin)
+
+
+def _shown(update: SharedUpdate, fed: Tensor) -> Tensor:
+    """Images as the model is fed them, in [0, 1] units."""
+    if not update.protocol.normalise or update.mean is None:
+        return fed.detach().cpu()
+    mean, std = (value.view(-1, 1, 1) for value in (update.mean, update.std))
+    return (fed * std + mean).detach().cpu()
+
+
+def plans(update: SharedUpdate, rule: str | None, generator: nn.Module | None) \
+        -> list[tuple[str, attacks.Attack]]:
+    """The attacks that fit, most likely first, each with its full number of iterations. rule: that
+    the labels are read by, None where they are optimised."""
+    labels = rule or "joint"
+    tv = 1e-2 if max(update.shape[1:]) <= 32 else 1e-1
+    bn = 0.005 if update.statistics is not None else 0.0
+    found = [("L-BFGS on L2, line search (DLG, iDLG)",
+              attacks.idlg(300, line_search=True, labels=labels)),
+             ("cosine and total variation (Inverting Gradients)",
+              attacks.inverting_gradients(4800, tv=tv, labels=labels, bn=bn))]
+    if generator is not None and labels != "joint":
+        found.append(("latents and weights of the generator given (GIAS)",
+                      attacks.gias(generator, "z/w", labels=labels)))
+    return found
+
+
+def attempt(update: SharedUpdate, name: str, attack: attacks.Attack, seconds: float, seed: int) \
+        -> Attempt:
+    """One attack in about so many seconds: as many of its iterations as fit."""
+    begin = time.perf_counter()
+    stages = 1 if attack.then is None else 2
+    try:
+        trial = attacks.reconstruct(update, _of(attack, TRIAL), RESTARTS, seed)
+    except (AssumptionError, ValueError) as error:
+        return Attempt(name, note=f"does not fit: {error}")
+    each = trial.seconds / (TRIAL * stages)
+    affordable = int((seconds - (time.perf_counter() - begin)) / max(each, 1e-6) / stages)
+    count = min(attack.iterations, affordable)
+    fewest = FEWEST[attack.is_adam]
+    if count < fewest:
+        return Attempt(name, note=f"not tried: an iteration takes {each:.2g} s, and the budget "
+                                  f"has {max(affordable, 0)} of the {fewest} it would need")
+    attack = _of(attack, count)
+    guess = attacks.reconstruct(update, attack, RESTARTS, seed)
+    return _of_guess(update, name, attack, guess, time.perf_counter() - begin)
+
+
+def _of(attack: attacks.Attack, iterations: int) -> attacks.Attack:
+    """The attack with so many iterations in each of its stages."""
+    if attack.then is None:
+        return replace(attack, iterations=iterations)
+    then = replace(attack.then, iterations=iterations)
+    return replace(attack, iterations=iterations, space=replace(attack.space, then=then))
+
+
+def _of_guess(update: SharedUpdate, name: str, attack: attacks.Attack, guess: Reconstruction,
+              seconds: float) -> Attempt:
+    images, labels = guess.images[0].detach().cpu(), guess.labels[0].detach().cpu()
+    return Attempt(name, images, labels, residual(update, images, labels), agreement(guess), attack,
+                   tuple(guess.ended[0]), seconds)
+
+
+def agreement(guess: Reconstruction) -> float:
+    """PSNR in dB between the pictures of the best two starts, the least alike of a batch's; NaN
+    where the second one's objective is `WORSE` times the first's or more, or not finite: a start
+    that failed says nothing of the other's picture."""
+    order = guess.loss[0].argsort()[:2]
+    best, *others = guess.loss[0, order].tolist()
+    pair = guess.last[0, order].detach().cpu().clamp(0, 1)  # (2, B, C, H, W)
+    if not others or not others[0] <= WORSE * abs(best) or not pair.isfinite().all():
+        return math.nan
+    matched = metrics.matching(pair[None, 1], pair[None, 0])[0]
+    return float(metrics.psnr(pair[1][matched], pair[0]).min())
+
+
+def search(update: SharedUpdate, budget: float, seed: int = 0, generator: nn.Module | None = None,
+           say: Callable[[str], None] = lambda text: None,
+           also: Iterable[tuple[str, attacks.Attack]] = ()) -> Findings:
+    """Try what fits one client's update for about `budget` seconds; Ctrl-C ends it early, and what
+    was found until then is kept. say: called with a line before each attempt. also: further
+    attacks."""
+    findings, end = Findings(), time.perf_counter() + budget
+    read_labels(update, findings)
+    rule = next((name for name in findings.labels if name in RULES), None)
+    known = next(iter(findings.labels.values()), None)
+    likely = torch.tensor(known if known is not None else [0] * update.batch_size)
+    flats(update, likely, findings)
+    try:
+        if (closed := closed_form(update, likely)) is not None:
+            findings.attempts.append(closed)
+        ways = [*plans(update, rule or ("idlg" if update.labels is not None else None), generator),
+                *also]
+        for i, (name, attack) in enumerate(ways):
+            share = max(end - time.perf_counter(), 0) / (len(ways) - i)
+            say(f"{name}: about {share:.0f} s")
+            findings.attempts.append(attempt(update, name, attack, share, seed))
+    except KeyboardInterrupt:
+        findings.interrupted = True
+    return findings

@@ -1,0 +1,71 @@
+"""What an audit says: every sentence of a verdict stands here. None promises safety."""
+
+from dataclasses import dataclass
+
+from lib.audit.findings import Attempt, Findings
+
+MATCH = 0.01  # of the client's update: what is found explains it, up to rounding
+NEARER = 0.5  # times the residual of the best flat colour
+AGREE = 20.0  # dB between two starts: the same picture
+GAIN = 3.0  # dB of PSNR above the best flat colour, where the private images are known
+
+FOUND, NOTHING, CANNOT = 1, 0, 2  # exit codes
+
+LIMITS = ("This is what was found by the attacks named here, within this budget. That nothing was "
+          "found says nothing about stronger attacks, longer searches, other seeds or knowledge "
+          "that an attacker may have. It is no promise that the update is safe.")
+SENTENCES = {
+    "image": "A private image was found in the update.",
+    "likely": "A picture was found that is probably the client's.",
+    "labels": "Labels can be read off the update; no image was found within the budget.",
+    "nothing": "Nothing was found within the budget.",
+}
+REASONS = {
+    "match": "{name}: the update of what was found differs from the client's by {residual:.2g} of "
+             "its size, so it explains nearly all of it.",
+    "agree": "{name}: two independent starts ended at the same picture (PSNR {agreement:.0f} dB "
+             "between them). Its update is {residual:.0%} off the client's, that of the best flat "
+             "colour {flat:.0%}.",
+    "truth": "{name}: PSNR {psnr:.1f} dB against the images that you gave, {gain:.1f} dB above the "
+             "best flat colour.",
+    "labels": "The rule {rule} reads the labels {labels}; its assumptions hold here.",
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """kind: a key of SENTENCES; code: the exit code; reasons: sentences, strongest first."""
+
+    kind: str
+    code: int
+    reasons: tuple[str, ...]
+
+    @property
+    def sentence(self) -> str:
+        return SENTENCES[self.kind]
+
+
+def verdict(findings: Findings, told: bool = False) -> Verdict:
+    """What the findings amount to, strongest first. told: the client told its labels, so that
+    reading them is no leak."""
+    flat = min(findings.flats.values(), default=float("inf"))
+    exact = [REASONS["truth"].format(name=found.name, psnr=found.psnr, gain=found.gain)
+             for found in findings.measured if found.gain >= GAIN]
+    likely = []
+    for attempt in findings.attempts:
+        if attempt.residual <= MATCH and not attempt.agreement < AGREE:
+            exact.append(REASONS["match"].format(name=attempt.name, residual=attempt.residual))
+        elif _agrees(attempt, flat):
+            likely.append(REASONS["agree"].format(
+                name=attempt.name, agreement=attempt.agreement, residual=attempt.residual,
+                flat=flat))
+    labels = [] if told else [REASONS["labels"].format(rule=rule, labels=read)
+                              for rule, read in findings.labels.items()]
+    for kind, reasons in (("image", exact), ("likely", likely), ("labels", labels)):
+        if reasons:
+            return Verdict(kind, FOUND, tuple(reasons))
+    return Verdict("nothing", NOTHING, ())
+
+
+def _agrees(attempt: Attempt, flat: float) -> bool:
+    return attempt.agreement >= AGREE and attempt.residual <= NEARER * flat

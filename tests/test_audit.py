@@ -1,0 +1,310 @@
+"""The audit: what it reads, what it finds, what it says, and that it never promises safety."""
+
+import json
+import math
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from lib import attacks, audit, client, data, models
+from lib.audit import __main__ as command
+from lib.audit import inputs, search, settings, verdict
+from lib.audit.findings import Attempt, Findings, Measured
+
+ROOT = Path(__file__).resolve().parents[1]
+NET = """
+import torch
+from torch import nn
+
+
+class Net(nn.Sequential):
+    def __init__(self):
+        torch.manual_seed(0)
+        super().__init__(nn.Flatten(), nn.Linear(64, 10))
+
+
+made = Net()
+number = 3
+
+
+def broken():
+    raise RuntimeError("no GPU here")
+"""
+
+
+@pytest.fixture
+def desk(tmp_path, monkeypatch):
+    """An auditor's folder: a model file, and what a client of that model sent."""
+    (tmp_path / "net.py").write_text(NET)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("QUIET", "1")
+    batch = data.load("digits").clients(1)
+    net = inputs.model_of("net.py:Net")
+    loss = nn.functional.cross_entropy(net(batch.images[0]), batch.labels[0])
+    loss.backward()
+    np.savez("update.npz", *(parameter.grad.numpy() for parameter in net.parameters()))
+    (tmp_path / "truth").mkdir()
+    pixels = (batch.images[0, 0, 0] * 255).round().byte().numpy()
+    Image.fromarray(pixels).save("truth/seven.png")
+    return batch
+
+
+TOLD = ["--model", "net.py:Net", "--shape", "1,8,8", "--classes", "10", "--budget", "4s"]
+
+
+def audited(*words) -> int:
+    return command.main(["audit", "update.npz", *TOLD, *words])
+
+
+# ---- from file to report
+
+
+def test_a_dense_layer_gives_its_image_away(desk, capsys):
+    assert audited("--html", "r.html", "--json", "r.json") == 1
+    said = capsys.readouterr().out
+    assert "A private image was found" in said and "closed form" in said
+    document = json.loads(Path("r.json").read_text())
+    assert document["verdict"] == "image" and document["exit_code"] == 1
+    assert document["labels"]["analytic"] == desk.labels[0].tolist()
+    closed = document["attempts"][0]
+    assert closed["name"].startswith("closed form") and closed["distance"] < 1e-3
+    assert document["truth_distance"] is None and not document["measured"]
+    page = Path("r.html").read_text()
+    assert page.count("data:image/png") >= 2 and "no promise" in page
+    assert not re.search(r"(src|href)=[\"']?(?!data:)", page)  # nothing is fetched
+    assert "--shape 1,8,8" in page
+
+
+def test_a_rehearsal_scores_and_tries_defenses(desk):
+    assert audited("--truth", "truth", "--json", "r.json") == 1
+    document = json.loads(Path("r.json").read_text())
+    assert document["truth_distance"] < 0.02  # eight bits of the picture
+    closed = document["measured"][0]
+    assert closed["psnr"] > 40 and closed["gain"] > 20
+    assert "PSNR" in document["reasons"][0]
+
+
+def test_nothing_found_is_no_promise(desk, capsys):
+    net = inputs.model_of("net.py:Net")
+    noise = {name: torch.randn_like(p) for name, p in net.named_parameters()}
+    torch.save(noise, "noise.pt")
+    code = command.main(["noise.pt", *TOLD, "--labels", "3", "--json", "r.json"])
+    document = json.loads(Path("r.json").read_text())
+    assert code == document["exit_code"] == 0 and document["verdict"] == "nothing"
+    assert "no promise that the update is safe" in document["limits"]
+    assert "safe" not in capsys.readouterr().out
+
+
+def test_the_command_of_a_shell(desk):
+    done = subprocess.run([sys.executable, "-m", "lib.audit", "update.npz", *TOLD],
+                          env={"PYTHONPATH": str(ROOT), "PATH": "", "QUIET": "1"},
+                          capture_output=True, text=True)
+    assert done.returncode == 1 and "A private image" in done.stdout, done.stderr
+
+
+def test_ctrl_c_reports_what_was_found(desk, monkeypatch):
+    def interrupted(*given, **named):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(search.attacks, "reconstruct", interrupted)
+    assert audited("--json", "r.json", "--html", "r.html") == 1  # the closed form was there
+    assert json.loads(Path("r.json").read_text())["interrupted"] is True
+    assert "The search was interrupted" in Path("r.html").read_text()
+
+
+# ---- what it reads
+
+
+@pytest.mark.parametrize("kind", ["pt dict", "pt list", "npz names", "safetensors", "ours"])
+def test_every_kind_of_file_is_the_same_update(desk, kind):
+    net = inputs.model_of("net.py:Net")
+    sent = dict(np.load("update.npz"))
+    named = {name: torch.from_numpy(sent[f"arr_{i}"])
+             for i, (name, _) in enumerate(net.named_parameters())}
+    path = Path("sent.npz" if kind == "npz names" else
+                "sent.safetensors" if kind == "safetensors" else "sent.pt")
+    if kind == "npz names":
+        np.savez(path, **{name: tensor.numpy() for name, tensor in named.items()})
+    elif kind == "safetensors":
+        pytest.importorskip("safetensors.torch").save_file(named, path)
+    elif kind == "ours":
+        client.share(net, desk).save(path)
+    else:
+        torch.save(named if kind == "pt dict" else list(named.values()), path)
+    told = settings.read(None, {"shape": [1, 8, 8], "classes": 10})
+    update = inputs.update_of(path, net, told)
+    for name, tensor in named.items():
+        assert torch.allclose(update.gradients[name][0], tensor, atol=1e-6)
+
+
+def test_a_pair_of_states_is_a_difference(desk):
+    net = inputs.model_of("net.py:Net")
+    torch.save(net.state_dict(), "before.pt")
+    with torch.no_grad():
+        for p, sent in zip(net.parameters(), dict(np.load("update.npz")).values(), strict=True):
+            p -= 0.1 * torch.from_numpy(sent)
+    torch.save(net.state_dict(), "after.pt")
+    words = ["after.pt", *TOLD, "--before", "before.pt", "--local-lr", "0.1", "--json", "r.json"]
+    assert command.main(words) == 1
+    assert json.loads(Path("r.json").read_text())["attempts"][0]["distance"] < 1e-3
+
+
+def test_settings_come_from_a_file_and_options_go_before(desk):
+    assert command.main(["--init", "told.toml"]) == 0
+    told = settings.read(Path("told.toml"))
+    assert told.shape == (3, 32, 32) and told.classes == 10 and told.batch_size == 1
+    told = settings.read(Path("told.toml"), {"batch_size": 4, "mode": "train", "shape": [1, 8, 8]})
+    assert told.batch_size == 4 and told.protocol.mode == "train" and told.shape == (1, 8, 8)
+    whole = re.sub(r"^# (?=[\[\w])", "", settings.TEMPLATE.partition("\n")[2], flags=re.M)
+    Path("whole.toml").write_text(whole.replace('mean = [', '[x]\nmean = [').replace("[x]\n", ""))
+    assert command.main(["--init", "told.toml"]) == 2  # it is there already
+
+
+@pytest.mark.parametrize(("words", "says"), [
+    (["update.npz"], "needs the update's file and --model"),
+    (["gone.npz", *TOLD], "no file gone.npz"),
+    (["net.py", *TOLD], "is none of .pt, .pth, .npz, .safetensors"),
+    (["update.npz", "--model", "net.py:Net"], "does not say what it is"),
+    (["update.npz", "--model", "net.py:Net", "--shape", "1,8,8"], "classes is missing"),
+    (["update.npz", *TOLD, "--model", "net.py:Other"], "net.py has no Other"),
+    (["update.npz", *TOLD, "--model", "net.py:number"], "number is no torch.nn.Module"),
+    (["update.npz", *TOLD, "--model", "net.py:broken"], "RuntimeError: no GPU here"),
+    (["update.npz", *TOLD, "--model", "gone.py:Net"], "no model file gone.py"),
+    (["update.npz", *TOLD, "--model", "Net"], "it is file.py:Name"),
+    (["update.npz", *TOLD, "--shape", "3,8,8"], "do not fit the model"),
+    (["update.npz", *TOLD, "--truth", "."], "holds 3 images, and the update is of 1"),
+    (["update.npz", *TOLD, "--html", "gone/r.html"], "no folder"),
+    (["update.npz", *TOLD, "--settings", "gone.toml"], "--init gone.toml` writes one"),
+    (["bad.pt", *TOLD], "cannot be read without pickle, or is damaged")])
+def test_what_cannot_be_audited_is_one_clear_error(desk, capsys, words, says):
+    torch.save({"net": nn.Linear(1, 1)}, "bad.pt")  # a pickled module
+    Path("bad.toml").write_text("shape = 3")
+    if "." in words[-1:]:
+        Path("bad.pt").unlink()
+    assert command.main(words) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("cannot be audited: ") and says in told and told.count("\n") == 1
+
+
+@pytest.mark.parametrize(("text", "says"), [
+    ("shape = 3\nclasses = 2", "shape is a list of numbers"),
+    ("shape = [1, 8, 8]\nclasses = 2\nsize = 1", "size is unknown"),
+    ("shape = [1, 8, 8]\nclasses = 2\n[protocol]\nlr = 1", "lr is unknown"),
+    ("shape = [1, 8, 8]\nclasses = 2\n[protocol]\nmode = 'test'", "mode must be"),
+    ("shape = [1, 8, 8]\nclasses = 'two'", "classes must be"),
+    ("shape = [", "is no TOML file")])
+def test_a_wrong_settings_file_names_what_is_wrong(tmp_path, text, says):
+    (tmp_path / "told.toml").write_text(text)
+    with pytest.raises(ValueError, match=says):
+        settings.read(tmp_path / "told.toml")
+
+
+def test_a_file_that_unpacks_to_more_than_memory_is_refused(desk, monkeypatch):
+    np.savez_compressed("zeros.npz", np.zeros(10**6))
+    monkeypatch.setattr(inputs, "LARGEST", 10**6)
+    with pytest.raises(ValueError, match="unpacks to"):
+        inputs.tensors_of(Path("zeros.npz"))
+
+
+def test_names_from_a_file_are_escaped(desk):
+    report = audit.audit(client.share(inputs.model_of("net.py:Net"), desk), 1,
+                         about={"update": "<script>alert(1)</script>.pt"})
+    assert "<script" not in audit.as_html(report)
+    assert "&lt;script&gt;" in audit.as_html(report)
+
+
+# ---- what it says
+
+
+def attempt(residual, agreement=math.nan, name="cosine"):
+    return Attempt(name, residual=residual, agreement=agreement, attack=attacks.dlg(1))
+
+
+@pytest.mark.parametrize(("attempts", "kind"), [
+    ([attempt(0.005)], "image"), ([attempt(0.005, 30)], "image"),
+    ([attempt(0.005, 10)], "labels"),              # many pictures have this update
+    ([attempt(0.2, 30)], "likely"), ([attempt(0.2, 10)], "labels"), ([attempt(0.2)], "labels"),
+    ([attempt(0.6, 30)], "labels"),                # no nearer than a flat colour
+    ([attempt(0.2, 30), attempt(0.001)], "image"), ([Attempt("x", note="not tried")], "labels")])
+def test_the_verdict_weighs_distance_and_agreement(attempts, kind):
+    findings = Findings(labels={"idlg": [3]}, flats={"mid-grey": 1.0}, attempts=attempts)
+    said = verdict.verdict(findings)
+    assert said.kind == kind and said.code == 1
+    assert said.sentence == verdict.SENTENCES[kind] and said.reasons
+
+
+def test_labels_that_the_client_told_are_no_leak():
+    findings = Findings(labels={"told by the client": [3]}, flats={"mid-grey": 1.0})
+    assert verdict.verdict(findings, told=True) == verdict.Verdict("nothing", 0, ())
+    assert verdict.verdict(findings).kind == "labels"
+
+
+@pytest.mark.parametrize(("gain", "kind"), [(3.0, "image"), (2.9, "nothing"), (-5.0, "nothing")])
+def test_where_the_images_are_known_they_decide(gain, kind):
+    found = Measured("cosine", 20, 0.5, 0.5, 0.1, gain)
+    assert verdict.verdict(Findings(flats={"g": 1.0}, measured=[found])).kind == kind
+
+
+def test_no_verdict_promises_safety():
+    for text in (*verdict.SENTENCES.values(), *verdict.REASONS.values()):
+        assert not re.search(r"\b(safe|secure|private(?! image)|protected|no leak)\b", text)
+    assert "It is no promise" in verdict.LIMITS
+
+
+# ---- how it searches
+
+
+def test_the_distance_counts_every_tensor_alike():
+    digits = data.load("digits")
+    batch = digits.clients(1)
+    update = client.share(models.lenet(digits, channels=6, seed=0), batch)
+    assert search.residual(update, batch.images[0], batch.labels[0]) < 1e-4
+    grey = search.residual(update, torch.full_like(batch.images[0], 0.5), batch.labels[0])
+    other = search.residual(update, batch.images[0], (batch.labels[0] + 1) % 10)
+    assert grey > 0.2 and other > 0.5
+    doubled = replace(update, gradients={n: 2 * g for n, g in update.gradients.items()})
+    half = search.residual(doubled, batch.images[0], batch.labels[0])
+    assert half == pytest.approx(0.5, abs=1e-3)
+    last = {n: g if n != "7.bias" else g * 1000 for n, g in update.gradients.items()}
+    lone = search.residual(replace(update, gradients=last), batch.images[0], batch.labels[0])
+    assert lone == pytest.approx(0.999 / len(last), abs=1e-3)
+
+
+def test_two_starts_agree_where_they_found_the_same():
+    digits = data.load("digits")
+    update = client.share(models.lenet(digits, channels=12, seed=0), digits.clients(1))
+    guess = attacks.reconstruct(update, attacks.idlg(30, line_search=True), restarts=3, seed=0)
+    same = replace(guess, last=guess.last[:, :1].expand_as(guess.last) * 0.999,
+                   loss=torch.tensor([[1.0, 1.0, 1.0]]))
+    assert search.agreement(same) > 50
+    failed = replace(same, loss=torch.tensor([[1.0, 1e3, 1e4]]))
+    assert math.isnan(search.agreement(failed))
+    assert math.isnan(search.agreement(replace(same, last=same.last * torch.nan)))
+
+
+def test_attacks_that_the_budget_cannot_pay_are_not_tried():
+    digits = data.load("digits")
+    update = client.share(models.lenet(digits, channels=6, seed=0), digits.clients(1))
+    findings = search.search(update, budget=0.01)
+    assert findings.attempts and all("not tried" in a.note for a in findings.attempts)
+    assert findings.best is None
+
+
+@pytest.mark.parametrize(("arguments", "says"), [
+    ({"budget": 0}, "budget"), ({"seed": -1}, "seed"), ({"truth": torch.rand(1, 8, 8)}, "truth"),
+    ({"labels": torch.tensor([1, 2])}, "labels")])
+def test_arguments_are_checked_before_work(arguments, says):
+    digits = data.load("digits")
+    update = client.share(models.dense(digits), digits.clients(1))
+    with pytest.raises(ValueError, match=says):
+        audit.audit(update, **({"budget": 1} | arguments))
+    with pytest.raises(ValueError, match="one client's update"):
+        audit.audit(client.share(models.dense(digits), digits.clients(2)), 1)
