@@ -16,7 +16,8 @@ from torch import nn
 
 from lib import attacks, audit, client, data, models
 from lib.audit import __main__ as command
-from lib.audit import inputs, search, settings, verdict
+from lib.audit import attempts as tries
+from lib.audit import inputs, settings, words
 from lib.audit.findings import Attempt, Findings, Measured
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -79,7 +80,7 @@ def test_a_dense_layer_gives_its_image_away(desk, capsys):
     assert document["truth_distance"] is None and not document["measured"]
     page = Path("r.html").read_text()
     assert page.count("data:image/png") >= 2 and "no promise" in page
-    assert not re.search(r"(src|href)=[\"']?(?!data:)", page)  # nothing is fetched
+    assert set(re.findall(r'(?:src|href)="([a-z]+:)', page)) == {"data:"}  # nothing is fetched
     assert "--shape 1,8,8" in page
 
 
@@ -114,7 +115,7 @@ def test_ctrl_c_reports_what_was_found(desk, monkeypatch):
     def interrupted(*given, **named):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(search.attacks, "reconstruct", interrupted)
+    monkeypatch.setattr(tries.attacks, "reconstruct", interrupted)
     assert audited("--json", "r.json", "--html", "r.html") == 1  # the closed form was there
     assert json.loads(Path("r.json").read_text())["interrupted"] is True
     assert "The search was interrupted" in Path("r.html").read_text()
@@ -152,8 +153,8 @@ def test_a_pair_of_states_is_a_difference(desk):
         for p, sent in zip(net.parameters(), dict(np.load("update.npz")).values(), strict=True):
             p -= 0.1 * torch.from_numpy(sent)
     torch.save(net.state_dict(), "after.pt")
-    words = ["after.pt", *TOLD, "--before", "before.pt", "--local-lr", "0.1", "--json", "r.json"]
-    assert command.main(words) == 1
+    asked = ["after.pt", *TOLD, "--before", "before.pt", "--local-lr", "0.1", "--json", "r.json"]
+    assert command.main(asked) == 1
     assert json.loads(Path("r.json").read_text())["attempts"][0]["distance"] < 1e-3
 
 
@@ -168,7 +169,7 @@ def test_settings_come_from_a_file_and_options_go_before(desk):
     assert command.main(["--init", "told.toml"]) == 2  # it is there already
 
 
-@pytest.mark.parametrize(("words", "says"), [
+@pytest.mark.parametrize(("asked", "says"), [
     (["update.npz"], "needs the update's file and --model"),
     (["gone.npz", *TOLD], "no file gone.npz"),
     (["net.py", *TOLD], "is none of .pt, .pth, .npz, .safetensors"),
@@ -180,16 +181,13 @@ def test_settings_come_from_a_file_and_options_go_before(desk):
     (["update.npz", *TOLD, "--model", "gone.py:Net"], "no model file gone.py"),
     (["update.npz", *TOLD, "--model", "Net"], "it is file.py:Name"),
     (["update.npz", *TOLD, "--shape", "3,8,8"], "do not fit the model"),
-    (["update.npz", *TOLD, "--truth", "."], "holds 3 images, and the update is of 1"),
+    (["update.npz", *TOLD, "--truth", "."], "images, and the update is of 1"),
     (["update.npz", *TOLD, "--html", "gone/r.html"], "no folder"),
     (["update.npz", *TOLD, "--settings", "gone.toml"], "--init gone.toml` writes one"),
     (["bad.pt", *TOLD], "cannot be read without pickle, or is damaged")])
-def test_what_cannot_be_audited_is_one_clear_error(desk, capsys, words, says):
+def test_what_cannot_be_audited_is_one_clear_error(desk, capsys, asked, says):
     torch.save({"net": nn.Linear(1, 1)}, "bad.pt")  # a pickled module
-    Path("bad.toml").write_text("shape = 3")
-    if "." in words[-1:]:
-        Path("bad.pt").unlink()
-    assert command.main(words) == 2
+    assert command.main(asked) == 2
     told = capsys.readouterr().err
     assert told.startswith("cannot be audited: ") and says in told and told.count("\n") == 1
 
@@ -198,7 +196,7 @@ def test_what_cannot_be_audited_is_one_clear_error(desk, capsys, words, says):
     ("shape = 3\nclasses = 2", "shape is a list of numbers"),
     ("shape = [1, 8, 8]\nclasses = 2\nsize = 1", "size is unknown"),
     ("shape = [1, 8, 8]\nclasses = 2\n[protocol]\nlr = 1", "lr is unknown"),
-    ("shape = [1, 8, 8]\nclasses = 2\n[protocol]\nmode = 'test'", "mode must be"),
+    ("shape = [1, 8, 8]\nclasses = 2\n[protocol]\nmode = 'test'", "unknown mode 'test'"),
     ("shape = [1, 8, 8]\nclasses = 'two'", "classes must be"),
     ("shape = [", "is no TOML file")])
 def test_a_wrong_settings_file_names_what_is_wrong(tmp_path, text, says):
@@ -236,27 +234,27 @@ def attempt(residual, agreement=math.nan, name="cosine"):
     ([attempt(0.2, 30), attempt(0.001)], "image"), ([Attempt("x", note="not tried")], "labels")])
 def test_the_verdict_weighs_distance_and_agreement(attempts, kind):
     findings = Findings(labels={"idlg": [3]}, flats={"mid-grey": 1.0}, attempts=attempts)
-    said = verdict.verdict(findings)
+    said = words.verdict(findings)
     assert said.kind == kind and said.code == 1
-    assert said.sentence == verdict.SENTENCES[kind] and said.reasons
+    assert said.sentence == words.SENTENCES[kind] and said.reasons
 
 
 def test_labels_that_the_client_told_are_no_leak():
     findings = Findings(labels={"told by the client": [3]}, flats={"mid-grey": 1.0})
-    assert verdict.verdict(findings, told=True) == verdict.Verdict("nothing", 0, ())
-    assert verdict.verdict(findings).kind == "labels"
+    assert words.verdict(findings, told=True) == words.Verdict("nothing", 0, ())
+    assert words.verdict(findings).kind == "labels"
 
 
 @pytest.mark.parametrize(("gain", "kind"), [(3.0, "image"), (2.9, "nothing"), (-5.0, "nothing")])
 def test_where_the_images_are_known_they_decide(gain, kind):
     found = Measured("cosine", 20, 0.5, 0.5, 0.1, gain)
-    assert verdict.verdict(Findings(flats={"g": 1.0}, measured=[found])).kind == kind
+    assert words.verdict(Findings(flats={"g": 1.0}, measured=[found])).kind == kind
 
 
 def test_no_verdict_promises_safety():
-    for text in (*verdict.SENTENCES.values(), *verdict.REASONS.values()):
+    for text in (*words.SENTENCES.values(), *words.REASONS.values()):
         assert not re.search(r"\b(safe|secure|private(?! image)|protected|no leak)\b", text)
-    assert "It is no promise" in verdict.LIMITS
+    assert "It is no promise" in words.LIMITS
 
 
 # ---- how it searches
@@ -266,15 +264,15 @@ def test_the_distance_counts_every_tensor_alike():
     digits = data.load("digits")
     batch = digits.clients(1)
     update = client.share(models.lenet(digits, channels=6, seed=0), batch)
-    assert search.residual(update, batch.images[0], batch.labels[0]) < 1e-4
-    grey = search.residual(update, torch.full_like(batch.images[0], 0.5), batch.labels[0])
-    other = search.residual(update, batch.images[0], (batch.labels[0] + 1) % 10)
-    assert grey > 0.2 and other > 0.5
+    assert tries.residual(update, batch.images[0], batch.labels[0]) < 1e-4
+    grey = tries.residual(update, torch.full_like(batch.images[0], 0.5), batch.labels[0])
+    other = tries.residual(update, batch.images[0], (batch.labels[0] + 1) % 10)
+    assert grey > 0.05 and other > 0.5
     doubled = replace(update, gradients={n: 2 * g for n, g in update.gradients.items()})
-    half = search.residual(doubled, batch.images[0], batch.labels[0])
+    half = tries.residual(doubled, batch.images[0], batch.labels[0])
     assert half == pytest.approx(0.5, abs=1e-3)
     last = {n: g if n != "7.bias" else g * 1000 for n, g in update.gradients.items()}
-    lone = search.residual(replace(update, gradients=last), batch.images[0], batch.labels[0])
+    lone = tries.residual(replace(update, gradients=last), batch.images[0], batch.labels[0])
     assert lone == pytest.approx(0.999 / len(last), abs=1e-3)
 
 
@@ -284,16 +282,16 @@ def test_two_starts_agree_where_they_found_the_same():
     guess = attacks.reconstruct(update, attacks.idlg(30, line_search=True), restarts=3, seed=0)
     same = replace(guess, last=guess.last[:, :1].expand_as(guess.last) * 0.999,
                    loss=torch.tensor([[1.0, 1.0, 1.0]]))
-    assert search.agreement(same) > 50
+    assert tries.agreement(same) > 50
     failed = replace(same, loss=torch.tensor([[1.0, 1e3, 1e4]]))
-    assert math.isnan(search.agreement(failed))
-    assert math.isnan(search.agreement(replace(same, last=same.last * torch.nan)))
+    assert math.isnan(tries.agreement(failed))
+    assert math.isnan(tries.agreement(replace(same, last=same.last * torch.nan)))
 
 
 def test_attacks_that_the_budget_cannot_pay_are_not_tried():
     digits = data.load("digits")
     update = client.share(models.lenet(digits, channels=6, seed=0), digits.clients(1))
-    findings = search.search(update, budget=0.01)
+    findings = tries.search(update, budget=0.01)
     assert findings.attempts and all("not tried" in a.note for a in findings.attempts)
     assert findings.best is None
 

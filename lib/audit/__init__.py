@@ -3,7 +3,7 @@
     leaky-gradients audit update.pt --model my_model.py:Net --html report.html
 
 `audit` is the same for who holds a `SharedUpdate` already. The report never promises that an update
-is safe: the words of its verdict stand in `verdict`.
+is safe: the words of its verdict stand in `words`.
 """
 
 import sys
@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from lib import attacks, checks, run
+from lib.audit.attempts import search
 from lib.audit.findings import Attempt, Findings, Measured  # noqa: F401
 from lib.audit.page import Report, as_html, as_json  # noqa: F401
 from lib.audit.rehearsal import against, defended
-from lib.audit.search import search
-from lib.audit.verdict import CANNOT, FOUND, NOTHING, Verdict, verdict  # noqa: F401
+from lib.audit.words import CANNOT, FOUND, NOTHING, Verdict, verdict  # noqa: F401
 from lib.update import SharedUpdate, buffer_evidence
 
 REHEARSED = 0.5  # share of the budget that defenses get, where the images are known

@@ -13,7 +13,7 @@ class Attempt:
     """One way of attack and what it found: images (B, C, H, W) in [0, 1], labels (B,).
 
     residual: how far the update of what was found is from the client's, as a share (`residual` of
-    `search`); agreement: PSNR in dB between the pictures of the best two starts,
+    `attempts`); agreement: PSNR in dB between the pictures of the best two starts,
     NaN where there are not two that did not fail; attack: with the iterations that it had, None for
     a closed form; ended: why the starts ended, a word each. note: why it was not tried, or empty.
     """

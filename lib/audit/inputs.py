@@ -30,7 +30,7 @@ def model_of(named: str) -> nn.Module:
     made = getattr(_module(place), name, None)
     if made is None:
         raise ValueError(f"--model {named}: {place} has no {name}")
-    if not isinstance(made, nn.Module):
+    if not isinstance(made, nn.Module) and callable(made):
         try:
             made = made()
         except Exception as error:  # whatever the user's own code raises

@@ -5,6 +5,7 @@ import html
 import io
 import json
 import math
+from collections import Counter
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -13,7 +14,8 @@ from PIL import Image
 from torch import Tensor
 
 from lib.audit.findings import Attempt, Findings
-from lib.audit.verdict import LIMITS, Verdict
+from lib.audit.words import LIMITS, Verdict
+from lib.labels import RULES
 
 SHOWN = 8  # images of an attempt
 STYLE = """
@@ -24,7 +26,8 @@ h1 { font-size: 1.5rem; line-height: 1.25; } h2 { font-size: 1.2rem; margin-top:
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: 0.9rem; }
 th, td { text-align: left; vertical-align: top; padding: 0.3rem 0.8rem 0.3rem 0;
-  border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }
+  border-bottom: 1px solid var(--line); }
+td { overflow-wrap: anywhere; }
 figure { display: inline-block; margin: 0 1rem 1rem 0; max-width: 100%; }
 figcaption { font-size: 0.85rem; max-width: 22rem; }
 img { image-rendering: pixelated; width: 8rem; height: auto; border: 1px solid var(--line); }
@@ -115,7 +118,9 @@ def as_html(report: Report) -> str:
 def _labels(findings: Findings) -> str:
     rows = [[rule, ", ".join(map(str, read))] for rule, read in findings.labels.items()]
     rows += [[rule, f"not used: {why}"] for rule, why in findings.refused.items()]
-    return table(rows, ["rule", "labels"])
+    sources = [RULES[rule].source if rule in RULES else "" for rule, _ in rows]
+    rows = [[*row, source] for row, source in zip(rows, sources, strict=True)]
+    return table(rows, ["rule", "labels", "where it is from"])
 
 
 def _images(report: Report) -> list[str]:
@@ -127,7 +132,7 @@ def _images(report: Report) -> list[str]:
         "An attack sees the update alone. Its distance is that between the update of its picture "
         "and the client's, as a share of the client's; 0 explains the update whole. Two starts "
         "that end at the same picture are evidence for it: a high agreement."),
-        table(rows, ["attack", "distance", "agreement of two starts", "iterations", "ended"])]
+        table(rows, ["attack", "distance", "agreement", "iterations", "starts ended"])]
     for attempt in findings.attempts:
         if attempt.images is not None:
             parts += [picture(image, f"what {attempt.name} found, image {i + 1}",
@@ -145,7 +150,7 @@ def _in_words(attempt: Attempt) -> list[str]:
         return [attempt.note, "–", "–", "–"]
     iterations = "–" if attempt.attack is None else f"{attempt.attack.iterations:,}"
     return [number(100 * attempt.residual, " %"), number(attempt.agreement, " dB"), iterations,
-            ", ".join(attempt.ended) or "–"]
+            ", ".join(f"{count} {why}" for why, count in Counter(attempt.ended).items()) or "–"]
 
 
 def _measured(findings: Findings) -> str:

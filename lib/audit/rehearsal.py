@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from lib import attacks, client, data, defenses, metrics, objectives
+from lib.audit.attempts import RESTARTS, residual
 from lib.audit.findings import Attempt, Findings, Measured
-from lib.audit.search import RESTARTS, residual
 from lib.protocol import ThreatModel
 from lib.update import SharedUpdate
 

@@ -112,7 +112,16 @@ def plans(update: SharedUpdate, rule: str | None, generator: nn.Module | None) \
     if generator is not None and labels != "joint":
         found.append(("latents and weights of the generator given (GIAS)",
                       attacks.gias(generator, "z/w", labels=labels)))
+    if update.mean is None:  # then these search in [0, 1] itself
+        found = [(name, _in_pixels(attack)) for name, attack in found]
     return found
+
+
+def _in_pixels(attack: attacks.Attack) -> attacks.Attack:
+    if attack.then is not None:
+        then = replace(attack.then, normalise=False)
+        attack = replace(attack, space=replace(attack.space, then=then))
+    return replace(attack, normalise=False)
 
 
 def attempt(update: SharedUpdate, name: str, attack: attacks.Attack, seconds: float, seed: int) \
