@@ -62,8 +62,8 @@ ALT_TEXTS = {
         "gradient."),
     "closely_audit": (
         "Image sheet, one row: the private image, and the reconstruction from the update that "
-        "plain PyTorch computed. It is noise in which the outline of the head and the dark "
-        "clothes can be made out."),
+        "plain PyTorch computed. It is noise in which the places of dark hair and dark clothes "
+        "can just be made out."),
     "closely_plain": (
         "Image sheet, one row: noise at the start, what the plain loop found after 600 steps, and "
         "the private portrait of an astronaut. The middle picture shows her face, hair and dark "

@@ -75,6 +75,14 @@ def strip(cell: Cell) -> Figure:
     return sheet(images, ["", "", ""], titles, notes)
 
 
+def live(start: torch.Tensor, found: torch.Tensor, private: torch.Tensor, psnr: float) -> Figure:
+    """The plain loop's start, what it found, with its PSNR in dB, and the private image, each
+    (1, C, H, W) in [0, 1]."""
+    names = ["start", "after 600 steps", "private"]
+    return sheet(torch.stack([start, found, private], dim=1), [""], names,
+                 [["", f"{psnr:.1f} dB", ""]], width=0.7)
+
+
 # --- Proposition 3.1
 
 

@@ -7,7 +7,7 @@ from pandas.io.formats.style import Styler
 from lib import data
 from studies import choose, report
 from studies.cells import Cell
-from studies.inverting_gradients import measures, words
+from studies.inverting_gradients import comparisons, measures, words
 from studies.inverting_gradients.deep_sweeps import SIZE, Deep
 from studies.inverting_gradients.measures import ATTACKS
 from studies.inverting_gradients.plan import Plan
@@ -16,6 +16,9 @@ MISSING = ("not computed", "–", "")
 CANDIDATES_COUNT = 200  # photographs that a reconstruction is compared with, besides its own
 SETS = {"trained": "shown above", "untrained": "shown above, network untrained",
         "others": "eight further ones", "imagenet": "sixteen of ImageNet"}
+IN_WORDS = {"Euclid": "L-BFGS on the squared distance (DLG)",
+            "cosine": "signed Adam on the cosine (this paper)"}
+NAMES = {"china": "pagoda"}  # a class is named after its file
 WHERE = {"table1": "Table 1", "table2": "Table 2", "table3": "Table 3", "fig1": "Figures 1, 3",
          "fig4": "Figure 4", "fig5": "Figure 5", "fig6": "Figure 6"}
 
@@ -43,11 +46,12 @@ def photographs(cell: Cell) -> pd.DataFrame:
 
     cell: of embedded photographs; its truth is uint8 (clients, 1, C, H, W)."""
     classes = data.load("photos", size=SIZE).classes
+    named = [classes[client % len(classes)] for client in cell.table.client]
     truth = cell.arrays["truth"][:, 0] / 255
     grey = -10 * np.log10(np.square(truth - 0.5).reshape(len(truth), -1).mean(1))
     place = "place of its own photograph among 201"
     return pd.DataFrame({
-        "photograph": [classes[client % len(classes)] for client in cell.table.client],
+        "photograph": [NAMES.get(name, name) for name in named],
         "PSNR, dB": cell.table.psnr, "PSNR of mid-grey, dB": grey,
         "SSIM": cell.table.ssim, "ST-LPIPS": cell.table.stlpips, place: cell.table["rank"]})
 
@@ -78,7 +82,7 @@ def convincing(deep: Deep) -> str:
             f"reconstructions (places among {CANDIDATES_COUNT + 1}: {ranks}). "
             f"By chance that happens once in {CANDIDATES_COUNT + 1}.")
     if count < 5:
-        text += f" {count} photographs of one network give no rate."
+        text += f" Reconstructions of {count} photographs behind one network give no rate."
     if "untrained" not in cells:
         text += " The same network without training was not attacked."
     return text
@@ -88,21 +92,23 @@ def convincing(deep: Deep) -> str:
 
 
 def lenets(sweeps: Plan, published: pd.DataFrame) -> pd.DataFrame:
-    """Table 1 of LeNet: published, the stored mean over images behind the first network, and the
-    mean over all networks."""
-    over = measures.networks(sweeps)
+    """Table 1 of LeNet: published, and the stored mean of networks, of the images that both attacks
+    met behind the same networks."""
     rows = []
     for state in ("untrained", "trained"):
-        for row, (theirs, ours) in ATTACKS.items():
-            several = over.get(f"LeNet, {state}, {ours}")
-            means = pd.Series(dtype=float) if several is None else several.mean()
+        pair = comparisons.compared(*(measures.lenets(sweeps, state, row) for row in ATTACKS))
+        for side, (row, (theirs, _)) in zip("ab", ATTACKS.items(), strict=True):
             told = words.told(published, "table1", theirs, f"LeNet, {state}")
             rows.append({
-                "LeNet": state, "attack": ours, "published, dB": marked(told),
-                "stored, first network, dB":
-                    words.psnr(sweeps.table1["LeNet", state, row].stored()),
-                "stored, mean of networks, dB": means.mean(), "networks": len(means)})
+                "LeNet": state, "attack": IN_WORDS[row], "published, dB": marked(told),
+                "first network, dB": words.psnr(sweeps.table1["LeNet", state, row].shown())}
+                | ({} if pair is None else _over_networks(pair.means[side])))
     return pd.DataFrame(rows)
+
+
+def _over_networks(means: pd.Series) -> dict:
+    return {"mean of networks, dB": f"{means.mean():.1f} ± {means.std():.1f}",
+            "networks": len(means)}
 
 
 def sources(published: pd.DataFrame) -> pd.DataFrame:
