@@ -22,8 +22,8 @@
 # ## In three sentences
 #
 # 1. **The paper says** that the *direction* of a shared gradient, together with the assumption that images are smooth, gives private images back, even from deep networks that are trained.
-# 2. **We found** that a person recognises both photographs above (two are no rate), and that on trained LeNets the attack is 7 dB ahead of DLG's (5 networks).
-# 3. **Remember** that neither depth nor training makes a gradient safe to share, and that PSNR alone does not tell you what a picture gives away.
+# 2. **We found** that a person recognises both photographs above (two are no rate), and that on trained LeNets the attack is 7 dB ahead of DLG's search (5 networks).
+# 3. **Remember** that neither depth nor training is a protection to rely on, and that PSNR alone does not say what a picture gives away.
 
 # %% tags=["parameters"]
 profile = None  # None: the environment variable PROFILE, else "quick"; or "paper"
@@ -50,7 +50,7 @@ report.start("03_inverting_gradients", run, paper="geiping2020")
 #
 # In federated learning, clients keep their images and send gradients to a server. [DLG](01_dlg.ipynb) recovers images from such gradients, but only behind small smooth networks that are not trained. Does the danger end where real networks begin: many layers, ReLU, BatchNorm, weights that have learned?
 #
-# The attacker is the server. It is *honest but curious*: it follows the protocol and looks at what it gets. It knows the network (the *victim*), holds one gradient of one image, and knows the label. The label [can be read off](02_idlg.ipynb) the gradient anyway.
+# The attacker is the server. It is *honest but curious*: it follows the protocol and looks at what it gets. It knows the network (the *victim*), holds one gradient of one image, and knows the label. The label of a single image [can be read off](02_idlg.ipynb) the gradient anyway.
 #
 # Our client holds a portrait of 32 × 32 pixels. Its network is LeNet, the small convolutional network of the DLG paper, with random weights and 32 channels a layer instead of 12. The client feeds it normalised pixels, $z = (x - \text{mean}) / \text{std}$, and the attack searches for $z$ too.
 
@@ -97,7 +97,8 @@ for _ in range(600):
 # %%
 plain = z.detach() * std + mean  # as pixels in [0, 1]
 psnr = float(metrics.psnr(plain[None], batch.images))
-drawings.save(drawings.live(starts[0, 0] * std + mean, plain, batch.images[0], psnr), "closely_plain")
+noise = starts[0, 0] * std + mean
+drawings.save(drawings.live(noise, plain, batch.images[0], psnr), "closely_plain")
 
 # %% [markdown]
 # The number is the *PSNR*, $10 \log_{10}(1/\mathrm{MSE})$ in decibels, with the mean squared error of pixels in [0, 1]. Larger is better. A flat colour has about 12 dB, at 20 dB the subject can mostly be made out, and 30 dB is nearly the original.
@@ -105,7 +106,7 @@ drawings.save(drawings.live(starts[0, 0] * std + mean, plain, batch.images[0], p
 # The attacker was given this, and no more:
 
 # %%
-report.table(tables.card(update).rename_axis("of the attack"))
+report.table(tables.card(update).reset_index().set_axis(["about", "assumed"], axis=1))
 
 # %% [markdown]
 # The engine of this project attacks many clients at once. It walks the same path, until rounding flips the sign of a pixel whose gradient is nearly zero.
@@ -191,7 +192,7 @@ report.caption(f"std of the three colours = {stds}, so 20 log10(1/std) is {shift
 #
 # ### A deep network trained on ImageNet gives outlines away
 #
-# The paper's Figures 1 and 3 show photographs recovered from a trained ResNet-18 and ResNet-152, at 224 × 224 pixels. Weights for those were not at hand here. EfficientNet-Lite0 is a comparable network whose ImageNet weights come with a package: 4.7 million parameters, 16 blocks with BatchNorm and ReLU6.
+# The paper's Figures 1 and 3 show photographs recovered from a trained ResNet-18 and ResNet-152, at 224 × 224 pixels. Weights for those were not at hand here. EfficientNet-Lite0 is a comparable network whose ImageNet weights come with a package: 4.7 million parameters, 16 blocks with BatchNorm and ReLU6 (a ReLU cut off at 6).
 #
 # You will see the attack of the loop above at growing numbers of iterations, at 128 × 128 pixels and from one start. The weight of TV is 0.5, the best of three that were tried on the astronaut, whose result may therefore be too good.
 
@@ -217,9 +218,9 @@ Markdown(pages.convincing(sweeps.deep))
 # %% [markdown]
 # Three things differ from the paper: the network, the photographs' size, and their labels, which are the network's own guesses. The official notebooks reach about 10 dB in [0, 1] with ResNet-18 after 24,000 iterations from each of eight starts.[†](#Sources)
 #
-# ### On trained LeNet the direction wins, on untrained LeNet it loses
+# **Predict before you run.** Two attacks meet the same LeNets and images of CIFAR-10: L-BFGS (a second-order search) on the squared distance, as in DLG, and the attack of this page. Which is ahead before training, which after? And which one fails *gradually*?
 #
-# **Predict before you run.** Two attacks meet the same LeNets and images of CIFAR-10: L-BFGS on the squared distance, as in DLG, and the attack of this page. Which is ahead before training, which after? And which one fails *gradually*?
+# ### On trained LeNet the direction wins, on untrained LeNet it loses
 #
 # Figure 2 shows the first six images, each attacked alone.
 
@@ -236,9 +237,9 @@ report.caption("Table 1, LeNet. PSNR in dB, mean ± standard deviation over n im
 pages.shown(pages.lenets(sweeps, published))
 
 # %% [markdown]
-# L-BFGS is all or nothing: it ends at the exact image, or in noise. On untrained LeNet it succeeds often enough to be 14 dB ahead on average (12 networks). On trained LeNet it fails on most images, and the cosine is 7 dB ahead (5 networks). The cosine attack fails gradually: its pictures are blurred or grainy, but mostly of the right thing.
+# L-BFGS is all or nothing: it ends close to the image, or in noise. On untrained LeNet it succeeds often enough to be 14 dB ahead on average (12 networks). On trained LeNet it fails on most images, and the cosine is 7 dB ahead (5 networks). The cosine attack fails gradually: its pictures are blurred or grainy, but mostly of the right thing.
 #
-# Both orders are the paper's. Networks differ, so we attacked several. The paper's second network, ResNet20-4, needs a GPU and was not attacked.
+# Both orders are the paper's. The paper's second network, ResNet20-4, needs a GPU and was not attacked.
 #
 # ### After training, gradients differ fiftyfold in length
 #
@@ -250,7 +251,7 @@ drawings.save(drawings.along_training(paths), "along_training")
 report.caption(tables.paths_note(paths))
 
 # %% [markdown]
-# The ResNet learns its images by heart and ends with gradients that differ in length about fiftyfold. The squared distance inherits the square of that; the cosine distance differs about sixfold. A step or a weight of TV that suits one image then suits the next.
+# The ResNet learns its images by heart and ends with gradients that differ in length about fiftyfold. The squared distance inherits the square of that; the cosine distance differs about sixfold. With the cosine, a step or a weight of TV that suits one image is more likely to suit the next.
 #
 # LeNet does not show this: its lengths differ about fourfold. Its cosine distance even collapses in the first epoch. One network of each kind illustrates the argument and proves nothing.
 #
@@ -288,7 +289,7 @@ report.table(mean_angles.rename_axis("network, local steps"),
 # %% [markdown]
 # At $\tau = 10^{-4}$, the default of the official code, the weights hardly move. Even a hundred steps share nearly *the gradient*, up to its length. At $10^{-1}$ later steps turn the update of ConvNet8 (a small convolutional network of width 8) away. LeNet's stays: its first step makes it so sure of the label that nothing follows.
 #
-# Attacks on such updates (Table 2, Figure 5) are in the appendix. They had a fraction of the paper's iterations and mostly fail.
+# The appendix has attacks on such updates (Table 2, Figure 5).
 #
 # ### The distance tells the attacker which start was best
 #
@@ -305,7 +306,7 @@ report.caption(tables.restarts_note(study), restarts)
 #
 # ## Audit an update of your own
 #
-# You hold a model, and what one of your clients sent, made by plain PyTorch. The engine is not needed to make an update, and no batch is needed to audit it.
+# You hold a model, and what one of your clients sent, made by plain PyTorch. No batch is needed to audit it.
 
 # %%
 torch.manual_seed(seed)  # of the network's weights
@@ -340,7 +341,7 @@ report.table(after[after.verdict != "ok"])
 # ## What did not reproduce
 #
 # - **Deep networks of the paper's width** were not attacked, for want of a GPU. Their narrow relatives end near the PSNR of the mean colour, after a tenth of the iterations or fewer. The claims about them are *not tested*. "Wider networks leak more" is what eight networks of each width show after 300 iterations.
-# - **How far L-BFGS is ahead on untrained LeNet.** The published mean is 46 dB.[†](#Sources) Ours is lower, and hangs on the network: on two of twelve L-BFGS is behind, by 3 and 9 dB. A lucky network would explain the gap, and the table of networks in the appendix supports that. The best of 16 restarts would explain it too (untested).
+# - **How far L-BFGS is ahead on untrained LeNet.** The published mean is 46 dB.[†](#Sources) Ours is lower, and hangs on the network: on two of twelve L-BFGS is behind, by 3 and 9 dB. A lucky network would explain the gap; the table of networks in the appendix supports that. So would the best of 16 restarts (untested).
 # - **The parts of the attack** (Table 3). The paper says that TV changes little and that L-BFGS fails. Behind one trained LeNet the attack ends in noise without TV, and L-BFGS on the cosine does as well as signed Adam. So does Adam without signs. That the paper's ResNet is deep and has ReLUs may be the reason (untested).
 # - **A large batch** (Figure 6). Of 95 images of CIFAR-100 behind one LeNet none is above 18 dB. The paper's network is far wider and gets ten times the iterations (untested).
 # - **Local steps** (Table 2, Figure 5). On one LeNet the number of images and steps matters less than published. At a hundred steps one image of four is above 15 dB, and it loses 6 dB against four steps. At 300 iterations this tests nothing.
@@ -370,7 +371,7 @@ ledger.brief("LeNet_trained", "lenet_untrained", "direction_is_steadier", "steps
 # **Derive**
 #
 # 3. Count, by the chain rule, how many equations a gradient gives for the pixels, as in [notebook 01](01_dlg.ipynb) (`analytic.gradient_equations`). What does the count say about 4, 12 and 32 channels, and what does it leave open?
-# 4. The client shuffles its images between local epochs, and the attacker does not know the order. Show that the order changes the update only in the second order of $\tau$. Does it matter at $\tau = 10^{-4}$, and at $10^{-1}$?
+# 4. The client shuffles its images between local epochs, and the attacker does not know the order. Show that the order changes the update in the second order of $\tau$ only. Does it matter at $\tau = 10^{-4}$, and at $10^{-1}$?
 #
 # **Research**
 #
@@ -432,7 +433,7 @@ report.table(pd.Series({
 pages.shown(pages.sets(sweeps.deep))
 
 # %% [markdown]
-# AVD compares the differences between neighbouring pixels of both pictures (0: alike). The private photograph's label is the one that the trained network gives it, so its loss is small, as on data that the network knows. Over the whole set, the mean colour alone has 9.2 dB (astronaut) and 8.1 dB (pagoda). Each photograph takes a quarter of an hour of one core; `studies/inverting_gradients/deep_sweeps.py` declares them.
+# AVD compares the differences between neighbouring pixels of both pictures (0: alike). The private photograph's label is the one that the trained network gives it, so its loss is small, as on data that the network knows. Over the whole set, the mean colour alone has 9.2 dB (astronaut) and 8.1 dB (pagoda). `studies/inverting_gradients/deep_sweeps.py` also declares eight further photographs, sixteen of ImageNet, and the same network untrained. Each photograph takes a quarter of an hour of one core, and the table shows the sets that are stored.
 #
 # The paper's own networks at its own size stay declared; they need a GPU, or `make weights`. An untrained ResNet-18 with the ImageNet stem was attacked at 112 pixels for 300 iterations. Nothing can be recognised, and so short an attack tests neither figure.
 

@@ -33,7 +33,7 @@ def directions(book: Book, angles: pd.DataFrame) -> None:
     verdict = bool(below.all()) if below.all() or not below.any() else None
     book.ledger.add(
         book.claim("large_steps_are_not",
-                   "Ours: at τ = 1e-1 the update of 5 local steps does not", stable=True),
+                   "Ours: at τ = 1e-1 the update of 5 local steps points elsewhere", stable=True),
         Decision(verdict, _from_to(large)),
         "ConvNet8, photos: cosine below 0.9 for each network; False for none", networks, networks)
 
