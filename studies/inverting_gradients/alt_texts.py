@@ -21,10 +21,10 @@ ALT_TEXTS = {
         "feature maps of the same size, divided out of the gradient. Some maps hint at where "
         "the subject is, with light and dark areas that follow its outline; none is the image."),
     "fig2_pictures": (
-        "Image sheet, one column an image; the rows are the truth, then Euclidean L-BFGS and "
-        "the cosine attack on an untrained LeNet, then both on a trained one, with the PSNR "
-        "under each. L-BFGS ends either close to the image or in noise; the cosine attack keeps "
-        "colours and shapes of most images, blurred or grainy."),
+        "Image sheet, one column an image; the rows are the private images, then L-BFGS on the "
+        "squared distance and the cosine attack on an untrained LeNet, then both on a trained "
+        "one, with the PSNR under each. L-BFGS ends either close to the image or in noise; the "
+        "cosine attack keeps colours and shapes of most images, blurred or grainy."),
     "fig5_local_steps": (
         "Two dot plots of PSNR, one dot an image, with the median as a bar: left against the "
         "number of local steps for LeNet, right against the local learning rate for a narrow "
@@ -41,7 +41,7 @@ ALT_TEXTS = {
         "patches of colour; at the left some follow the image's main areas, at the right hardly "
         "anything can be made out."),
     "dishonest_server": (
-        "Image sheet, one column an image: the truth, what an honest server recovers from a "
+        "Image sheet, one column an image: private, what an honest server recovers from a "
         "trained network, and what an active server recovers after permuting the classes, with "
         "the PSNR under each. No picture is clear, but the active server's show more colours "
         "and outlines where the honest server's are mostly noise."),
@@ -54,13 +54,18 @@ ALT_TEXTS = {
         "Left, scatter plot, x: gradient distance at the end, y: PSNR, one dot a restart, "
         "joined by a line for each image: the lower the distance, the better the picture, "
         "within and between images. Right, line plot of mean PSNR against restarts: choosing by "
-        "the distance does almost as well as choosing by the truth."),
+        "the distance does almost as well as choosing by the private image."),
     "aggregated": (
         "Dot plot of PSNR, one dot an image, against the number of clients in the mean, 1, 2, 4 "
         "or 8, with the median as a bar. An image alone is recovered best and one among eight "
         "worse; the dotted line, where drawn, is what the set's mean colour reaches without any "
         "gradient."),
     "closely_audit": (
-        "Image sheet, one row: the client's image, and the image recovered from the update that "
-        "plain PyTorch computed. The subject can be recognised in what is recovered."),
+        "Image sheet, one row: the private image, and the reconstruction from the update that "
+        "plain PyTorch computed. It is noise in which the places of dark hair and dark clothes "
+        "can just be made out."),
+    "closely_plain": (
+        "Image sheet, one row: noise at the start, what the plain loop found after 600 steps, and "
+        "the private portrait of an astronaut. The middle picture shows her face, hair and dark "
+        "suit, slightly blurred."),
 }

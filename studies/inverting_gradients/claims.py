@@ -90,11 +90,13 @@ def _table1(book: Book, sweeps: Plan) -> None:
               for state in ("untrained", "trained") for row in ("cosine", "Euclid")}
     book.versus(
         book.claim("lenet_untrained",
-                   "Table 1 (recalled): on untrained LeNet, Euclidean + L-BFGS is better", **about),
+                   "Table 1: on untrained LeNet, L-BFGS on the squared distance is better than "
+                   "the cosine", **about),
         lenets["untrained", "Euclid"], lenets["untrained", "cosine"])
     book.versus(
         book.claim("LeNet_trained",
-                   "Table 1 (recalled): on trained LeNet the cosine is better", **about),
+                   "Table 1: on trained LeNet the cosine is better than L-BFGS on the squared "
+                   "distance", **about),
         lenets["trained", "cosine"], lenets["trained", "Euclid"])
     older = _lookup(sweeps.table1)
     for state in ("untrained", "trained"):
@@ -104,7 +106,7 @@ def _table1(book: Book, sweeps: Plan) -> None:
             REDUCED_RESNET20)
         book.versus(
             book.claim(f"ResNet20-1_{state}",
-                       f"Table 1 (recalled): on {state} ResNet-20 (here a narrow one) the cosine "
+                       f"Table 1: on {state} ResNet-20 (here a narrow one) the cosine "
                        "is better", not_tested=differs, **about), *cells)
     _level(book, measures.networks(sweeps)["LeNet, untrained, cosine + signed Adam"])
 
@@ -126,7 +128,7 @@ def _level(book: Book, psnr: pd.DataFrame) -> None:
         verdict = False
     book.ledger.add(
         book.claim("lenet_level",
-                   "Table 1 (quoted): cosine on untrained LeNet gives 18.00 ± 3.33 dB",
+                   "Table 1: cosine on untrained LeNet gives 18.00 ± 3.33 dB",
                    origin="quoted", float_id="table1"),
         Decision(verdict, f"{mean:.2f} ± {half:.2f} over {k} networks", p if outside else None),
         "95 % interval for one further network with 100 images: False where 18.00 is outside, True "
@@ -148,12 +150,12 @@ def _averaging(book: Book, sweeps: Plan) -> None:
              "E=1, n=8, B=8", "E=1, n=8, B=2")]:
         cells, differs = _full_or(sweeps.full.table2, (better, worse),
                                   [older(better), older(worse)], REDUCED_TABLE2)
-        book.versus(book.claim(id, f"Table 2 (recalled): {text} (here LeNet)", not_tested=differs,
+        book.versus(book.claim(id, f"Table 2: {text} (here LeNet)", not_tested=differs,
                                **about), *cells)
     fig5 = _lookup(sweeps.fig5)
     book.versus(
         book.claim("hundred_steps",
-                   'Fig. 5 (quoted: "unimpeded"): 100 local steps at τ = 1e-4 cost less than 2 dB '
+                   'Fig. 5 ("unimpeded"): 100 local steps at τ = 1e-4 cost less than 2 dB '
                    "against 4 (LeNet)", origin="quoted", float_id="fig5",
                    not_tested="LeNet instead of ConvNet; 300 of 8,000 iterations; one network"),
         fig5(("LeNet", 100, 1e-4)), fig5(("LeNet", 4, 1e-4)), more=-2)
@@ -164,7 +166,7 @@ def _averaging(book: Book, sweeps: Plan) -> None:
     which = "ConvNet8" if differs else "here LeNet"
     book.versus(
         book.claim("large_rate",
-                   f"Fig. 5 (recalled): τ = 1e-1 breaks the attack, τ = 1e-2 does not ({which})",
+                   f"Fig. 5: τ = 1e-1 breaks the attack, τ = 1e-2 does not ({which})",
                    origin="recalled", float_id="fig5", not_tested=differs), *cells, more=3)
 
 
@@ -178,7 +180,7 @@ def _architectures(book: Book, sweeps: Plan) -> None:
             verdict = False
         book.ledger.add(
             book.claim("large_batch",
-                       "Fig. 6 (recalled): of a large batch with labels that differ some images "
+                       "Fig. 6: of a large batch with labels that differ some images "
                        "come back plain to see (here LeNet)",
                        origin="recalled", float_id="fig6", unit="image",
                        not_tested="LeNet instead of ResNet32-10; 2,400 of 24,000 iterations"),
@@ -195,12 +197,12 @@ def _architectures(book: Book, sweeps: Plan) -> None:
         wide, narrow = full[widest], full[4]
     book.versus(
         book.claim("wider",
-                   "Fig. 4 (recalled): wider networks leak more (here ResNet-18, width "
+                   "Fig. 4: wider networks leak more (here ResNet-18, width "
                    f"{widest} against 4)", not_tested="" if tested else REDUCED_WIDTHS, **about),
         _there(wide), _there(narrow))
     book.versus(
         book.claim("deeper",
-                   "Fig. 4 (recalled): depth does not prevent recovery: 50 layers lose less than "
+                   "Fig. 4: depth does not prevent recovery: 50 layers lose less than "
                    "3 dB against 18 (width 8)",
                    not_tested=f"{REDUCED_WIDTHS}; width 8 instead of 64", **about),
         _there(older.get("ResNet-50, width 8")), _there(older.get("ResNet-18, width 8")), more=-3)
@@ -229,25 +231,25 @@ def _ablation(book: Book, sweeps: Plan) -> None:
         return older.get("basic", []), older.get(row, []), REDUCED_TABLE3
 
     cosine, squared, differs = pair("L2 instead of cosine", older)
-    book.versus(book.claim("ablation_l2", "Table 3 (recalled): the cosine is better than L2",
+    book.versus(book.claim("ablation_l2", "Table 3: the cosine is better than L2",
                            not_tested=differs, **about), cosine, squared)
     with_tv, without, differs = pair("without TV", older)
     book.versus(book.claim("ablation_tv",
-                           "Table 3 (recalled): TV changes little: without it less than 1 dB is "
+                           "Table 3: TV changes little: without it less than 1 dB is "
                            "lost", not_tested=differs or OTHER_NETWORK, **about),
                 without, with_tv, more=-1)
     adam, lbfgs, differs = pair("L-BFGS instead of Adam", older)
     book.versus(book.claim("ablation_lbfgs",
-                           "Table 3 (recalled): L-BFGS fails where Adam on signs does not",
+                           "Table 3: L-BFGS fails where Adam on signs does not",
                            not_tested=differs or OTHER_NETWORK, **about), adam, lbfgs, more=3)
     with_tv, without, _ = pair("without TV", lenets)
-    book.versus(book.claim("tv_lenet", "ours: on trained LeNet the cosine attack loses more than "
+    book.versus(book.claim("tv_lenet", "Ours: on trained LeNet the cosine attack loses more than "
                            "1 dB without TV"), with_tv, without, more=1)
     adam, lbfgs, _ = pair("L-BFGS instead of Adam", lenets)
-    book.versus(book.claim("lbfgs_lenet", "ours: on trained LeNet L-BFGS on the cosine loses less "
+    book.versus(book.claim("lbfgs_lenet", "Ours: on trained LeNet L-BFGS on the cosine loses less "
                            "than 3 dB against Adam on signs"), lbfgs, adam, more=-3)
     signed, plain, _ = pair("Adam without signs (ours)", lenets)
-    book.versus(book.claim("signs", "ours: on trained LeNet Adam without signs is better than with "
+    book.versus(book.claim("signs", "Ours: on trained LeNet Adam without signs is better than with "
                            "them"), plain, signed)
 
 
@@ -255,7 +257,7 @@ def _active_server(book: Book, sweeps: Plan) -> None:
     servers = choose.shown_of(sweeps.servers)
     book.versus(
         book.claim("active_server",
-                   "Appendix (recalled): a server that permutes the classes recovers more of a "
+                   "Appendix: a server that permutes the classes recovers more of a "
                    "trained model's clients", origin="recalled", float_id="label_flip",
                    not_tested="400 of 4,800 iterations; ResNet-18 of width 8; one network"),
         [servers["active"]], [servers["honest"]])
@@ -271,7 +273,7 @@ def _steadier(book: Book, sweeps: Plan) -> None:
     measured = "; ".join(f"{a:.3g} against {b:.3g}" for a, b in zip(squared, cosine, strict=True))
     book.ledger.add(
         book.claim("direction_is_steadier",
-                   "the paper's argument (recalled): on a trained model the size of gradients "
+                   "The argument of the paper: on a trained model the size of gradients "
                    "differs between images by far more than their direction does (narrow "
                    "ResNet-18; not seen on LeNet)", origin="recalled"),
         decision._replace(measured=f"{measured}; {name}, {words.count(len(paths), 'network')}"),

@@ -24,7 +24,7 @@ def directions(book: Book, angles: pd.DataFrame) -> None:
     networks = len(large)
     book.ledger.add(
         book.claim("steps_are_one_gradient",
-                   "ours: at τ = 1e-4 the update of 100 local steps points along the gradient",
+                   "Ours: at τ = 1e-4 the update of 100 local steps points along the gradient",
                    stable=True),
         Decision(bool((hundred > SAME_DIRECTION).all()), _from_to(hundred)),
         "LeNet and ConvNet8, photos: cosine above 0.9 (26 degrees) for each network",
@@ -33,7 +33,7 @@ def directions(book: Book, angles: pd.DataFrame) -> None:
     verdict = bool(below.all()) if below.all() or not below.any() else None
     book.ledger.add(
         book.claim("large_steps_are_not",
-                   "ours: at τ = 1e-1 the update of 5 local steps does not", stable=True),
+                   "Ours: at τ = 1e-1 the update of 5 local steps points elsewhere", stable=True),
         Decision(verdict, _from_to(large)),
         "ConvNet8, photos: cosine below 0.9 for each network; False for none", networks, networks)
 
@@ -53,7 +53,7 @@ def convnet(book: Book, sweeps: Plan) -> None:
         flat = book.mean_colour(cell.config[0]["images"], psnr.index.get_level_values("image"))
         book.ledger.add(
             book.claim(f"convnet_{state}",
-                       f"ours: one gradient of the {state} ConvNet (width 16) gives more than the "
+                       f"Ours: one gradient of the {state} ConvNet (width 16) gives more than the "
                        "mean colour, by more than 1 dB"),
             _above(means.to_numpy() - flat - CLEAR,
                    f"{spread_of(means - flat)} dB above the mean colour; "
@@ -74,7 +74,7 @@ def restarts(book: Book, sweeps: Plan) -> None:
     count = words.count(sum(map(len, lively)), "image")
     book.ledger.add(
         book.claim("loss_ranks_restarts",
-                   "ours: among restarts of one image the lower distance is the better picture"),
+                   "Ours: among restarts of one image the lower distance is the better picture"),
         _above(np.negative(ranks), f"{spread_of(ranks)}; {networks}, {count}"),
         "images whose restarts differ by more than 0.5 dB: t-test of the networks' mean rank "
         "correlations, below 0", len(ranks), len(ranks))
@@ -82,7 +82,7 @@ def restarts(book: Book, sweeps: Plan) -> None:
     count = words.count(sum(len(study.within) for study in studies), "image")
     book.ledger.add(
         book.claim("loss_ranks_images",
-                   "ours: among images the lower distance is the better picture"),
+                   "Ours: among images the lower distance is the better picture"),
         _above(np.negative(across), f"{spread_of(across)}; {networks}, {count}"),
         "t-test of the networks' Spearman correlations over images, below 0", len(across),
         len(across))
@@ -90,7 +90,7 @@ def restarts(book: Book, sweeps: Plan) -> None:
     possible = [(study.oracle[-1] - study.oracle[0]).mean() for study in studies]
     book.ledger.add(
         book.claim("restarts_pay",
-                   f"ours: {len(studies[0].chosen)} restarts, chosen by the distance without TV, "
+                   f"Ours: {len(studies[0].chosen)} restarts, chosen by the distance without TV, "
                    "gain more than 1 dB"),
         _above(np.subtract(gains, GAIN), f"{spread_of(gains)} dB; by the truth "
                f"{np.mean(possible):+.1f}; {networks}, {count}"),
@@ -113,4 +113,4 @@ def aggregation(book: Book, sweeps: Plan) -> None:
         among.append(further)
     book.versus(
         book.claim("aggregation_hides",
-                   f"ours: an image alone is recovered better than among {most}"), alone, among)
+                   f"Ours: an image alone is recovered better than among {most}"), alone, among)

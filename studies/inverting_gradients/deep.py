@@ -25,7 +25,7 @@ def film(trained: Cell, untrained: Cell | None) -> Figure:
         for note, row in zip(notes, untrained.table.itertuples(), strict=True):
             note.append(_scores(row))
     frames.append(trained.arrays["truth"][:, 0])
-    labels.append("truth")
+    labels.append("private")
     for note in notes:
         note.append("")
     return sheet(np.stack(frames, axis=1) / 255, column_labels=labels, notes=notes)

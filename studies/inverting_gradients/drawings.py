@@ -71,8 +71,16 @@ def strip(cell: Cell) -> Figure:
     notes = []
     for errors in cell.arrays["mse"][shown]:
         notes.append([f"{-10 * np.log10(error):.1f} dB" for error in errors] + [""])
-    titles = [f"{iteration:,}" for iteration in STRIP] + ["truth"]
+    titles = [f"{iteration:,}" for iteration in STRIP] + ["private"]
     return sheet(images, ["", "", ""], titles, notes)
+
+
+def live(start: torch.Tensor, found: torch.Tensor, private: torch.Tensor, psnr: float) -> Figure:
+    """The plain loop's start, what it found, with its PSNR in dB, and the private image, each
+    (1, C, H, W) in [0, 1]."""
+    names = ["start", "after 600 steps", "private"]
+    return sheet(torch.stack([start, found, private], dim=1), [""], names,
+                 [["", f"{psnr:.1f} dB", ""]], width=0.7)
 
 
 # --- Proposition 3.1
@@ -101,7 +109,7 @@ def fig2(attacks: dict[tuple[str, str], Cell]) -> Figure:
     images = [cells[0].arrays["truth"][:shown, 0]]
     images += [_last(cell, shown) for cell in cells]
     notes = [[]] + [_decibels(cell, shown) for cell in cells]
-    labels = ["truth"]
+    labels = ["private"]
     for state, row in attacks:
         name = "L-BFGS" if row == "Euclid" else "cosine"
         labels.append(f"{name}\n{state}")
@@ -115,7 +123,7 @@ def fig6(cell: Cell) -> Figure:
     order = np.argsort(-psnr)
     images = [cell.arrays["truth"][0][order], cell.arrays["states"][0, -1][order]]
     notes = [[], [f"{value:.1f}" for value in psnr[order]]]
-    return sheet(np.stack(images) / 255, ["truth", "recovered"], notes=notes)
+    return sheet(np.stack(images) / 255, ["private", "attack"], notes=notes)
 
 
 def servers(cells: dict[str, Cell]) -> Figure:
@@ -123,29 +131,32 @@ def servers(cells: dict[str, Cell]) -> Figure:
     images = [cells["honest"].arrays["truth"][:6, 0]]
     images += [_last(cell, 6) for cell in cells.values()]
     notes = [[]] + [_decibels(cell, 6) for cell in cells.values()]
-    return sheet(np.stack(images) / 255, ["truth", "honest", "active"], notes=notes, width=0.6)
+    return sheet(np.stack(images) / 255, ["private", "honest", "active"], notes=notes, width=0.6)
 
 
 # --- dots of PSNR
 
 
-def _groups(ax: Axes, cells: dict, mean_colour: pd.Series, colours: list | None = None) -> None:
+def _groups(ax: Axes, cells: dict, mean_colour: pd.Series, colours: list | None = None,
+            name: bool = True) -> None:
     """A group of dots a cell, and the line of the set's mean colour (a Series of PSNR)."""
     for i, cell in enumerate(cells.values()):
         plots.dots(ax, i, cell.table.psnr, color=colours[i] if colours else "C0")
     ax.set(xlim=(-0.5, max(2.5, len(cells) - 0.4)), xticks=range(len(cells)))
     if cells:
-        _mean_colour(ax, next(iter(cells.values())), mean_colour)
+        _mean_colour(ax, next(iter(cells.values())), mean_colour, name)
 
 
-def _mean_colour(ax: Axes, cell: Cell, mean_colour: pd.Series) -> None:
-    """A line where an attacker ends who knows the set's mean colour and no gradient."""
+def _mean_colour(ax: Axes, cell: Cell, mean_colour: pd.Series, name: bool) -> None:
+    """A line, with its name at the right of the panel, where an attacker ends who knows the set's
+    mean colour and no gradient."""
     if cell.config[0]["images"] != CIFAR10 or not len(mean_colour):
         return
     height = mean_colour.mean()
     ax.axhline(height, color="0.5", lw=0.8, ls=":")
-    ax.annotate("mean colour", (0.01, height), xycoords=("axes fraction", "data"), va="center",
-                fontsize=6, color="0.4", zorder=1, bbox={"fc": "white", "ec": "none", "pad": 0.5})
+    if name:
+        ax.annotate("mean\ncolour", (1.01, height), xycoords=("axes fraction", "data"),
+                    va="center", fontsize=7, color="0.4", annotation_clip=False)
 
 
 def fig5(cells: dict[tuple[str, int, float], Cell], mean_colour: pd.Series) -> Figure:
@@ -160,7 +171,7 @@ def fig5(cells: dict[tuple[str, int, float], Cell], mean_colour: pd.Series) -> F
               "ConvNet8: local learning rate τ, five steps": by_rate}
     fig, axes = plots.axes(2, height=0.42, sharey=True)
     for ax, (title, panel) in zip(axes, panels.items(), strict=True):
-        _groups(ax, panel, mean_colour)
+        _groups(ax, panel, mean_colour, name=ax is axes[-1])
         ax.set(xlabel=title, xticklabels=panel)
     axes[0].set_ylabel("PSNR (dB)")
     return fig
@@ -168,7 +179,7 @@ def fig5(cells: dict[tuple[str, int, float], Cell], mean_colour: pd.Series) -> F
 
 def fig4(cells: dict[str, Cell], mean_colour: pd.Series) -> Figure:
     """Figure 4: PSNR of narrow ResNets by width and depth; the deeper ones in another colour."""
-    fig, ax = plots.axes(height=0.42, width=0.7)
+    fig, ax = plots.axes(height=0.34)
     _groups(ax, cells, mean_colour, ["C0" if "18" in name else "C1" for name in cells])
     ax.set(xticklabels=[name.replace(", ", "\n") for name in cells], ylabel="PSNR (dB)")
     return fig
@@ -191,7 +202,7 @@ def restarts(study: Restarts) -> Figure:
     axes[0].set(xlabel="distance at the end, without TV", ylabel="PSNR (dB)",
                 title="a line an image, a dot a restart")
     counts = range(1, len(study.chosen) + 1)
-    axes[1].plot(counts, study.oracle.mean(1), "o--", ms=3, label="best by the truth (unknown)")
+    axes[1].plot(counts, study.oracle.mean(1), "o--", ms=3, label="best by the private image")
     axes[1].plot(counts, study.chosen.mean(1), "o-", ms=3, label="best by the distance")
     low, high = study.chosen.mean() - 1.5, study.oracle.mean(1).max() + 1.5
     axes[1].set(xlabel="restarts", ylabel="mean PSNR (dB)", xticks=counts, ylim=(low, high))
