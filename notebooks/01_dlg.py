@@ -54,7 +54,7 @@ sweeps, published = plan.declare(run), report.published("dlg")
 # In federated learning many clients train one network together: each keeps its images and sends the gradient of its loss to a server.
 # Can the server compute the images from that gradient? The attacker here is this server, and it is *honest but curious*: it follows the protocol and reads what arrives.
 # It knows the network $F$ with its weights $W$, the loss, the shape of an image, and how many images the gradient averages. It has never seen an image or a label of the client.
-# The weights are random, in the paper and here: each is drawn from the uniform distribution U(-0.5, 0.5), as in the official code.
+# The network is LeNet, a small convolutional one with sigmoids. Its weights are random, in the paper and here: each is drawn from the uniform distribution U(-0.5, 0.5), as in the official code.
 
 # %%
 photos = data.load("photos", size=24)
@@ -168,7 +168,7 @@ report.table(both.iloc[[0, 1, 2, 4, 9]])
 # %% [markdown]
 # ## Results
 #
-# Two words for what follows. An image is *recovered* where its MSE is below 0.001; the paper states no criterion, and this one is ours.
+# Three words for what follows. An image is *recovered* where its MSE is below 0.001; the paper states no criterion, and this one is ours.
 # The peak signal-to-noise ratio, PSNR $= 10 \log_{10}(1/\mathrm{MSE})$ in decibels, says the same: 0.001 is 30 dB.
 # The *quick profile* is what this run computes, on small images; the *paper profile* uses the paper's image sets, and its results are stored.
 #
@@ -177,7 +177,7 @@ report.table(both.iloc[[0, 1, 2, 4, 9]])
 # **Predict before you run.** Each image is attacked once, from one random start. How many of 32 digits come back, and how many of 32 colour images?
 # Will the errors lie around a typical value?
 #
-# You will see one dot for each image, its error on a logarithmic axis. First the paper profile, stored:
+# You will see one dot for each image, its error on a logarithmic axis: handwritten digits (MNIST), small colour photographs (CIFAR) and faces (LFW). First the paper profile, stored:
 #
 # ![Dot plot of the image error by set, paper profile: recovered images far below the line at 0.001, failed ones far above it, hardly any dot between.](../figures/paper/01_dlg/fig6_mse.png)
 #
@@ -233,7 +233,7 @@ report.save_figure(drawings.batch_of_8(eight), "fig4_batch", ALT["fig4_batch"])
 report.caption(f"Figure 4, this run. {tables.batch_in_words(eight)} = recovered, ≈ not.", eight)
 
 # %% [markdown]
-# A mean knows no order, so each dummy image settles on some private image; errors are taken after a one-to-one matching.
+# The gradient is a mean over the batch and knows no order, so each dummy image settles on some private image; errors are taken after a one-to-one matching.
 # These digits are the easiest case, with eight different labels. The paper recovers eight CIFAR images on a ResNet and moves one image at a time.
 # Our paper profile moves all eight together on the official LeNet, and after 500 iterations 0 of 32 images have come back:
 #
@@ -290,6 +290,7 @@ if choose.STORED in blocks:
 # "Not recovered" is less than "defended": under int8 no image passes our criterion, and every image is plain to see.
 # The paper judges by eye, and its numbers for the noise may be variances or standard deviations. Taken as variances, 0.0001 and 0.001 already defend here, where the paper shows a leak.
 # Taken as standard deviations, the three levels that we decide agree with the paper.
+# Pruning was tested on an attacker who does not know of it; exercise 4 is about one who looks at the zeros.
 # Whether a defense costs accuracy stays open: our victims reach a third of the images right, far below the published 76 %[†](#Sources-of-published-numbers).
 #
 # ### Smooth activations and small weights leak; ReLU does not, to this search
@@ -313,7 +314,7 @@ if by_scale:
 #
 # - **Every start.** About one start in four fails (105 of 144 recover). Users of the original report the same and use smaller steps or a line search. Our line search gained 9 images of 48 and lost none.
 # - **The mean error of Figure 6.** Ours is larger, since it counts the failures: the dots of Figure 6 show it. Why the published mean is smaller is untested; the paper gives no number of images and no share of successes.
-# - **The batch of eight on CIFAR.** Eight images have more than twice as many pixels as this LeNet's gradient has equations (Table 1 in short). The paper's network is another, so the ledger says *not tested*.
+# - **The batch of eight on CIFAR.** Eight images have more than twice as many pixels as this LeNet's gradient has equations (Table 1 in short). The paper's network is another, so the ledger, our list of claims, says *not tested*.
 # - **ResNet-20.** The gradient norms in the appendix show why plain $D$ is blind there. Dividing each layer's distance by its own size brings colours and coarse shapes back. Such batches are untested. Four networks are few, and the ledger leaves the claim undecided.
 # - **Pruning 20 % defends.** The three scores disagree: AVD calls every image still shown, MSE calls most hidden, and a person sees the outline in Figure 7. The paper's network is untested.
 # - **Noise of variance 0.0001 leaks.** Taken as a standard deviation the published number fits. The ledger decides both readings.
@@ -400,7 +401,7 @@ report.table(settings.rename(columns={"quick": "quick profile", "paper": "paper 
 #
 # - **LeNet, not ResNet-56**, in Figures 3 to 7. The official code holds a LeNet, and on ResNet-20 the paper's objective finds nothing (Table 1).
 # - **500 iterations, not 1,200.** The table below shows how many attacks still moved at the end.
-# - **All images of a batch move together** in Figure 4. Table 1 runs both rules.
+# - **All images of a batch move together** in Figure 4. Table 1 runs both rules. In the quick profile the eight are consecutive test digits with eight different labels.
 # - **CIFAR-10 with 100 random labels**, where the paper shows CIFAR-100: the network is untrained, so labels mean nothing to it, and 100 outputs make it the official one.
 # - **A hundred faces** that ship with scikit-image, with random labels, stand in the film strip. LFW, CIFAR-100 and SVHN are not ours to show, so only their numbers appear.
 # - **Melis et al. (2019)**, whose attack the paper compares with, is left out: we do not run it.

@@ -9,8 +9,8 @@ ALT = {
     "closely_one_attack":
         "Image sheet, one row: one attack on a photograph of an astronaut at 24 by 24 pixels, "
         "from the noise of the start over 5, 10, 15 and 20 iterations to 40, and the private "
-        "image. The portrait emerges from coloured noise until it is clear; under each picture stands the "
-        "label the attacker believes in, which settles before the picture does.",
+        "image. The portrait emerges from coloured noise until it is clear; under each picture "
+        "stands the label the attacker believes in, which settles before the picture does.",
     "fig3_leakage":
         "Image sheet, one row an attack, columns from the noise of the start through growing "
         "numbers of iterations to the private image. In the recovered rows noise turns into a "

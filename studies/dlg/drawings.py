@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from studies import plots
+from studies import plots, report
 from studies.cells import Cell
 from studies.dlg import tables
 from studies.dlg.settings import FILM, RECORD
@@ -24,7 +24,7 @@ def one_attack(frames: dict[int, Tensor], logits: dict[int, Tensor], private: Te
     notes = []
     for belief in logits.values():
         sure = belief.softmax(-1)
-        notes.append(f"{classes[int(sure.argmax())]}, {float(sure.max()):.0%}")
+        notes.append(f"{classes[int(sure.argmax())]}\n{float(sure.max()):.0%}")
     columns = ["start", *(f"{i} iterations" for i in list(frames)[1:]), "private"]
     return plots.sheet(torch.stack([*frames.values(), private])[None], (), columns, [[*notes, ""]])
 
@@ -74,7 +74,7 @@ def batch_of_8(cell: Cell) -> Figure:
     notes = []
     for guess, mse in zip(first["guess"], first["mse"], strict=True):
         sign = "=" if mse < RECOVERED else "≈"
-        notes.append(f"{sign} dummy {guess + 1}\nMSE {mse:.2g}")
+        notes.append(f"{sign} dummy {guess + 1}\nMSE {report.significant(mse, 2)}")
     return plots.sheet(
         np.concatenate((rows, truth[:1])),
         ["start", *(f"{i} it." for i in iterations[1:]), "private"],
