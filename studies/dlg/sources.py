@@ -15,7 +15,7 @@ STATEMENTS = (  # what the paper says, where, how we know: a certainty of `data/
     ("weights and biases from U(-0.5, 0.5)", "official code", "read"),
     ("a digit is recognisable at 10 iterations, a CIFAR-100 image at 100", "Figure 3", "read"),
     ("a batch of eight comes back", "Figure 4", "read"),
-    ("gradient distance and image error fall together", "Figure 5", "recalled"),
+    ("the gradients' distance and the image's error fall together", "Figure 5", "recalled"),
     ("N! equivalent orders slow a batch; one image is updated at a time", "text",
      "quoted"),
     ("iteration i updates image i mod N", "text", "recalled"),
