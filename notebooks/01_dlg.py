@@ -252,7 +252,7 @@ report.table(tables_batches.in_short(sweeps.batches))
 # %% [markdown]
 # *Table 1 in short, paper profile, stored: four batches of $B$ CIFAR-10 images each, up to 150 iterations (ResNet 100). The whole table is in the appendix.*
 #
-# Below one equation for each pixel no search can succeed, since many batches share that gradient. The official LeNet gives one CIFAR image away, but not two.
+# Below one equation for each pixel the images are not determined, however long one searches: many batches share that gradient. The official LeNet gives one CIFAR image away, but not two, exactly.
 # Above one the count promises nothing: with twice the channels it allows eight images, and batches of four still fail.
 # The paper restores 1, 2, 4 and 8 images on ResNet-20 after 270, 602, 1,173 and 2,711 iterations[†](#Sources-of-published-numbers). Our ResNet-20 gives back none, for another reason:
 # through its sigmoids the gradient of the first layers is a million times smaller than that of the last ones, so $D$ hardly sees it.
