@@ -7,10 +7,10 @@ ALT = {
         "and that of another class. The rows of the two labels give nearly their own photographs, "
         "another row a blend of both.",
     "closely_one_attack":
-        "Image sheet, one row: one attack on a photograph of an astronaut at 16 by 16 pixels, "
-        "from the noise of the start over 2, 4, 6 and 10 iterations to 30. The portrait emerges "
-        "from coloured noise until it is clear; under each picture stands the label the attacker "
-        "believes in, which settles before the picture does.",
+        "Image sheet, one row: one attack on a photograph of an astronaut at 24 by 24 pixels, "
+        "from the noise of the start over 5, 10, 15 and 20 iterations to 40, and the private "
+        "image. The portrait emerges from coloured noise until it is clear; under each picture "
+        "stands the label the attacker believes in, which settles before the picture does.",
     "fig3_leakage":
         "Image sheet, one row an attack, columns from the noise of the start through growing "
         "numbers of iterations to the private image. In the recovered rows noise turns into a "
@@ -49,7 +49,7 @@ ALT = {
         "higher it levels off.",
     "fig7_images":
         "Image sheet: the same private image as recovered under each defense, with its edge "
-        "distance AVD under it, and the truth last. Weak noise, fewer bits and light pruning "
+        "distance AVD under it, and the private one last. Weak noise, fewer bits and light pruning "
         "leave it plain to see; towards more noise and heavier pruning it becomes grainy and then "
         "nothing but noise.",
     "beyond_activation":

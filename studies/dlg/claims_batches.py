@@ -43,7 +43,7 @@ def _deep(book: Ledger, cells: dict, stable: bool) -> None:
     networks = batches.shape[1]
     share = batches.mean(0) if networks else np.zeros(0)
     book.add(
-        Claim("resnet_batch", "batches are restored on ResNet-20 (Table 1 [recalled])",
+        Claim("resnet_batch", "batches are restored on ResNet-20 (Table 1)",
               origin="recalled", float_id="table1", unit="batch", stable=stable),
         verdicts.decide(share.sum(), networks),
         "paper's D, both rules, all sizes: share restored above 0.5, of each network's batches "
@@ -73,7 +73,7 @@ def _more_images(book: Ledger, cells: dict, stable: bool) -> None:
     if when.shape[0] > 1 and when.shape[1] > 2:
         decision = _growing(when)
     book.add(
-        Claim("more_images", "more images need more iterations (Table 1 [recalled])",
+        Claim("more_images", "more images need more iterations (Table 1)",
               origin="recalled", float_id="table1", unit="batch", stable=stable),
         decision,
         "LeNet, 24 channels: within each network, iterations grow with the batch size (Page's "
@@ -108,7 +108,7 @@ def _one_at_a_time(book: Ledger, cells: dict, stable: bool) -> None:
         same = why_ended(together, of=np.isin(sizes_of_all, sizes))
         ended = f"one at a time: {why_ended(in_turn)}; together: {same}"
     book.add(
-        Claim("one_at_a_time", "moving one image at a time helps a batch to converge [quoted]",
+        Claim("one_at_a_time", "moving one image at a time helps a batch to converge",
               origin="quoted", unit="batch", stable=stable),
         decision,
         "LeNet, 24 channels, B = 2 and 4, equal iterations: share of each network's batches "
@@ -119,7 +119,7 @@ def _one_at_a_time(book: Ledger, cells: dict, stable: bool) -> None:
 def _text(book: Ledger, sweeps: Plan, stable: bool) -> None:
     claims = [
         ("plain L-BFGS", Claim(
-            "text_30", "a sentence is read without a mistake at 30 iterations (Table 2 [read])",
+            "text_30", "a sentence is read without a mistake at 30 iterations (Table 2)",
             origin="read", float_id="table2", unit="sentence", stable=stable,
             not_tested="a small random transformer and sentences of our own, not BERT")),
         (READER, Claim("text_search", "ours: with line search and a factor on D it is",

@@ -17,11 +17,11 @@ from studies.dlg.tables_defenses import (
 from studies.ledger import ENOUGH, Claim, Ledger
 from studies.verdicts import Decision
 
-SHORT = "LeNet after a few epochs, far below the published accuracy on CIFAR-100 [recalled]"
-RECALLED = "(Fig. 7c, Table 3 [recalled])"
-QUOTED = "(20 % or more does [quoted])"
-AS_VARIANCE = "(Fig. 7a [read]; that it is the variance: [recalled])"
-AS_SD = "(Fig. 7a [read]; that it is the sd: another reading of the same sentence)"
+SHORT = "LeNet after a few epochs, far below the published accuracy on CIFAR-100"
+RECALLED = "(Fig. 7c, Table 3)"
+QUOTED = "(the text: 20 % or more does)"
+AS_VARIANCE = "(Fig. 7a, its number taken as the variance)"
+AS_SD = "(Fig. 7a, its number taken as the standard deviation)"
 DEFENDS = [  # id, text, our defense, does it defend?, origin, float
     ("gaussian_1e-4_variance", f"Gaussian noise of variance 1e-4 does not defend {AS_VARIANCE}",
      "Gaussian 1e-04", False, "read, recalled", "fig7"),
@@ -31,20 +31,20 @@ DEFENDS = [  # id, text, our defense, does it defend?, origin, float
     ("gaussian_1e-2_variance", f"Gaussian noise of variance 1e-2 defends {AS_VARIANCE}",
      "Gaussian 1e-02", True, "read, recalled", "fig7"),
     # that the printed number may be a standard deviation is our reading
-    ("gaussian_1e-4_sd", f"Gaussian noise of sd 1e-4 does not defend {AS_SD}",
+    ("gaussian_1e-4_sd", f"Gaussian noise of standard deviation 1e-4 does not defend {AS_SD}",
      "Gaussian 1e-08", False, "read, inferred", "fig7"),
-    ("gaussian_1e-3_sd", f"Gaussian noise of sd 1e-3 leaks, with artefacts {AS_SD}",
+    ("gaussian_1e-3_sd", f"Gaussian noise of standard deviation 1e-3 leaks, with artefacts {AS_SD}",
      "Gaussian 1e-06", False, "read, inferred", "fig7"),
-    ("gaussian_1e-2_sd", f"Gaussian noise of sd 1e-2 defends {AS_SD}",
+    ("gaussian_1e-2_sd", f"Gaussian noise of standard deviation 1e-2 defends {AS_SD}",
      "Gaussian 1e-04", True, "read, inferred", "fig7"),
-    ("laplacian_1e-2", "Laplacian noise of variance 1e-2 defends (Table 3 [recalled])",
+    ("laplacian_1e-2", "Laplacian noise of variance 1e-2 defends (Table 3)",
      "Laplacian 1e-02", True, "recalled", "table3"),
     # Figure 7c has the half precisions, Table 3 float16 and int8
     ("float16", f"float16 does not defend {RECALLED}", "float16", False, "recalled",
      "fig7 table3"),
     ("bfloat16", f"bfloat16 does not defend {RECALLED}", "bfloat16", False, "recalled", "fig7"),
     ("int8", f"int8 defends {RECALLED}", "int8", True, "recalled", "table3"),
-    ("prune_10", "pruning 10 % does not defend (Fig. 7d [recalled])", "pruned 10%", False,
+    ("prune_10", "pruning 10 % does not defend (Fig. 7d)", "pruned 10%", False,
      "recalled", "fig7"),
     ("prune_20", f"pruning 20 % defends {QUOTED}", "pruned 20%", True, "quoted", "fig7"),
     ("prune_30", f"pruning 30 % defends {QUOTED}", "pruned 30%", True, "quoted", "fig7"),
@@ -112,7 +112,7 @@ def _noise_costs(book: Ledger, victims: Cell, stable: bool) -> None:
     without, under = learned["none"], learned["Gaussian 1e-02"]
     book.add(
         Claim("noise_costs",
-              "noise that defends (variance 1e-2) costs accuracy (Table 3 [recalled])",
+              "noise that defends (variance 1e-2) costs accuracy (Table 3)",
               origin="recalled", float_id="table3", unit="network", stable=stable,
               not_tested=SHORT),
         verdicts.decide_greater(without, under, paired=True),
@@ -124,7 +124,7 @@ def _prune_best(book: Ledger, attacks: Cell, victims: Cell, stable: bool) -> Non
     table = by_defense(attacks, victims)
     safe = table[(table.defends == "defends") & (table.victims >= ENOUGH)].accuracy
     book.add(
-        Claim("prune_best", "the most effective defense is pruning (abstract [quoted])",
+        Claim("prune_best", "the most effective defense is pruning (abstract)",
               origin="quoted", unit="defense", stable=stable, not_tested=SHORT),
         _pruning_against_others(safe, accuracies(victims)),
         "of the defenses that defend: accuracy of the best pruning against the best other one, "

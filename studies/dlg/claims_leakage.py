@@ -37,7 +37,7 @@ def _single_images(book: Ledger, cells: dict[str, Cell]) -> None:
     ended = why_ended(*cells.values())
     book.add(
         Claim("can_leak",
-              "an image can be recovered from its gradient alone, on every set (Fig. 3 [read])",
+              "an image can be recovered from its gradient alone, on every set (Fig. 3)",
               origin="read", float_id="fig3", unit="client", check=True),
         _on_every_set(cells, SOME),
         "share of single starts with MSE below 0.001 is above 0.05 on every set",
@@ -52,7 +52,7 @@ def _single_images(book: Ledger, cells: dict[str, Cell]) -> None:
     right = good.label == good.true_label
     book.add(
         Claim("label_too",
-              "the label is recovered with the image (Algorithm 1 optimises it too [read])",
+              "the label is recovered with the image (Algorithm 1 optimises it too)",
               origin="read", unit="image", check=True),
         verdicts.decide(right.sum(), len(good), MOSTLY),
         "of recovered images, share with the right label above 0.8",
@@ -95,7 +95,7 @@ def _simple_first(book: Ledger, grey: Cell, colour: Cell) -> None:
     count = sum(map(len, when))
     book.add(
         Claim("simple_first",
-              "a grey digit needs fewer iterations than a coloured image (Fig. 3 [read]; size, "
+              "a grey digit needs fewer iterations than a coloured image (Fig. 3; size, "
               "here, is not held fixed)",
               origin="read", float_id="fig3", unit="client"),
         Decision(verdict, f"medians {np.median(when[0]):g} and {np.median(when[1]):g}, "
@@ -113,7 +113,7 @@ def _first_visible(cell: Cell) -> np.ndarray:
 def _batches(book: Ledger, cell: Cell) -> None:
     whole = cell.table.groupby("client").mse.max() < RECOVERED
     book.add(
-        Claim("batch_of_8", "a batch of eight is recovered, all eight of it (Fig. 4 [read])",
+        Claim("batch_of_8", "a batch of eight is recovered, all eight of it (Fig. 4)",
               origin="read", float_id="fig4", unit="batch", stable=False,
               not_tested="LeNet and not ResNet, all eight moved together and not one at a time, "
                          "fewer iterations"),
@@ -122,7 +122,7 @@ def _batches(book: Ledger, cell: Cell) -> None:
         len(whole), len(whole), why_ended(cell))
     good = cell.table[tables.recovered(cell)]
     book.add(
-        Claim("order_lost", "recovered images of a batch stand in another order (Fig. 4 [read])",
+        Claim("order_lost", "recovered images of a batch stand in another order (Fig. 4)",
               origin="read", float_id="fig4", unit="image", check=True),
         verdicts.decide((good["guess"] != good["image"]).sum(), len(good)),
         "share of recovered images at another place than the true one is above 0.5 (chance: 7/8)",
@@ -141,7 +141,7 @@ def _together(book: Ledger, cell: Cell) -> None:
         verdict = with_it.verdict and without.verdict
     book.add(
         Claim("together",
-              "as the gradients' distance falls, so does the image's error (Fig. 5 [recalled])",
+              "as the gradients' distance falls, so does the image's error (Fig. 5)",
               origin="recalled", float_id="fig5", unit="client", stable=False),
         Decision(verdict, f"{with_it.measured}; {without.measured}", p),
         "where D fell by 1e6 most images came back, and where it did not most did not: both "

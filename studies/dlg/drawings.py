@@ -5,8 +5,9 @@ import pandas as pd
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from torch import Tensor
 
-from studies import plots
+from studies import plots, report
 from studies.cells import Cell
 from studies.dlg import tables
 from studies.dlg.settings import FILM, RECORD
@@ -14,6 +15,18 @@ from studies.dlg.tables import RECOVERED
 
 WORST = 1e3   # larger errors are drawn here
 SIDE = 32     # pixels of a picture on the film strips
+
+
+def one_attack(frames: dict[int, Tensor], logits: dict[int, Tensor], private: Tensor,
+               classes: list[str]) -> Figure:
+    """A film strip of one attack: iteration -> dummy image (C, H, W) and label logits (classes),
+    the label that is believed in under each picture, and the private image (C, H, W) last."""
+    notes = []
+    for belief in logits.values():
+        sure = belief.softmax(-1)
+        notes.append(f"{classes[int(sure.argmax())]}\n{float(sure.max()):.0%}")
+    columns = ["start", *(f"{i} iterations" for i in list(frames)[1:]), "private"]
+    return plots.sheet(torch.stack([*frames.values(), private])[None], (), columns, [[*notes, ""]])
 
 
 def with_pictures(cells: dict) -> dict:
@@ -32,14 +45,14 @@ def leakage(cells: dict[str, Cell]) -> Figure:
                 strips.append((tables.attacked_set(name, cell) + mark, strip))
     strips = strips[: len(cells) + 1]
     profile = next(iter(cells.values())).profile
-    columns = ["start", *(f"{i} iterations" for i in FILM[profile][1:]), "truth"]
+    columns = ["start", *(f"{i} iterations" for i in FILM[profile][1:]), "private"]
     labels = [label for label, _ in strips]
     return plots.sheet(torch.stack([strip for _, strip in strips]), labels, columns)
 
 
 def film_strip(cell: Cell, came_back: bool) -> torch.Tensor | None:
-    """(columns + 1, 3, SIDE, SIDE): the dummy image along the attack, and the truth, of the first
-    client with pictures that was recovered, or was not; None where there is none."""
+    """(columns + 1, 3, SIDE, SIDE): the dummy image along the attack, and the private image, of
+    the first client with pictures that was recovered, or was not; None where there is none."""
     parts = cell.table.part
     shown = [np.flatnonzero(parts == part)[:8] for part in parts.unique()]
     wanted = tables.recovered(cell)[np.concatenate(shown)] == came_back
@@ -61,10 +74,10 @@ def batch_of_8(cell: Cell) -> Figure:
     notes = []
     for guess, mse in zip(first["guess"], first["mse"], strict=True):
         sign = "=" if mse < RECOVERED else "≈"
-        notes.append(f"{sign} dummy {guess + 1}\nMSE {mse:.0e}")
+        notes.append(f"{sign} dummy {guess + 1}\nMSE {report.significant(mse, 2)}")
     return plots.sheet(
         np.concatenate((rows, truth[:1])),
-        ["start", *(f"{i} it." for i in iterations[1:]), "truth"],
+        ["start", *(f"{i} it." for i in iterations[1:]), "private"],
         [f"dummy {i + 1}" for i in range(8)],
         [[], [], [], notes])
 
@@ -112,7 +125,7 @@ def errors(cells: dict[str, Cell], published: pd.DataFrame) -> Figure:
         if name in published.index:
             ax.plot([i - 0.2, i + 0.2], [published.value[name]] * 2, color="0.2", lw=1, ls=":")
     for style, label in (("C3D", "mean of the clipped images"),
-                         ("k:", "published mean (recalled)"), ("k-", "median, quartiles")):
+                         ("k:", "published mean †"), ("k-", "median, quartiles")):
         ax.plot([], [], style, lw=1.5, ms=4, label=label)
     ax.axhline(RECOVERED, color="0.6", lw=0.8, ls="--",
                label=f"recovered (counts above): below {RECOVERED}")

@@ -41,11 +41,11 @@ def information(cell: Cell) -> Figure:
 
 
 def information_images(cell: Cell) -> Figure:
-    """The first client's photograph as recovered from each of two networks, and the truth."""
+    """The first client's photograph as recovered from each of two networks, and as it is."""
     states, truth = cell.arrays["states"][:2, -1, 0], cell.arrays["truth"][:1, 0]
     notes = []
     for part, row in zip(cell.config, cell.table.itertuples(), strict=True):
         channels = part["victim"]["channels"]
         notes.append(f"{channels} channels\nD = {row.best_loss:.0e}\nMSE {row.mse:.0e}")
-    return plots.sheet(np.concatenate((states, truth))[None] / 255, notes=[[*notes, "truth"]],
+    return plots.sheet(np.concatenate((states, truth))[None] / 255, notes=[[*notes, "private"]],
                        width=0.6)

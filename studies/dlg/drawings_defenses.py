@@ -33,7 +33,7 @@ def relative(cell: Cell) -> Figure:
                      for key in ("states", "truth"))
     rows = torch.stack([*images[:, -1, 0], *truth[:, 0]]).unflatten(0, (2, -1))
     notes = [[f"MSE {mse:.2g}" for mse in cell.table.mse[: len(images)]], []]
-    return plots.sheet(rows, ["relative D", "truth"], notes=notes, width=0.6)
+    return plots.sheet(rows, ["relative D", "private"], notes=notes, width=0.6)
 
 
 def defenses(cell: Cell) -> Figure:
@@ -69,7 +69,7 @@ def _objectives(ax: Axes, cell: Cell, defenses: list[str]) -> None:
 
 def defended_images(cell: Cell) -> Figure:
     """Figure 7 in pictures: the first client's image under each defense, with its AVD, and the
-    truth; a cell as `tables_defenses.viewed` gives it."""
+    private image; a cell as `tables_defenses.viewed` gives it."""
     names = defense_names(cell)
     pictures, notes = [], []
     for name in DEFENSES:
@@ -78,7 +78,7 @@ def defended_images(cell: Cell) -> Figure:
             pictures.append(_in_colour(cell.arrays["states"][first, -1, 0]))
             notes.append(f"{_in_two_lines(name)}\nAVD {cell.table.avd.iloc[first]:.2f}")
     pictures.append(_in_colour(cell.arrays["truth"][0, 0]))
-    notes.append("truth")
+    notes.append("private")
     count = len(pictures)
     width = 8 if count > 9 else count
     empty = -count % width

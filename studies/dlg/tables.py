@@ -5,13 +5,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
-from pandas.io.formats.style import Styler
 from scipy import stats
 
 from lib import engine, models
-from studies import choose, report
+from lib.client import SharedUpdate
+from studies import choose
 from studies.cells import Cell
-from studies.dlg.settings import PAPER_IMAGES, QUICK_IMAGES
+from studies.dlg.settings import QUICK_IMAGES
 
 RECOVERED = 1e-3  # MSE, or 30 dB: ours, as the paper states none; hardly an attack ends near it
 VISIBLE = 1e-2  # MSE, or 20 dB, below which an image is seen, if not recovered
@@ -28,6 +28,15 @@ def attacked_set(name: str, cell: Cell) -> str:
     if cell.profile == "quick" and name in QUICK_IMAGES:
         return QUICK_IMAGES[name]["name"]
     return name
+
+
+# --- what the attacker is given
+
+
+def card(update: SharedUpdate, victim: str) -> pd.DataFrame:
+    """The assumptions of an attack for the page, a row each."""
+    rows = {"attacked network": victim, **update.card()}
+    return pd.DataFrame({"assumption": rows.keys(), "here": rows.values()})
 
 
 # --- what came back
@@ -58,13 +67,6 @@ def summary(cell: Cell) -> dict:
         "device": cell.device}
 
 
-def summary_in_words(row: dict) -> str:
-    share = f"{row['recovered']:.0%} [{row['low']:.0%}, {row['high']:.0%}] recovered"
-    median = f"median {row['median']:.0e} ({row['q25']:.0e} to {row['q75']:.0e})"
-    mean = f"clipped mean {row['clipped mean']:.3f} ± {row['clipped sd']:.3f}"
-    return f"n={row['n']}: {share}; {median}; {mean}"
-
-
 def leakage(stored_cells: dict, cells: dict, profile: str) -> pd.DataFrame:
     """Figure 6 in numbers: a row a run and set. cells: this run's, of `profile`."""
     rows = {(choose.STORED, name): summary(cell) for name, cell in stored_cells.items()}
@@ -73,21 +75,21 @@ def leakage(stored_cells: dict, cells: dict, profile: str) -> pd.DataFrame:
     return pd.DataFrame(rows).T.rename_axis(["run", "set"]).reset_index()
 
 
-def leakage_page(stored_cells: dict, cells: dict, profile: str, published: pd.DataFrame) -> Styler:
-    """The same for the page, a row a set, beside the published means (by set)."""
-    printed, of_store, of_run = {}, {}, {}
-    for name in PAPER_IMAGES:
-        printed[name], of_store[name], of_run[name] = "–", "not computed", "not in this run"
-        if name in published.index:
-            printed[name] = report.show(published.loc[name])
-        if name in stored_cells:
-            of_store[name] = summary_in_words(summary(stored_cells[name]))
-        if name in cells:
-            words = summary_in_words(summary(cells[name]))
-            of_run[name] = f"{attacked_set(name, cells[name])}: {words}"
-    return report.wrapped(pd.DataFrame({
-        "published mean MSE": printed, choose.STORED: of_store,
-        f"this run, {profile}": of_run}))
+def leakage_page(stored_cells: dict, cells: dict, profile: str,
+                 published: pd.DataFrame) -> pd.DataFrame:
+    """The same for the page, a row a run and set, beside the published means (by set)."""
+    rows = []
+    for run, group in ((choose.STORED, stored_cells), (f"this run, {profile}", cells)):
+        for name, cell in group.items():
+            found = summary(cell)
+            mean = f"{found['clipped mean']:.3f} ± {found['clipped sd']:.3f}"
+            spread = f"{found['median']:.0e} ({found['q25']:.0e} to {found['q75']:.0e})"
+            rows.append({
+                "run": run, "set": attacked_set(name, cell), "images": found["n"],
+                "recovered": f"{found['recovered']:.0%} [{found['low']:.0%}, {found['high']:.0%}]",
+                "median MSE (quartiles)": spread, "mean MSE, clipped": mean,
+                "published mean MSE †": published.value.get(name)})
+    return pd.DataFrame(rows)
 
 
 def what_the_mean_hides(stored_cells: dict, cells: dict) -> str:
@@ -97,12 +99,12 @@ def what_the_mean_hides(stored_cells: dict, cells: dict) -> str:
     names = ", ".join(attacked_set(name, cell) for name, cell in cells.items())
     failed = np.concatenate([clipped(cell)[~recovered(cell)] for cell in cells.values()])
     return (
-        f"Where the paper profile was run: {devices or 'nowhere yet'}. A set that is not computed "
-        "had no images there (SVHN) or no time; `make plan PROFILE=paper` lists what is missing. "
-        "The mean of unclipped images says nothing: one diverged attack decides it. The mean of "
+        f"The paper profile was run on: {devices or 'nowhere yet'}. SVHN is not computed: its "
+        "images were not there; `make plan PROFILE=paper` lists what is missing. The mean of "
+        "unclipped images says nothing: one diverged attack decides it. The mean of "
         f"the clipped images is {means} ({names}), and a failed image has about "
         f"{np.median(failed):.2f}. So a mean of 0.005 leaves room for one or two failures in a "
-        "hundred: the published runs (recalled) failed less often than ours, or were selected, or "
+        "hundred: the published runs failed less often than ours, or were selected, or "
         "used another network, scale or schedule. We cannot tell which.")
 
 
@@ -168,14 +170,18 @@ def endings(cell: Cell) -> np.ndarray:
     Cells stored before December 2026 do not say so. Of those an attack whose D still moved in its
     last iteration ended by budget; one that stood still had converged where D was small enough, as
     the engine counts it, and ended by tolerance where not."""
+    said = np.array([])
     if "ended" in cell.table:
         attack = [key for key in ("part", "defense", "client") if key in cell.table]
-        return cell.table.drop_duplicates(attack).ended.to_numpy()
+        said = cell.table.drop_duplicates(attack).ended.to_numpy()
+        if pd.notna(said).all():
+            return said
     losses = cell.arrays["losses"]
     first, before, last = losses[:, 0], losses[:, -2], losses[:, -1]
     why = np.where(last == before, "tolerance", "budget")
     why = np.where(last <= engine.CONVERGED * first, "converged", why)
-    return np.where(np.isfinite(losses).all(1), why, "not finite")
+    why = np.where(np.isfinite(losses).all(1), why, "not finite")
+    return np.where(pd.isna(said), why, said) if len(said) else why  # of a cell of parts, some say
 
 
 def why_ended(*cells: Cell, of: np.ndarray | None = None) -> str:

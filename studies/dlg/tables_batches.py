@@ -13,6 +13,11 @@ from studies.dlg import tables
 from studies.dlg.tables import RECOVERED
 
 SIZES = [1, 2, 4, 8]
+SHORTLY = {  # the rows of the short table: network and rule of moving, by what the page calls them
+    "official LeNet": ("LeNet", "together"),
+    "twice the channels, line search": ("LeNet, 24 channels", "together, line search"),
+    "ResNet-20 with sigmoids": ("ResNet-20, sigmoid, no strides", "together")}
+COUNTED = {"LeNet": "LeNet, 12 channels", "LeNet, 24 channels": "LeNet, 24 channels"}
 
 
 def restored(cell: Cell) -> dict[int, np.ndarray]:
@@ -44,6 +49,25 @@ def batches(sweeps: dict, published: pd.DataFrame) -> pd.DataFrame:
                 size: in_words(when, most) for size, when in restored(cell).items()}
     table = pd.DataFrame(rows).T.rename_axis(["run", "network", "images move"])
     return table[SIZES].fillna("not run").rename(columns="B = {}".format)
+
+
+def in_short(sweeps: dict) -> pd.DataFrame:
+    """Of the stored cells, for the page: restored of the batches of each size and, for the LeNets,
+    how many equations their gradient holds for each pixel, at most."""
+    counts = equations_per_pixel()
+    rows = []
+    for name, key in SHORTLY.items():
+        cell = sweeps[key].stored()
+        found = {} if cell is None else {
+            size: f"{np.isfinite(when).sum()} of {len(when)}"
+            for size, when in restored(cell).items()}
+        rows.append({"network": name, "counted": "batches restored"} | found)
+        if key[0] in COUNTED:
+            row = counts.loc[COUNTED[key[0]]]
+            per_pixel = {size: f"{row[f'B = {size}']:.2f}" for size in SIZES}
+            rows.append({"network": "", "counted": "equations for each pixel"} | per_pixel)
+    table = pd.DataFrame(rows).reindex(columns=["network", "counted", *SIZES])
+    return table.rename(columns={1: "1 image"} | {size: f"{size} images" for size in SIZES[1:]})
 
 
 def weight_norms(gradients: dict) -> list[float]:

@@ -1,14 +1,15 @@
 """Figure 7 and Table 3 in numbers: what a defense hides, and what it costs."""
 
+import re
+from collections.abc import Collection
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import torch
-from pandas.io.formats.style import Styler
 
 from lib import metrics
-from studies import choose, report
+from studies import choose
 from studies.cells import Cell
 from studies.dlg import tables
 from studies.dlg.settings import DEFENSES
@@ -18,6 +19,9 @@ from studies.store import Sweep
 # What hides an image, by three criteria; none was chosen on these images. The paper judges by eye
 DEFENDED = 0.8  # AVD above it (Eloul et al. 2022); a flat grey passes it too, see notebook 06
 ALIKE = 0.5  # SSIM above which an image is recovered in notebook 06
+ON_THE_PAGE = (  # the defenses of the short table; all of them stand in the appendix
+    "none", "Gaussian 1e-04", "Gaussian 1e-03", "Gaussian 1e-02", "float16", "int8", "pruned 10%",
+    "pruned 20%", "pruned 30%", "pruned 70%")
 CRITERIA = ("AVD > 0.8", "MSE > 0.01", "SSIM < 0.5")
 
 
@@ -123,30 +127,42 @@ def defenses(blocks: dict[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(blocks, names=["run", "defense"]).reset_index()
 
 
-def defenses_page(blocks: dict[str, pd.DataFrame], published: pd.DataFrame) -> Styler:
-    """The same for the page, a row a defense, beside what is published (by defense and column)."""
-    columns = {"published, CIFAR-100": {name: _printed(name, published) for name in DEFENSES}}
+def scores_page(block: pd.DataFrame, published: pd.DataFrame,
+                names: Collection[str] = tuple(DEFENSES)) -> pd.DataFrame:
+    """How well each defense hides, for the page: medians of three scores, images recovered, the
+    verdict of the three criteria, and the published one (by defense and column)."""
+    block = block.loc[[name for name in names if name in block.index]]
+    says = {0.0: "does not", 1.0: "defends"}
+    verdicts = [says.get(published.value.get((name, "defends"))) for name in block.index]
+    return pd.DataFrame({
+        "defense": in_words(block.index), "AVD": block["median AVD"],
+        "PSNR, dB": block["median PSNR"], "SSIM": block["median SSIM"],
+        "recovered": [f"{row.recovered} of {row.n}" for row in block.itertuples()],
+        "measured": block.defends, "published †": verdicts}).reset_index(drop=True)
+
+
+def costs_page(blocks: dict[str, pd.DataFrame], published: pd.DataFrame) -> pd.DataFrame:
+    """What each defense costs, for the page: published accuracy, then ours, in per cent."""
+    printed = []
+    for name in DEFENSES:
+        value = published.value.get((name, "accuracy"))
+        at_most = value is not None and "at most" in published.unit[name, "accuracy"]
+        printed.append(None if value is None else f"{'at most ' * at_most}{value:g}")
+    columns = {"defense": in_words(DEFENSES), "published, CIFAR-100 †": printed}
     for label, block in blocks.items():
-        columns[label] = {name: _in_words(row) for name, row in block.iterrows()}
-    page = pd.DataFrame(columns).reindex(DEFENSES).fillna("not in this run")
-    return report.wrapped(page)
+        columns[label] = [_learned(block, name) for name in DEFENSES]
+    return pd.DataFrame(columns).dropna(thresh=2).reset_index(drop=True)
 
 
-def _printed(name: str, published: pd.DataFrame) -> str:
-    """The published accuracy under a defense, and whether it defends."""
-    if (name, "accuracy") not in published.index:
-        return "–"
-    at_most = "at most " if "at most" in published.unit[name, "accuracy"] else ""
-    verdict = ""
-    if (name, "defends") in published.index:
-        verdict = ": defends" if published.value[name, "defends"] else ": does not"
-    return f"{at_most}{published.value[name, 'accuracy']:g} %{verdict} (recalled)"
+def in_words(names: Collection[str]) -> list[str]:
+    """"Gaussian 1e-04" -> "Gaussian, variance 1e-4"; the others as they are."""
+    return [re.sub(r" 1e-0(\d)$", r", variance 1e-\1", name) for name in names]
 
 
-def _in_words(row: pd.Series) -> str:
-    learned = "not trained"
-    if not np.isnan(row.accuracy):
-        sd = "" if np.isnan(row.sd) else f" ± {100 * row.sd:.1f}"
-        learned = f"{100 * row.accuracy:.1f}{sd} % (n = {row.victims:.0f})"
-    return (f"{learned}; AVD {row['median AVD']:.2g}, PSNR {row['median PSNR']:.0f} dB, "
-            f"SSIM {row['median SSIM']:.2f}, {row.recovered} of {row.n} recovered: {row.defends}")
+def _learned(block: pd.DataFrame, name: str) -> str | None:
+    """Accuracy of the victims trained under a defense, or None where none was."""
+    if name not in block.index or np.isnan(block.accuracy[name]):
+        return None
+    row = block.loc[name]
+    sd = "" if np.isnan(row.sd) else f" ± {100 * row.sd:.1f}"
+    return f"{100 * row.accuracy:.1f}{sd} (n = {row.victims:.0f})"
