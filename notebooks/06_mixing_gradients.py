@@ -21,13 +21,12 @@
 #
 # ## In three sentences
 #
-# **The paper says** that a client protects its images by filling each batch with images of one label, or by training with
-# the squared error, and that this costs no accuracy.
-# **We find** that one-label batches do stop the attacks that the paper looks at, at no cost in accuracy; but a dense
-# layer's gradient also gives away the plane in which the images lie, and a search in that plane recovers every image of
-# batches of up to six.
-# **Remember**: an attack that fails proves nothing about the gradient; a proof needs two different batches with the same
-# gradient, and here only one mixture has them, at a price of six points of accuracy.
+# **The paper says** that batches of one label, or training with the squared error, mix the images in the gradient, stop
+# inversion attacks, and cost no accuracy.
+# **We find** that one-label batches do stop attacks that search among pixels, but a search in the small space that a dense
+# layer's gradient spans recovers every batch of up to six images.
+# **Remember** that a failed attack proves nothing: what protects is a second batch with the same gradient, and here only
+# one mixture has one, for six points of accuracy.
 
 # %% tags=["parameters"]
 profile = None  # None: the environment variable PROFILE, else "quick"; or "paper"
@@ -97,7 +96,8 @@ report.save_figure(fig, "closely_demixing", ALT_TEXTS["closely_demixing"])
 
 # %% [markdown]
 # *Left: four labels; the division returns the faces, sharply where the weights are wide. Right: one label; it returns one blend
-# four times. Under each: the mean squared error (MSE) of a pixel. One face on the left is lost; the next lines say why.*
+# four times. Under each: the mean squared error (MSE) of a pixel. In the last row the second face is lost, and another stands in
+# its place; the next lines say why.*
 #
 # ### What the division gives exactly
 #
@@ -113,15 +113,17 @@ a = p.T[labels] - (labels[:, None] == labels).float()  # (B, B): row j, image m
 weights = (a / a.sum(1, keepdim=True)).detach()
 torch.testing.assert_close(weights, analytic.demix_weights(p, labels).detach())
 torch.testing.assert_close(weights @ batch.images[0].flatten(1), divided, rtol=1e-3, atol=1e-3)
-report.table(tables_page.mixture(weights, labels))
+mixture = tables_page.mixture(weights, labels)
+report.table(mixture, **dict.fromkeys(mixture, "{:.2f}"))
 
 # %% [markdown]
 # Three cases follow from the formula.
 #
 # - **The network is sure, of other classes.** No image is taken for class $c$, so every $p_c$ is nearly 0. The weights become 1 and
 #   0, and the division is exact.
-# - **The network is sure of class $c$ for one of these images.** The row then loses its $-1$ or gains a $+1$, and the answer is
-#   nearly arbitrary. This is the face that was lost.
+# - **The network is sure of class $c$ for one of these images.** If it is image $j$ itself, its own weight $p_c - 1$ vanishes; if it
+#   is another, a $+1$ nearly cancels the $-1$. Here both happen: the network takes the first two faces for label 6, and the row of
+#   label 6 holds mostly the first.
 # - **The network is unsure**, as a fresh one is: all $p \approx 1/C$ with $C$ classes. Then each other image has the weight
 #   $-1/(C - B)$. With ten classes and four images the three others add up to half an image: not small.
 #
@@ -246,8 +248,8 @@ report.caption(
 # this run computed its own smaller version (8x8 digits), a table names it "this run". *Published* numbers carry a dagger
 # [†](#Sources-of-published-numbers): all but one were read off a plot of the authors' poster, and they decide nothing here.
 #
-# An image counts as **recovered** by a criterion that is named each time. Ours is mostly MSE < 0.01, which the eye accepts
-# as the same picture.
+# An image counts as **recovered** by a criterion that is named each time. Ours is mostly MSE < 0.01, for pixels between 0
+# and 1.
 #
 # ### In the span, mixing by labels alone hides no batch of up to six
 #
@@ -296,7 +298,7 @@ report.caption(
 
 # %% [markdown]
 # It looks sensible: noise stands on the right. But a measure of success must also fail an attacker who never looked at the gradient.
-# We give it such answers, and two blends that look at the private image together with others:
+# We give it such answers for 64 images of each set, and two blends that hold the private image together with others:
 
 # %%
 sets = [name for name in ("digits", "faces", "mnist") if data.present(name, root=run.data_root)]
@@ -362,7 +364,8 @@ report.caption(
     "division counts, too. Open marks keep those visible that lie at one place.",
     sweeps.accuracy["CE"].shown())
 in_numbers = tables_accuracy.dense_accuracy_in_numbers(accuracy, numbers)
-report.table(tables_page.accuracies(in_numbers, B=4))
+in_numbers = tables_page.accuracies(in_numbers)
+report.table(in_numbers.xs(4, level="B"))
 
 # %% [markdown]
 # *Test accuracy at B = 4; three seeds in the stored runs, the best of three learning rates on held-out images.*
@@ -380,7 +383,7 @@ report.table(tables_page.accuracies(in_numbers, B=4))
 #
 # - **R1, direct inversion without failures.** In the published histogram the division returns every image whose label is its own. Here,
 #   on a saturated layer, about a third fail, those whose label the network predicts for somebody in the batch. *The formula gives the
-#   cause, and the share of exact images follows $0.9^B$ ([appendix](#The-exact-error-in-four-regimes)). Why the authors' layer has no
+#   cause, and the share of exact images comes near its $0.9^B$ ([appendix](#The-exact-error-in-four-regimes)). Why the authors' layer has no
 #   such images is untested.*
 # - **"The neglected terms are small."** With ten classes and a fresh network they add up to half an image at $B = 4$. *Supported by
 #   the same figure.*
@@ -458,8 +461,7 @@ report.table(tables_page.sources(numbers))
 # experiment for both profiles: the quick one for reading and tests, the paper's on MNIST and LFW.
 
 # %%
-display(report.table(settings.in_prose().rename_axis("profile")))
-report.table(report.declared(*tables_page.of_plan(sweeps)))
+report.table(settings.in_prose().rename_axis("profile"))
 
 # %% [markdown]
 # ### What the attacker is given
@@ -487,7 +489,7 @@ report.table(tables_page.card(card))
 # The poster leaves open which of two squared errors "MSE" is, LeNet's activation, initialisation and strides, the attacks'
 # optimiser, weights and iterations, and how several attacks become one rate.
 #
-# ### The exact error, in four regimes
+# ### The exact error in four regimes
 #
 # $$\hat x^{(j)} - x^{(j)} = \sum_{m \ne j} w_{jm}\,\big(x^{(m)} - x^{(j)}\big)$$
 #
@@ -611,10 +613,10 @@ report.table(tables_page.largest_steps(ranking))
 # which an attacker can do. Per cent of images, best by truth / nearest gradient:
 
 # %%
-in_numbers = tables.dense_in_numbers(rates, numbers)
-for name in in_numbers.index.unique("run"):
+of_attacks = tables.dense_in_numbers(rates, numbers)
+for name in of_attacks.index.unique("run"):
     display(Markdown(f"*{name}:*"))
-    display(report.table(tables_page.of_run(in_numbers, name)))
+    display(report.table(tables_page.of_run(of_attacks, name)))
 
 # %% [markdown]
 # *A published "equal labels" at B = 1 is no mixture: it shows how far two cells of the same setting lie apart. With the closed form among the
@@ -652,11 +654,11 @@ report.save_table(directions.reset_index(), "span_directions")
 unseen = directions["unseen directions"].astype(int).unstack().add_prefix("B = ")
 weakest = directions["weakest seen one"].unstack().add_prefix("B = ")
 report.caption("Unseen directions; one client each, 8x8 digits.")
-display(report.table(unseen.rename_axis("loss and labels")))
+display(report.table(unseen.rename_axis("loss and labels").rename_axis(columns=None)))
 report.caption(
     "The smallest response of the gradient to a seen direction, over the largest: below 1e-7 a "
     "gradient in float32, or with the least noise, does not hold it.")
-report.table(weakest.rename_axis("loss and labels"))
+report.table(weakest.rename_axis("loss and labels").rename_axis(columns=None))
 
 # %% [markdown]
 # At $B = 8$ with equal labels and cross-entropy, all clients whose gradient is matched to rounding (1e-14) come back whole; where images are
@@ -696,7 +698,7 @@ report.table(trained.rename(columns={"n": "images"}), images="{:.0f}", **formats
 
 # %%
 display(Markdown(f"*{tables_accuracy.averaged_accuracy(sweeps.averaged)}*"))
-report.table(tables_accuracy.dense_accuracy_in_numbers(accuracy, numbers))
+report.table(in_numbers)
 
 # %% [markdown]
 # ### R6 and R7: a LeNet
@@ -720,7 +722,7 @@ else:
     report.not_made("r6", "the cells of the paper profile are not stored")
 
 # %%
-report.table(tables_accuracy.lenet_in_numbers(lenet, numbers))
+report.table(tables_page.lenet(tables_accuracy.lenet_in_numbers(lenet, numbers)))
 
 # %% [markdown]
 # *Per cent; recovered by AVD < 0.8 / by MSE < 0.01. The five attacks: L2 or angle, with TV or with TV and orthogonality, labels known; and

@@ -5,10 +5,9 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from studies import report, store
+from studies import report
 from studies.mixing_gradients import settings, tables
-from studies.mixing_gradients.measures import UNRELATED
-from studies.mixing_gradients.plan import Plan
+from studies.mixing_gradients.measures import BLENDS
 
 NOISE_RATES = ("accuracy, %", "any", "closed form", "angle", "in the span")  # columns of `noise`
 
@@ -18,14 +17,14 @@ SAID = {  # the certainties of published numbers, as a reader meets them
 
 
 def blanks(table: pd.DataFrame) -> pd.DataFrame:
-    """A row an answer: what it knows, and how often it passes on each set (`measures.blanks`)."""
+    """A row an answer: whether it holds the private image, and how often it passes on each set
+    (`measures.blanks`)."""
     wide = table["AVD < 0.8"].unstack("set", sort=False).add_suffix(": AVD < 0.8")
     strict = table["MSE < 0.01"].unstack("set", sort=False).add_suffix(": MSE < 0.01")
     rows = wide.join(strict).reset_index()
-    seen = ["nothing" if answer in UNRELATED or "noise" in answer else "the private image"
-            for answer in rows.answer]
-    rows.insert(1, "what it has seen", seen)
-    return rows.head(len(rows)).iloc[:, :report.MOST_COLUMNS]
+    blends = rows.answer.isin(list(BLENDS))
+    rows.insert(1, "holds the private image", blends.map({True: "yes", False: "no"}))
+    return rows.iloc[:, :report.MOST_COLUMNS]
 
 
 def in_span(table: pd.DataFrame) -> pd.DataFrame:
@@ -94,40 +93,47 @@ def largest_steps(ranking: pd.DataFrame) -> pd.DataFrame:
 
 
 def sources(numbers: pd.DataFrame) -> pd.DataFrame:
-    """Every published number with its source: a row a line of a figure."""
+    """Every published number with its source: a row a line of a figure and unit."""
     rows = []
     titles = numbers.attrs["floats"]
-    for (name, row, certainty, source), some in numbers.groupby(
-            ["float", "row", "certainty", "source"], sort=False):
-        values = "; ".join(f"{entry.column}: {entry.value:g}" for entry in some.itertuples())
+    units = numbers.assign(unit=numbers.unit.str.partition(";")[0])
+    keys = ["float", "row", "unit", "certainty", "source"]
+    for (name, row, unit, certainty, source), some in units.groupby(keys, sort=False):
+        columns = some.column.str.replace(", recovery", "").str.replace(", accuracy", "")
+        values = "; ".join(f"{column}: {value:g}"
+                           for column, value in zip(columns, some.value, strict=True))
         rows.append({"figure": f"{name.upper()}. {titles[name]['title']}", "row": row,
-                     "numbers": values, "unit": some.unit.iloc[0].partition(";")[0],
-                     "where": source, "certainty": SAID[certainty]})
+                     "numbers": values, "unit": unit, "where": source,
+                     "certainty": SAID[certainty]})
     return pd.DataFrame(rows)
 
 
 def mixture(weights: Tensor, labels: Tensor) -> pd.DataFrame:
     """The weights (B, B) with which the division mixes a batch: a row an answer."""
     names = [f"private image {m + 1}" for m in range(len(weights))]
-    rows = pd.DataFrame(weights.tolist(), columns=names).round(3)
+    rows = pd.DataFrame(weights.tolist(), columns=names).round(2) + 0.0  # no -0.00
     rows.index = [f"row of label {int(label)}" for label in labels]
     return rows.rename_axis("the division's answer")
 
 
-def accuracies(in_numbers: pd.DataFrame, B: int) -> pd.DataFrame:
-    """R5's accuracies at one batch size: a row a training, published and by run
+def accuracies(in_numbers: pd.DataFrame) -> pd.DataFrame:
+    """R5's accuracies: a row a training and batch size, published and by run
     (`tables_accuracy.dense_accuracy_in_numbers`)."""
-    rows = in_numbers.xs(B, level="B").rename_axis("training")
-    published = rows.published.str.replace(" (digitised)", "")
-    return rows.assign(published=published).rename(columns={"published": "published †"})
+    rows = in_numbers.rename_axis(["training", "B"])
+    return rows.assign(published=_unmarked(rows.published)).rename(
+        columns={"published": "published †"})
 
 
-def of_plan(sweeps: Plan) -> list[store.Sweep]:
-    """All sweeps of the plan, in its order."""
-    listed = []
-    for group in vars(sweeps).values():
-        listed += group.values() if isinstance(group, dict) else [group]
-    return listed
+def lenet(in_numbers: pd.DataFrame) -> pd.DataFrame:
+    """R6's numbers, their mark in the heading (`tables_accuracy.lenet_in_numbers`)."""
+    old, new = "published: recovered, accuracy", "published †: recovered, accuracy"
+    rows = in_numbers.assign(**{old: _unmarked(in_numbers[old])})
+    return rows.rename(columns={old: new, "n": "images"})
+
+
+def _unmarked(texts: pd.Series) -> pd.Series:
+    """Published numbers without the mark that the heading bears."""
+    return texts.str.replace(" (digitised)", "", regex=False)
 
 
 def card(entries: dict[str, object]) -> pd.DataFrame:
