@@ -15,7 +15,7 @@
 import torch
 from sklearn.decomposition import FastICA
 
-from lib import analytic, client, data, defenses, metrics, models
+from lib import analytic, client, data, defenses, metrics
 
 digits = data.load("digits")
 faces = data.load("faces").relabel(10, seed=0)
