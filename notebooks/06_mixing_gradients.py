@@ -23,8 +23,8 @@
 #
 # **The paper says** that batches of one label, or training with the squared error, mix the images in the gradient, stop
 # inversion attacks, and cost no accuracy.
-# **We find** that one-label batches do stop attacks that search among pixels, but a search in the small space that a dense
-# layer's gradient spans recovers every batch of up to six images.
+# **We find** that one-label batches stop attacks that search among pixels, but a search in the small space that a dense
+# layer's gradient spans recovers every batch of up to six.
 # **Remember** that a failed attack proves nothing: what protects is a second batch with the same gradient, and here only
 # one mixture has one, for six points of accuracy.
 
@@ -66,17 +66,17 @@ sweeps = plan.declare(run)
 # ### With different labels, each image has a row of its own
 #
 # Take one dense layer with softmax and cross-entropy: $o = Wx + b$, $\;p = \mathrm{softmax}(o)$. Let $[\cdot]$ be 1 where the
-# statement inside is true, else 0. For **one** image $x$ with label $c$, row $j$ of the gradient is
+# statement inside is true, else 0. For **one** image $x$ of label $c$, row $j$ of the gradient is
 #
 # $$\frac{\partial \ell}{\partial W_{j}} = (p_j - [j = c])\, x^\top, \qquad \frac{\partial \ell}{\partial b_j} = p_j - [j = c].$$
 #
-# Any row divided by its entry of the bias gradient is the image ([notebook 01](01_dlg.ipynb) begins with this). In a **batch**,
-# every image adds to every row. But in row $c$ an image of label $c$ has the weight $p_c - 1$, near $-1$, and the others have only
-# their $p_c$. The paper drops the others:
+# Any row divided by its entry of the bias gradient is the image, as in [notebook 01](01_dlg.ipynb). In a **batch**, every image
+# adds to every row. But in row $c$ an image of label $c$ has the weight $p_c - 1$, near $-1$, and the others have only their $p_c$.
+# The paper drops the others:
 #
 # $$\hat x^{(c)} = \frac{\partial \ell / \partial W_c}{\partial \ell / \partial b_c}$$
 #
-# That is one line of PyTorch. We try it on four faces. They have no classes, so each gets a random label out of ten.
+# We try it on four faces. They have no classes, so each gets a random label out of ten.
 
 # %%
 faces = data.load("faces").relabel(10, seed=seed)  # 25 x 25 pixels
@@ -131,17 +131,16 @@ report.table(mixture, **dict.fromkeys(mixture, "{:.2f}"))
 #
 # ### Mixed or not, the images lie in a small space
 #
-# The division reads single rows. Now look at all of them together. Write $\delta_m$ for the gradient at the outputs $o$ for image
-# $m$, divided by $B$. Whatever the loss and the labels are,
+# The division reads single rows. Now look at all of them together. Let $\delta_m$ be the gradient of the loss with respect to
+# the outputs for image $m$. Whatever the loss and the labels are,
 #
 # $$\frac{\partial \ell}{\partial W} = \sum_{m=1}^{B} \delta_m\, x_m^\top .$$
 #
-# This is a sum of $B$ products of a column and a row, so each of its rows is a combination of the $B$ images. Its rank is at most
-# $B$, and **its rows span the space in which the images lie**. One singular value decomposition (SVD) gives a basis $V$ of that
-# space, the *span*. Each image is then $x = \sum_k M_k V_k$ with $B$ unknown coefficients. A whole batch is $X = MV$: the attacker
-# looks for $B^2$ numbers instead of $B \cdot 625$ pixels. For four faces that is 16 instead of 2,500.
+# Each row of this sum is a combination of the $B$ images. So **the rows span the space in which the images lie**, whose dimension is
+# at most $B$. A singular value decomposition (SVD) gives a basis $V$ of that space, the *span*. The batch, its images as rows, is
+# $X = MV$ with an unknown matrix $M$ of $B^2$ numbers. For four faces these are 16 unknowns instead of 2,500 pixels.
 #
-# Which $M$? The one whose gradient matches the shared one. With $\Delta$ the gradient of the dummy batch $MV$,
+# The attacker searches for the $M$ whose gradient matches the shared one. With $\Delta$ the gradient of the dummy batch $MV$,
 #
 # $$M^* = \arg\min_M D(M), \qquad D(M) = \frac{\lVert \Delta(MV) - \nabla \ell \rVert^2}{\lVert \nabla \ell \rVert^2} .$$
 #
@@ -174,8 +173,8 @@ optimizer.step(distance)
 found = live.in_order((M @ V).detach().view_as(same.images[0]), same.images[0])
 
 # %% [markdown]
-# `analytic.in_span` does the same for any network whose first layer is dense, and for any loss. It returns a smaller problem, which
-# the usual attacks then solve. It must find the same span and the same faces:
+# `analytic.in_span` does the same for any loss and any network whose first layer is dense. It returns a smaller problem, which the
+# usual attacks then solve. It must find the same span and the same faces:
 
 # %%
 _, basis = analytic.in_span(update)
@@ -193,8 +192,8 @@ report.caption(
 # All four come back. Mixing has hidden *which row belongs to which image*, and a search does not need to know.
 #
 # Others used the span before: [Cocktail Party](https://arxiv.org/abs/2209.05578) unmixes it by independent component analysis, and
-# [SPEAR](https://arxiv.org/abs/2403.03945) by the zeros that a ReLU leaves. The search here needs neither a prior on images nor a
-# ReLU. It needs fewer images than classes: behind cross-entropy the $\delta_m$ sum to zero over the classes.
+# [SPEAR](https://arxiv.org/abs/2403.03945) by the zeros that a ReLU leaves. The search here needs neither a prior nor a ReLU, only
+# fewer images than classes.
 #
 # ### What would hide a batch: a rotation that no gradient sees
 #
@@ -205,9 +204,9 @@ report.caption(
 # $$\frac{\partial \ell}{\partial W} = 2\big(W S + (b - e_c)\, \bar x^\top\big), \qquad
 # \frac{\partial \ell}{\partial b} = 2\,(W \bar x + b - e_c).$$
 #
-# The batch enters only by its mean $\bar x$ and its second moment $S$. Let $X$ hold the images as rows, and turn it by an orthogonal
-# matrix $Q$ that keeps the mean, $Q \mathbf 1 = \mathbf 1$. Then $QX$ has the same $\bar x$ and the same $S$, hence **exactly the
-# same gradient**, whatever the weights are:
+# The batch enters only by its mean $\bar x$ and its second moment $S$. Turn it by an orthogonal matrix $Q$ that keeps the mean,
+# $Q \mathbf 1 = \mathbf 1$. Then $QX$ has the same $\bar x$ and the same $S$, hence **exactly the same gradient**, whatever the
+# weights are:
 
 # %%
 three = client.drawn(faces.clients(1, 50, seed=0), defenses.EqualLabels(3), seed=4)
@@ -244,12 +243,9 @@ report.caption(
 # %% [markdown]
 # ## Results
 #
-# The figures below show our stored runs of the *paper profile*: MNIST (28x28 digits), fresh networks, labels known, on a CPU. Where
-# this run computed its own smaller version (8x8 digits), a table names it "this run". *Published* numbers carry a dagger
-# [†](#Sources-of-published-numbers): all but one were read off a plot of the authors' poster, and they decide nothing here.
-#
-# An image counts as **recovered** by a criterion that is named each time. Ours is mostly MSE < 0.01, for pixels between 0
-# and 1.
+# The figures show our stored runs of the *paper profile*: MNIST (28x28 digits), fresh networks, labels known. A table's "this run" is
+# a smaller version on 8x8 digits. *Published* numbers carry a dagger [†](#Sources-of-published-numbers): all but one were read off
+# a plot, and they decide nothing here. An image counts as **recovered** by a criterion that is named each time.
 #
 # ### In the span, mixing by labels alone hides no batch of up to six
 #
@@ -271,13 +267,13 @@ report.table(spans, **dict.fromkeys(spans, "{:.0%}"))
 # %% [markdown]
 # *Share of images with MSE < 0.01, one round, labels known, ten clients a cell, each with a network of its own.*
 #
-# Behind cross-entropy every image of every client comes back up to $B = 6$, with labels known or inferred, random or equal. At
-# $B = 8$ four fifths of the equal-label images do. There the search gives out before the gradient does: with three rounds of the
-# same batch all come back. The squared error of the softmax behaves in the same way.
+# Behind cross-entropy every image comes back up to $B = 6$, with labels known or inferred, random or equal. At $B = 8$ four fifths of
+# the equal-label images do. There the search gives out before the gradient does: with three rounds of the same batch all come back.
+# The squared error of the softmax behaves in the same way.
 #
-# With equal labels and the squared error of the *logits* the loss begins at $B = 3$, as the rotation predicts, and three rounds do
-# not help. The gradient is matched there to rounding, by other images than the private ones. What is hidden is who is who: a rotated
-# batch is still a blend of digits of one class, and where these look alike a blend passes for the original.
+# With equal labels and the squared error of the *logits*, images are lost from $B = 3$ on, as the rotation predicts, and three rounds
+# do not help. The gradient is matched to rounding, by other images than the private ones. Class, style and mean stay visible: a
+# rotated batch still holds blends of one digit.
 #
 # ### An AVD below 0.8 lets blank images through
 #
@@ -285,8 +281,8 @@ report.table(spans, **dict.fromkeys(spans, "{:.0%}"))
 #
 # $$\mathrm{AVD}(v, u) = \big\lVert\, |\nabla_{x,y}\, v| - |\nabla_{x,y}\, u| \,\big\rVert$$
 #
-# Here $\nabla_{x,y}$ takes the differences between neighbouring pixels. AVD therefore compares how *rough* two pictures are, pixel by
-# pixel, and nothing else. An AVD below 0.8 counts as a success. The next picture (R3 in our numbering) sorts reconstructions by AVD.
+# Here $\nabla_{x,y}$ takes the differences between neighbouring pixels. AVD compares how *rough* two pictures are at each pixel, and
+# nothing else. Below 0.8 an attack counts as a success. The next picture (R3 in our numbering) sorts reconstructions by AVD.
 
 # %%
 cells = choose.shown_of(sweeps.sheets)
@@ -298,7 +294,7 @@ report.caption(
 
 # %% [markdown]
 # It looks sensible: noise stands on the right. But a measure of success must also fail an attacker who never looked at the gradient.
-# We give it such answers for 64 images of each set, and two blends that hold the private image together with others:
+# Here are such answers for 64 images of each set, and two blends that hold the private image together with others:
 
 # %%
 sets = [name for name in ("digits", "faces", "mnist") if data.present(name, root=run.data_root)]
@@ -309,16 +305,14 @@ display(report.table(shown, **dict.fromkeys(shown.columns[2:], "{:.0%}")))
 Markdown(measures.blanks_in_words(blanks))
 
 # %% [markdown]
-# On faces the threshold separates *noise* from *anything that is not noise*. A flat grey passes, a stranger's face passes, and so does
-# a blend of four people. As a measure of success it works only while failed attacks end in noise, as those on the poster do. So we
-# add two criteria of our own below. **MSE < 0.01** is strict, and asks for the right brightness. **SSIM > 0.5** forgives a
-# wrong contrast. An order that all three agree on is one to rely on.
+# On faces the threshold separates *noise* from *anything that is not noise*. A flat grey passes, and so does a stranger's face. As a
+# measure of success it works only while failed attacks end in noise. So we add two criteria of our own. **MSE < 0.01** is strict, and
+# asks for the right brightness. **SSIM > 0.5** forgives a wrong contrast. An order that all three agree on is one to rely on.
 #
 # ### Against searches among pixels, equal labels do protect
 #
-# Now the paper's main figure (R4): what do attacks that search among *pixels* recover of a dense layer? They move all pixels of a dummy
-# batch until its gradient fits, by squared distance or by angle, with or without a prior on images (`attacks.mixing_gradients`). Each
-# image counts as recovered if any of the attacks recovers it.
+# The paper's main figure (R4) shows what *matching* recovers of a dense layer: searches that move all pixels of a dummy batch until its
+# gradient fits, by squared distance or by angle (`attacks.mixing_gradients`). An image counts if any of the attacks recovers it.
 
 # %%
 rates = tables.dense_rates(sweeps.dense, sweeps.adaptive)
@@ -342,17 +336,17 @@ for name, rows in at_four.groupby("run", sort=False):
     display(report.table(shown, **dict.fromkeys(shown.columns[1:], "{:.0f}")))
 
 # %% [markdown]
-# Three things agree with the published figure. Larger batches leak less, equal labels leak less than random ones, and both hold by all
-# three criteria. The *levels* differ: by AVD our attacks recover more than published. By SSIM they come near.
+# As published, larger batches leak less, and equal labels leak less than random ones. Both hold by all three criteria. The *levels*
+# differ: by AVD our attacks recover more than published, by SSIM they come near.
 #
-# The squared error of the softmax leaks less than cross-entropy by SSIM, as published, but no less by AVD. And in the span it hides
-# nothing. Which measure and which attack one believes decides this claim.
+# The squared error of the softmax leaks less than cross-entropy by SSIM, as published. By AVD that is undecided, and in the span it
+# hides nothing. Which measure and which attack one believes decides this claim.
 #
 # ### Equal labels cost no accuracy
 #
-# The paper promises protection "with no degradation" of accuracy, as opposed to noise. We train a dense layer under each strategy as
-# the smallest federation would: every step is one client's batch of $B$ images. Figure R5 sets test accuracy (up is better) beside
-# what is recovered (left is better).
+# The paper promises "no degradation" of accuracy, as opposed to noise. We train a dense layer under each strategy as the smallest
+# federation would: every step is one client's batch. Figure R5 sets test accuracy (up is better) beside what is recovered (left is
+# better).
 
 # %%
 accuracy = tables_accuracy.dense_accuracy(sweeps.accuracy, rates)
@@ -370,39 +364,37 @@ report.table(in_numbers.xs(4, level="B"))
 # %% [markdown]
 # *Test accuracy at B = 4; three seeds in the stored runs, the best of three learning rates on held-out images.*
 #
-# This reproduces. Over three seeds, equal labels and the squared error of the softmax lie within 0.4 points of cross-entropy at every
-# batch size. The squared error of the logits, the one loss whose mixture hides something, costs six points; published are seven to
-# nine. (Its best learning rate is the smallest tried, so a smaller one might cost less.)
+# This reproduces. Equal labels and the squared error of the softmax lie within 0.4 points of cross-entropy at every batch size. The
+# squared error of the logits, whose mixture does hide something, costs six points; published are seven to nine. (Its best learning
+# rate is the smallest tried, so a smaller one might cost less.)
 #
-# **What a defender should take from this.** Equal labels are free and stop attacks among pixels, but not an attacker who knows the span.
-# They do one more thing: they make the differences between the images faint in the gradient, so that very little noise finishes the
-# job. At $B = 4$ Gaussian noise of variance 1e-5 leaves the search in the span nothing of equal labels and 68 % of random ones (ten
-# clients; [figure in the appendix](#Noise-beside-mixing)). That is the paper's own last remark, and here the strongest form of its claim.
+# **For a defender:** equal labels are free and stop attacks among pixels, but not an attacker who knows the span. They also make the
+# differences between images faint in the gradient, so that very little noise finishes the job. At $B = 4$ Gaussian noise of variance
+# 1e-5 leaves the search in the span nothing of equal labels, and 68 % of random ones (ten clients,
+# [appendix](#Noise-beside-mixing)). To add noise on top is the paper's own last remark.
 #
 # ## What did not reproduce
 #
-# - **R1, direct inversion without failures.** In the published histogram the division returns every image whose label is its own. Here,
-#   on a saturated layer, about a third fail, those whose label the network predicts for somebody in the batch. *The formula gives the
-#   cause, and the share of exact images comes near its $0.9^B$ ([appendix](#The-exact-error-in-four-regimes)). Why the authors' layer has no
+# - **R1, division without failures.** The published histogram has none. Here, on a saturated layer, about a third of the images with a
+#   label of their own fail, because the network predicts this label for somebody in the batch. *The formula gives the cause, and
+#   the share of exact images comes near its $0.9^B$ ([appendix](#The-exact-error-in-four-regimes)). Why the authors' layer has no
 #   such images is untested.*
 # - **"The neglected terms are small."** With ten classes and a fresh network they add up to half an image at $B = 4$. *Supported by
 #   the same figure.*
-# - **R4's levels by AVD.** We recover 84 % at $B = 4$ where 40 % are published (random labels, CE). Our number takes the best of
-#   thirteen attacks by looking at the truth; an attacker who picks the nearest gradient gets 1 %. *The authors' optimiser, number of
-#   attacks and iterations are not known: untested.*
-# - **R6 and R7, on a LeNet.** By AVD, equal labels pass *more* often than random ones (89 against 57 %, eight clients), because blends of
-#   one class are smooth. More channels leak *less* by AVD, not more, and by MSE there is no trend. *Our attacked LeNet has random weights
-#   of the official DLG code, and accuracies are of another LeNet: whether this is the reason is untested
-#   ([appendix](#R6-and-R7:-a-LeNet)).*
-# - **LFW faces on a LeNet.** This attack recovers nothing there under any strategy, so nothing is learned about the defenses. *With four
-#   times the iterations 2 of 16 single images come back: the attack is too short.*
-# - **"As opposed to noise."** Not borne out on this layer: noise that costs less than a point hides more from the four attacks than
-#   equal labels do. *One training a variance, so the ledger leaves it undecided.*
+# - **R4's levels by AVD.** We recover 84 % at $B = 4$, published are 40 % (random labels, CE). Ours is the best of thirteen attacks,
+#   chosen by the truth; an attacker who picks the nearest gradient gets 1 %. *The authors' attacks are not known: untested.*
+# - **R6 and R7, on a LeNet.** By AVD, equal labels pass *more* often than random ones (89 against 57 %, eight clients): blends of one
+#   class are smooth. More channels leak *less* by AVD, and by MSE there is no trend. *Our attacked LeNet is that of the official DLG
+#   code; whether the authors' differs is unknown, and untested ([appendix](#R6-and-R7:-a-LeNet)).*
+# - **LFW faces on a LeNet.** This attack recovers nothing there, so nothing is learned about the defenses. *With four times the
+#   iterations 2 of 16 single images come back: the attack is too short.*
+# - **"As opposed to noise."** Noise that costs less than a point hides more from our four attacks than equal labels do. *One training a
+#   variance, so the ledger leaves it undecided.*
 #
 # ## Claims
 #
-# The eight claims that this page is about. Each is decided by a rule that was written beside it; the whole ledger, with rules and
-# numbers of images, closes the appendix. The unit is the network: each client has one of its own.
+# These eight claims are what this page is about; the whole ledger, with the rules that decide, closes the appendix. The unit is
+# the network: each client has one of its own. "10/10 [0.72, 1.00]" is a share of clients with its 95 % interval.
 
 # %%
 directions = symmetry.unseen_directions(data.load("digits"), run)
@@ -434,8 +426,8 @@ ledger.brief("neglected_small", "avd_is_a_success", "r4_equal_ssim", "r4_mse_avd
 # **Research**
 #
 # 5. A prior could undo the rotation, since pixels lie in [0, 1] and are far from normal. Try independent component analysis
-#    (`sklearn.decomposition.FastICA`) on the span of a batch of four. *An answer is a share of recovered images over at least ten
-#    clients, beside the share that the search without a prior recovers.*
+#    (`sklearn.decomposition.FastICA`) on the span of a batch of four. *An answer is the share of images recovered of at least ten
+#    clients, beside that of the search without a prior.*
 # 6. Design a criterion of success that blanks fail and that forgives a wrong scale and brightness. *An answer names the threshold and how
 #    it was set without looking at any attack, and the share of blanks, blends and true images that pass.*
 #
@@ -597,6 +589,10 @@ report.table(tables_page.largest_steps(ranking))
 # monotone in all four moves. No AVD is monotone under shifts, where one pixel makes most of its range, and none through 8 bits is
 # under brightness. All are monotone in blends.
 #
+# On the 8x8 digits the threshold of 0.8 does not even separate noise: some of it passes. Our own criteria are wrong in ways of their own.
+# MSE < 0.01 can be met by luck where images of one class resemble each other. It also asks for the right brightness, which the angle
+# between gradients does not fix, and no image is clipped before its MSE is taken. SSIM > 0.5 is of clipped images.
+#
 # ### R4: attacks, choice and pictures
 #
 # Equal labels are `defenses.EqualLabels(B)`, a defense that chooses among the client's images. The squared error is
@@ -625,6 +621,9 @@ for name in of_attacks.index.unique("run"):
 # cross-entropy they do match it, and find blends). Those on the angle look like something, but have gradients of the wrong size and a
 # distance above 1.*
 #
+# Matching from noise has an MSE below 0.01 almost nowhere, not even at $B = 1$, since its images have a wrong brightness. So by MSE alone it
+# says nothing about a defense; the rates by MSE are those of the closed form and of matching that starts from it.
+#
 # What such reconstructions look like, angle with TV, the first client of every batch size:
 
 # %%
@@ -647,7 +646,8 @@ report.table(by_attack)
 #
 # Which batches could an attacker not tell apart, even in principle? We count the directions in the span along which the gradient does not
 # change, at the private batch: the null space of its Jacobian (float64, singular values below 1e-9 of the largest). Their number is
-# $(B-1)(B-2)/2$ behind the squared error of the logits with equal labels, and 0 elsewhere.
+# $(B-1)(B-2)/2$ behind the squared error of the logits with equal labels, and 0 elsewhere. Behind cross-entropy the $\delta_m$ sum to
+# zero over the classes, which is why the search needs $B < C$.
 
 # %%
 report.save_table(directions.reset_index(), "span_directions")
@@ -664,7 +664,8 @@ report.table(weakest.rename_axis("loss and labels").rename_axis(columns=None))
 # At $B = 8$ with equal labels and cross-entropy, all clients whose gradient is matched to rounding (1e-14) come back whole; where images are
 # lost it is matched to 1e-11 to 1e-8 only. With a gradient in float64 and twice the iterations one start stopped in much the same places
 # (tried apart from these cells). "Converged" means a distance below 1e-8 of that at the start. An earlier version of this page found
-# equal labels safe from $B = 6$ on: its optimiser stopped at absolute tolerances, while the gradients still differed.
+# equal labels safe from $B = 6$ on: its optimiser stopped at absolute tolerances, while the gradients still differed. What the squared
+# error of the logits hides is who is who: where digits of one class look alike, a blend passes for the original.
 #
 # Behind the squared error of the logits with *random* labels some images are lost from $B = 4$ on: none whose label occurs once in its batch
 # (counted from the labels of these batches). With equal labels, one round:
@@ -694,7 +695,8 @@ report.table(trained.rename(columns={"n": "images"}), images="{:.0f}", **formats
 # ### R5: what mixing costs
 #
 # Plain SGD, each step one client's update. Of three learning rates (0.003, 0.03, 0.3) the one with the best accuracy on held-out training
-# images counts. Recovery is that of fresh victims. Equal labels at B = 4 with ten clients averaged a step, at ten times the rate:
+# images counts. Recovery is that of fresh victims. The published accuracies are met within a point, but for those of the squared error of
+# the logits. Equal labels at B = 4 with ten clients averaged a step, at ten times the rate:
 
 # %%
 display(Markdown(f"*{tables_accuracy.averaged_accuracy(sweeps.averaged)}*"))
@@ -734,6 +736,7 @@ report.table(tables_page.lenet(tables_accuracy.lenet_in_numbers(lenet, numbers))
 # Adam and recover least; L-BFGS, which recovers single images in notebook 01, was not among them (untested). To infer labels instead of
 # knowing them costs nothing. The accuracies of all four strategies lie within three points at the better of two rates (at the other some
 # diverge: equal labels at (6, 10), the squared error of the logits at (2, 6)); published, the squared error of the softmax loses four to six.
+# All this is of one random network a client, eight clients a cell, one seed and two learning rates for the accuracies: untested beyond that.
 
 # %%
 cells = choose.shown_of(sweeps.maps)
