@@ -273,7 +273,7 @@ report.table(spans, **dict.fromkeys(spans, "{:.0%}"))
 #
 # With equal labels and the squared error of the *logits*, images are lost from $B = 3$ on, as the rotation predicts, and three rounds
 # do not help. The gradient is matched to rounding, by other images than the private ones. Class, style and mean stay visible: a
-# rotated batch still holds blends of one digit.
+# rotated batch still holds blends of one digit. With random labels this loss hides only images whose label repeats in the batch.
 #
 # ### An AVD below 0.8 lets blank images through
 #
@@ -804,7 +804,7 @@ ledger.verdicts()
 ledger.shown()
 
 # %% [markdown]
-# ### References
+# ## References
 
 # %%
 Markdown(references.listed(
