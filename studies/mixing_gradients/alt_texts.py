@@ -1,8 +1,8 @@
 """What the figures of notebook 06 show, for who cannot see them: the alternative texts."""
 
 _AVD_SHEET = (
-    "Image sheet of {images}, one column an attack, by rising AVD: the guess with its "
-    "scores, and below it the true image; a dashed line marks an AVD of 0.8. Guesses go "
+    "Image sheet of {images}, one column an attack, by rising AVD: the image found with its "
+    "scores, and below it the private one; a dashed line marks an AVD of 0.8. Guesses go "
     "from clean through noisy but legible to pure noise; some left of the line have little"
     " of the true image.")
 _HEAT_MAPS = (
@@ -13,10 +13,10 @@ _HEAT_MAPS = (
 
 ALT_TEXTS = {
     "closely_demixing":
-        "Image sheet, one column an image, six rows: four digits of four labels, what the "
-        "division returns of them at three widths of the weights, four digits of one label, "
-        "and their division. Different labels come back, with shadows of each other where "
-        "weights are small; one label gives the same blend four times.",
+        "Image sheet in three rows: eight private faces, and what the division returns of them "
+        "for two widths of the weights. The left four have different labels and come back, "
+        "sharply where weights are wide, but for one; the right four have one label and give the "
+        "same blurred blend four times.",
     "closely_error":
         "Three line plots against the standard deviation of the weights: weight of the other "
         "images, error of the closed form, share of exact images; one line a batch size, a "
@@ -48,15 +48,15 @@ ALT_TEXTS = {
         "size. Single images come back legible but too bright; in larger batches several lie "
         "under noise and are hard to read.",
     "span_closely":
-        "Image sheet, one column a digit of a batch of one label, three rows: the truth, what "
-        "the division returns, and what the search in the span returns, with its MSE. The "
-        "division gives one blurred blend four times, the search four different digits close "
-        "to the private ones.",
+        "Image sheet, one column a face of a batch of one label, three rows: the private faces, "
+        "what the division returns, and what the search in the span returns, with its MSE. The "
+        "division gives one blurred blend four times, the search the four different private "
+        "faces.",
     "span_rotations":
-        "Image sheet, one column a batch of three digits of one label, turned by 0 to 120 "
-        "degrees, with the distance of its gradient below, behind squared error and "
-        "cross-entropy. Columns between are blends, yet under the squared error all have one "
-        "gradient; at 120 degrees the digits only change places.",
+        "Image sheet, one column a batch of three faces of one label, turned by 0 to 120 degrees,"
+        " with the distance of its gradient below, behind squared error and cross-entropy. "
+        "Columns between are blends of faces, yet under the squared error all have one gradient; "
+        "at 120 degrees the faces only change places.",
     "span_adaptive":
         "Three line plots: cross-entropy with random labels, with equal labels, and squared "
         "error of the logits with equal labels; x: batch size; y: share of images recovered in"
@@ -64,17 +64,16 @@ ALT_TEXTS = {
         "cross-entropy nearly all come back at every batch size; in the last panel rates fall "
         "from B = 3 on.",
     "r5_dense_accuracy":
-        "Four scatter plots of a dense network: x: images recovered, %; y: test accuracy, %; "
-        "one mark and dotted line a training strategy, one point a batch size, larger for "
-        "larger ones. Published values first, then ours by AVD, by MSE with the closed form, "
-        "and in the span. The squared error of the logits lies lowest in accuracy; equal "
-        "labels lie left of cross-entropy.",
+        "Grid of scatter plots of a dense network, a row a batch size, a column a criterion; x: "
+        "images recovered, %; y: test accuracy, %; one mark a training strategy. Published values"
+        " first, then ours by AVD, by MSE with the closed form, and in the span. The squared "
+        "error of the logits lies lowest in accuracy; equal labels lie left of cross-entropy, but"
+        " not in the span.",
     "r6_lenet_accuracy":
-        "Three scatter plots of a LeNet: x: images recovered, %; y: test accuracy, %; one mark"
-        " and dotted line a training strategy, one point a setting of batch size and channels,"
-        " larger for larger batches. Published values first, then ours by AVD and by MSE, best"
-        " of five attacks. By AVD the squared error of the softmax lies furthest left; by MSE "
-        "nearly nothing is recovered.",
+        "Grid of scatter plots of a LeNet, a row a setting of batch size and channels, a column a"
+        " criterion; x: images recovered, %; y: test accuracy, %; one mark a training strategy. "
+        "Published values first, then ours by AVD and by MSE, best of five attacks. By AVD the "
+        "squared error of the softmax lies furthest left; by MSE nearly nothing is recovered.",
     "noise_against_mixing":
         "Line plot: x: share of images recovered by any of four attacks; y: test accuracy; two"
         " lines follow growing Gaussian noise, for random and for equal labels, four single "

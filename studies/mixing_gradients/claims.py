@@ -82,11 +82,11 @@ def _closed_form(rules: Rules, sweeps: Plan) -> None:
     different, same = (table[table.draw == draw] for draw in ("unique", "equal"))
     rules.above(
         Claim("r1_different",
-              "R1 (digitised): different labels are inverted accurately without optimisation "
+              "R1: different labels are inverted accurately without optimisation "
               "(saturated layer: more than nine of ten with MSE below 1e-4)", "digitised", "r1"),
         _share(different, different.error < tables.EXACT), LEVEL)
     rules.above(
-        Claim("r1_same", "R1 (digitised): for equal labels the error is of the order of the image "
+        Claim("r1_same", "R1: for equal labels the error is of the order of the image "
               "(MSE above 0.01 in more than half)", "digitised", "r1"),
         _share(same, same.error > OF_THE_ORDER), 0.5)
     fresh = sweeps.formula.shown().table.query("draw == 'unique' and scale == 0.01 and B == 4")
@@ -98,7 +98,7 @@ def _closed_form(rules: Rules, sweeps: Plan) -> None:
         squared, entropy = (images[images.loss == loss] for loss in ("mse", "cross_entropy"))
         rules.fewer(
             Claim(f"r2_losses_{scale:g}",
-                  "R2 (digitised): behind the squared error direct inversion works less often than "
+                  "R2: behind the squared error direct inversion works less often than "
                   f"behind cross-entropy (weights N(0, {scale:g}²), MSE < 0.01)", "digitised",
                   "r2"),
             *(_share(part, part.error < settings.MSE_RECOVERED) for part in (squared, entropy)))
@@ -129,15 +129,15 @@ def _dense(rules: Rules, dense: dict[str, store.Sweep], B: int) -> None:
         how = f"{criterion}, {group}, best by truth"
         entropy = _pick(dense, random, B, criterion, group)
         rules.fewer(
-            Claim(f"r4_equal_{tag}", f"R4 (digitised): at B = {B} equal labels are recovered less "
+            Claim(f"r4_equal_{tag}", f"R4: at B = {B} equal labels are recovered less "
                   f"often than random ones (CE; {how})", "digitised", "r4"),
             _pick(dense, equal, B, criterion, group), entropy)
         rules.fewer(
-            Claim(f"r4_mse_{tag}", f"R4 (digitised): at B = {B} the squared error of the softmax "
+            Claim(f"r4_mse_{tag}", f"R4: at B = {B} the squared error of the softmax "
                   f"leaks less than CE ({how})", "digitised", "r4"),
             _pick(dense, "MSE of softmax, random labels", B, criterion, group), entropy)
         rules.fewer(
-            Claim(f"r4_batch_{tag}", "R4 (digitised): larger batches leak less (CE, random labels, "
+            Claim(f"r4_batch_{tag}", "R4: larger batches leak less (CE, random labels, "
                   f"B = {B} against 1; {how})", "digitised", "r4"),
             entropy, _pick(dense, random, 1, criterion, group))
     rules.fewer(
@@ -245,7 +245,7 @@ def _symmetry(rules: Rules, directions: pd.DataFrame, turned: dict[int, dict[str
               "same gradient, behind CE another", unit="batch", check=True),
         Decision(bool(largest < SAME_GRADIENT and between > OTHER_GRADIENT),
                  f"{largest:.0e}; CE {between:.0e}"),
-        "three digits, float64: relative distance below 1e-20, and above 1e-12 behind CE", 1, None)
+        "three faces, float64: relative distance below 1e-20, and above 1e-12 behind CE", 1, None)
 
 
 # --- R5: what mixing costs
@@ -255,15 +255,15 @@ def _accuracy(rules: Rules, accuracy: pd.DataFrame) -> None:
     """accuracy: of the leading run."""
     of = {training: rows.set_index("B") for training, rows in accuracy.groupby("strategy")}
     rules.costs(
-        Claim("r5_equal_free", "R5 (digitised): equal labels cost no accuracy (dense, one client a "
+        Claim("r5_equal_free", "R5: equal labels cost no accuracy (dense, one client a "
               "step)", "digitised", "r5", unit="network"),
         of["CE, equal labels"], of["CE"], FREE, at_least=False)
     rules.costs(
-        Claim("r5_mse_free", "R5 (digitised): nor does the squared error of the softmax",
+        Claim("r5_mse_free", "R5: nor does the squared error of the softmax",
               "digitised", "r5", unit="network"),
         of["MSE of softmax"], of["CE"], FREE, at_least=False)
     rules.costs(
-        Claim("r5_logits_cost", "R5 (digitised): the squared error of the logits costs several "
+        Claim("r5_logits_cost", "R5: the squared error of the logits costs several "
               "points", "digitised", "r5", unit="network"),
         of["MSE of logits"], of["CE"], SEVERAL, at_least=True)
 
@@ -279,7 +279,7 @@ def _lenet(rules: Rules, sweeps: Plan) -> None:
         images = tables_accuracy.five_attacks(sweeps, training)
         for criterion, tag in (("AVD < 0.8", "avd"), ("MSE < 0.01", "mse")):
             rules.fewer(
-                Claim(f"{start}_{tag}", f"R6 (digitised): on LeNet {training} leaks less than CE "
+                Claim(f"{start}_{tag}", f"R6: on LeNet {training} leaks less than CE "
                       f"({criterion}, best of five by truth, the four points together)",
                       "digitised", "r6"),
                 *(tables.shares_by_client(table, criterion) for table in (images, entropy)))
@@ -295,7 +295,7 @@ def _channels(rules: Rules, maps: dict[tuple[str, str], store.Sweep]) -> None:
             shares = [_of_width(cells, width, criterion) for width in (widths[0], widths[-1])]
             rules.fewer(
                 Claim(f"r7_channels{tag}{end}",
-                      f"R7 (digitised): more channels leak more ({images}{widths[0]} against "
+                      f"R7: more channels leak more ({images}{widths[0]} against "
                       f"{widths[-1]}, all strategies and batch sizes, {criterion}; a client has "
                       "one network for all cells of a width)", "digitised", "r7",
                       not_tested=NOTHING_TO_LOSE if pictures == "LFW" else ""), *shares)

@@ -23,25 +23,30 @@ MEASURE_LOOKS = {  # color, line, mark
 # --- the closed form
 
 
-def _mse_of_each(guess: Tensor, truth: Tensor, form: str) -> list[str]:
-    """The MSE of each of B images (B, C, H, W), as texts."""
-    errors = (guess - truth).square().mean((1, 2, 3))
-    return [f"MSE {float(error):{form}}" for error in errors]
-
-
-def closed_form(batch: data.Batch, divided: dict[float, Tensor], same: data.Batch, blend: Tensor
+def closed_form(different: data.Batch, same: data.Batch, by_width: dict[float, list[Tensor]]
                 ) -> Figure:
-    """Four digits of four labels, what the division returns of them by the width of the weights,
-    and four digits of one label with what it returns of these."""
-    truth, same_truth = batch.images[0], same.images[0]
-    images = torch.stack([truth, *divided.values(), same_truth, blend])
-    names = ["truth", *(f"N(0, {width:g}²)" for width in divided), "equal labels:\ntruth",
-             "N(0, 0.3²)"]
-    notes = [[f"label {int(label)}" for label in batch.labels[0]],
-             *(_mse_of_each(guess, truth, ".0e") for guess in divided.values()),
-             [f"label {int(label)}" for label in same.labels[0]],
-             _mse_of_each(blend, same_truth, ".2f")]
-    return plots.sheet(images, names, notes=notes, width=0.62)
+    """Images of labels that differ, beside images of one label: a row with the private ones, then
+    a row for each width of the weights with what the division returns, (B, C, H, W) for either
+    batch."""
+    rows = [torch.cat([different.images[0], same.images[0]])]
+    rows += [torch.cat(divided) for divided in by_width.values()]
+    names = ["private", *(f"weights\nN(0, {width:g}²)" for width in by_width)]
+    notes = [[], *([_mse(error) for error in (row - rows[0]).square().mean((1, 2, 3))]
+                   for row in rows[1:])]
+    labels = [int(label) for batch in (different, same) for label in batch.labels[0]]
+    return plots.sheet(torch.stack(rows), names, [f"label {label}" for label in labels], notes)
+
+
+def _mse(error: float) -> str:
+    """An MSE that a note has room for: an exact 0, a power of ten, or two decimals."""
+    return f"MSE {short_number(float(error))}"
+
+
+def short_number(value: float) -> str:
+    """A number of one digit: "0", "3e-31", "0.05"."""
+    if value == 0:
+        return "0"
+    return f"{value:.2f}" if value >= 0.01 else f"{value:.0e}"
 
 
 def exact_error(table: pd.DataFrame) -> Figure:
@@ -125,13 +130,13 @@ def by_avd(cell: Cell, columns: int = 8) -> Figure:
     pairs = [np.stack([cell.arrays["guesses"][int(row.row), int(row.attack)],
                        cell.arrays["truth"][int(row.row)]]) for row in chosen.itertuples()]
     notes = [[_scores(row) for row in chosen.itertuples()], []]
-    fig = plots.sheet(np.stack(pairs, 1) / 255, ["guess", "truth"], notes=notes)
+    fig = plots.sheet(np.stack(pairs, 1) / 255, ["found", "private"], notes=notes)
     _mark_threshold(fig, int((chosen.avd_8bit < settings.AVD_SUCCESS).sum()), len(chosen))
     return fig
 
 
 def _scores(row: tuple) -> str:
-    text = f"AVD {row.avd_8bit:.2f}\nMSE {row.mse:.2g}\nPSNR {row.psnr:.0f}\nSSIM {row.ssim:.2f}"
+    text = f"AVD {row.avd_8bit:.2f}\nMSE {row.mse:.1g}\nPSNR {row.psnr:.0f}\nSSIM {row.ssim:.2f}"
     return text if np.isnan(row.lpips) else f"{text}\nLPIPS {row.lpips:.2f}"
 
 
@@ -154,8 +159,7 @@ def rankings(curves: pd.DataFrame) -> Figure:
                     marker=mark, ms=2.2, lw=1, label=name)
         ax.set(xlabel=move)
     axes[0].set_ylabel("median, share of its largest")
-    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncol=3,
-               fontsize=6.5)
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncol=3)
     return fig
 
 
@@ -173,23 +177,28 @@ def dense_guesses(cell: Cell) -> Figure:
                        notes=[[], scores])
 
 
-def in_span(truth: Tensor, blend: Tensor, guess: Tensor) -> Figure:
-    """Four digits of one label: the truth, the closed form's blend, and what the search in the span
-    returns, each (B, C, H, W)."""
-    errors = metrics.score(guess[None].float(), truth[None]).mse
-    return plots.sheet(torch.stack([truth, blend, guess.float()]),
-                       ["truth", "divided", "in the span"],
-                       notes=[[], [], [f"MSE {error:.0e}" for error in errors]], width=0.62)
+def in_span(private: Tensor, blend: Tensor, found: Tensor) -> Figure:
+    """Images of one label: the private ones, the closed form's blend, and what the search in the
+    span returns, each (B, C, H, W)."""
+    errors = metrics.score(found[None].float(), private[None]).mse
+    return plots.sheet(torch.stack([private, blend, found.float()]),
+                       ["private", "divided", "in the span"],
+                       notes=[[], [], [_mse(error) for error in errors]], width=0.8)
 
 
 def turned_batches(turned: dict[int, Tensor], distances: dict[int, dict[str, float]]) -> Figure:
     """A column a batch (B, C, H, W), by the degrees it is turned; below it the distance of its
-    gradient to the first one's."""
+    gradient to the first one's, behind the squared error of the logits and behind cross-entropy."""
     images = torch.stack([batch.float() for batch in turned.values()], 1)
-    notes = [f"sq. error {distance['mse']:.0e}\nCE {distance['cross_entropy']:.0e}"
+    notes = [f"{short_number(distance['mse'])}\n{short_number(distance['cross_entropy'])}"
              for distance in distances.values()]
-    return plots.sheet(images, column_labels=[f"turned by {degrees}°" for degrees in turned],
-                       notes=[*[[]] * (len(images) - 1), notes], width=0.75)
+    fig = plots.sheet(images, column_labels=[f"turned by {degrees}°" for degrees in turned],
+                      notes=[*[[]] * (len(images) - 1), notes], width=0.75)
+    first = fig.axes[len(fig.axes) - len(turned)]  # of the last row: its notes need a heading
+    first.annotate("squared error:\ncross-entropy:", (0, 0), xycoords="axes fraction",
+                   xytext=(-6, -1.5), textcoords="offset points", ha="right", va="top",
+                   fontsize=7)
+    return fig
 
 
 def legend_of_all(fig: Figure, axes: list[Axes], columns: int) -> None:

@@ -20,14 +20,18 @@ PANELS = {  # R4: title: (criterion, how the best attack is chosen, which attack
     "MSE < 0.01\nin the span (ours)": ("MSE < 0.01", "nearest gradient", settings.IN_SPAN)}
 COLORS = dict(zip(PUBLISHED_NAMES, ("C0", "C1", "C2", "C3"), strict=True))
 MARKS = dict(zip(PUBLISHED_NAMES, "osD^", strict=True))
+SIZES = dict(zip(PUBLISHED_NAMES, (3, 9, 6, 5), strict=True))  # marks at one place stay visible
+FILLED = ("CE", "MSE of logits")
 R5_COLUMNS = {  # column of the table: what its panel adds to the title
     "AVD < 0.8": "matching", "MSE < 0.01": "+ closed form", "in the span": "MSE < 0.01 (ours)"}
 R6_COLUMNS = {"AVD < 0.8": "best of five", "MSE < 0.01": "best of five"}
 R5_POINTS = {2: "B=2", 4: "B=4", 6: "B=6"}  # batch size: the published column
 R6_POINTS = {2: "(2,6)", 4: "(4,8)", 6: "(6,10)", 8: "(8,12)"}
+PUBLISHED_TITLE = "published (digitised)\nAVD < 0.8"
 NOISE_FLOOR = 90  # % accuracy: in the paper profile the axis begins here
-NOISE_LABELLED = {  # variances that are written beside their points
-    "CE, random labels": (1e-6, 1e-5, 1e-3), "CE, equal labels": (1e-7, 1e-6, 1e-5, 1e-3)}
+NOISE_LABELLED = {  # variances that are written beside their points, and how far off, in points
+    "CE, random labels": {1e-6: (-8, -11), 1e-5: (-30, -2), 1e-3: (5, -9)},
+    "CE, equal labels": {1e-7: (0, 5), 1e-6: (-4, 5), 1e-5: (4, -10), 1e-3: (5, 3)}}
 
 # --- R4 and the attack in the span
 
@@ -57,7 +61,7 @@ def _published_rates(ax: Axes, numbers: pd.DataFrame) -> None:
         batches = (1, 2, 4, 6)
         rates = [tables.published_number(numbers, "r4", row, f"B={B}")["value"] for B in batches]
         ax.plot(batches, rates, line, marker=mark, ms=3, color=color)
-    ax.set(title="published (digitised)\nAVD < 0.8")
+    ax.set(title=PUBLISHED_TITLE)
 
 
 def in_span_rates(rates: pd.DataFrame) -> Figure:
@@ -87,12 +91,15 @@ def _in_span_look(labels: str, rounds: str) -> dict[str, str]:
 
 def dense_plane(table: pd.DataFrame, numbers: pd.DataFrame) -> Figure:
     """R5: a dense layer."""
-    return _plane(table, R5_COLUMNS, _published_points(numbers, "r5", R5_POINTS))
+    return _plane(table, R5_COLUMNS, _published_points(numbers, "r5", R5_POINTS),
+                  {B: f"B = {B}" for B in sorted(table.B.unique())})
 
 
 def lenet_plane(table: pd.DataFrame, numbers: pd.DataFrame) -> Figure:
     """R6: a LeNet."""
-    return _plane(table, R6_COLUMNS, _published_points(numbers, "r6", R6_POINTS))
+    channels = table.drop_duplicates("B").set_index("B").channels
+    return _plane(table, R6_COLUMNS, _published_points(numbers, "r6", R6_POINTS),
+                  {B: f"B = {B}\n{count} channels" for B, count in channels.items()})
 
 
 def _published_points(numbers: pd.DataFrame, float_id: str, points: dict[int, str]
@@ -109,35 +116,43 @@ def _published_points(numbers: pd.DataFrame, float_id: str, points: dict[int, st
     return pd.DataFrame(rows)
 
 
-def _plane(table: pd.DataFrame, columns: dict[str, str], published: pd.DataFrame) -> Figure:
-    """Accuracy against recovery: published beside ours, a point a setting; the larger the mark, the
-    larger the batch."""
-    fig, axes = plots.axes(1 + len(columns), height=0.42, sharey=True)
-    for training in PUBLISHED_NAMES:
-        color, mark = COLORS[training], MARKS[training]
-        _points(axes[0], published[published.strategy == training], "published", training, "none")
-        ours = table[table.strategy == training].dropna(subset="accuracy").sort_values("B")
-        for ax, column in zip(axes[1:], columns, strict=True):
-            _points(ax, ours, column, training, color)
-        axes[0].plot([], [], f"{mark}:", ms=4, color=color, label=training)
-    axes[0].set(title="published (digitised)\nAVD < 0.8")
-    for ax, (column, attacks) in zip(axes[1:], columns.items(), strict=True):
-        ax.set(title=f"{column}\n{attacks}")
-    for ax in axes:
-        ax.set(xlabel="recovered, %", xlim=(-12, 112))
-        ax.margins(y=0.08)
-        ax.title.set_fontsize(7)
-    axes[0].set_ylabel("test accuracy, %")
-    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncol=4)
+def _plane(table: pd.DataFrame, columns: dict[str, str], published: pd.DataFrame,
+           settings_of: dict[int, str]) -> Figure:
+    """Accuracy against recovery: a column for what is published and for each criterion, a row a
+    setting (batch size: its name), a mark a training strategy."""
+    points = table.merge(published[["strategy", "B", "published"]], how="left")
+    points["published accuracy"] = points[["strategy", "B"]].merge(
+        published, how="left").accuracy.to_numpy()
+    rows, names = len(settings_of), ["published", *columns]
+    fig, grid = plots.axes(len(names), rows, height=0.12 + 0.17 * rows, sharex=True, sharey=True,
+                           squeeze=False)
+    for axes, (B, setting) in zip(grid, settings_of.items(), strict=True):
+        some = points[points.B == B]
+        for ax, name in zip(axes, names, strict=True):
+            _marks(ax, some[name], some[_accuracy_of(name)], some.strategy)
+        axes[0].set_ylabel(f"{setting}\naccuracy, %", fontsize=7)
+    grid[0, 0].set_title(PUBLISHED_TITLE, fontsize=7)
+    for ax, (column, attacks) in zip(grid[0, 1:], columns.items(), strict=True):
+        ax.set_title(f"{column}\n{attacks}", fontsize=7)
+    for ax in grid[-1]:
+        ax.set(xlabel="recovered, %", xlim=(-12, 112), xticks=[0, 50, 100])
+    fig.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncol=4)
     return fig
 
 
-def _points(ax: Axes, points: pd.DataFrame, column: str, training: str, fill: str) -> None:
-    color = COLORS[training]
-    ax.plot(points[column], points.accuracy, ":", color=color)
-    for recovery, accuracy, B in zip(points[column], points.accuracy, points.B, strict=True):
-        ax.plot(recovery, accuracy, MARKS[training], ms=2 + 0.7 * B, color=color, mfc=fill,
-                alpha=0.8)
+def _accuracy_of(name: str) -> str:
+    """The column with the accuracy that belongs to a column of rates."""
+    return "published accuracy" if name == "published" else "accuracy"
+
+
+def _marks(ax: Axes, recovered: pd.Series, accuracies: pd.Series, strategies: pd.Series) -> None:
+    """A mark for each training strategy; open and of sizes that differ, so that all are seen."""
+    for recovery, accuracy, training in zip(recovered, accuracies, strategies, strict=True):
+        fill = COLORS[training] if training in FILLED else "none"
+        ax.plot(recovery, accuracy, MARKS[training], ms=SIZES[training], color=COLORS[training],
+                mfc=fill, mew=1.2, label=training, ls="none")
+    ax.margins(y=0.12)
+    ax.grid(lw=0.3)
 
 
 # --- R7
@@ -151,7 +166,7 @@ def heat_maps(maps: pd.DataFrame, criterion: str) -> Figure:
         for ax, strategy in zip(row, settings.LENET_STRATEGIES, strict=True):
             some = maps[(maps.images == images) & (maps.strategy == strategy)]
             shown = _heat_map(ax, some.pivot(index="B", columns="channels", values=criterion))
-        row[0].set_ylabel(f"{'LFW' if images == 'lfw' else images}\nB")
+        row[0].set_ylabel(f"{images.upper()}\nB")
     for ax, strategy in zip(axes[0], settings.LENET_STRATEGIES, strict=True):
         ax.set_title(strategy.replace(", ", "\n"), fontsize=7)
     for ax in axes[-1]:
@@ -164,7 +179,7 @@ def _heat_map(ax: Axes, rates: pd.DataFrame) -> AxesImage:
     shown = ax.imshow(rates, cmap="viridis", vmin=0, vmax=100, origin="lower", aspect="auto")
     for i, j in np.ndindex(rates.shape):
         rate = rates.iloc[i, j]
-        ax.text(j, i, f"{rate:.0f}", ha="center", va="center", fontsize=6,
+        ax.text(j, i, f"{rate:.0f}", ha="center", va="center", fontsize=7,
                 color="w" if rate < 60 else "k")
     ax.set(xticks=range(rates.shape[1]), xticklabels=rates.columns,
            yticks=range(rates.shape[0]), yticklabels=rates.index)
@@ -179,14 +194,13 @@ def noise_against_mixing(noise: pd.DataFrame, mixtures: pd.DataFrame, profile: s
 
     profile: whose cells they are; the paper's accuracies need an axis of their own, and what lies
     below it is drawn at its foot with its value."""
-    fig, ax = plots.axes(1, width=0.68, height=0.6)
+    fig, ax = plots.axes(1, height=0.45)
     looks = {"CE, random labels": ("0.4", "o-"), "CE, equal labels": ("0.7", "s--")}
     for strategy, (color, line) in looks.items():
         points = noise[noise.strategy == strategy]
         ax.plot(points["any of the four"], points.accuracy, line, color=color, ms=3.5,
                 label=f"{strategy} + Gaussian noise")
-        _write_variances(ax, points[points.variance.isin(NOISE_LABELLED[strategy])],
-                         -8 if "random" in strategy else 3)
+        _write_variances(ax, points, NOISE_LABELLED[strategy])
     for row in mixtures.itertuples():
         low = profile == "paper" and row.accuracy < NOISE_FLOOR
         value = f" ({row.accuracy:.1f} %, below)" if low else ""
@@ -196,11 +210,12 @@ def noise_against_mixing(noise: pd.DataFrame, mixtures: pd.DataFrame, profile: s
            xlim=(-5, 105))
     if profile == "paper":
         ax.set(ylim=(NOISE_FLOOR, 92.5))
-    ax.legend(fontsize=6, loc="lower right")
+    fig.legend(*ax.get_legend_handles_labels(), loc="outside right upper")
     return fig
 
 
-def _write_variances(ax: Axes, points: pd.DataFrame, height: int) -> None:
-    for _, row in points.iterrows():
+def _write_variances(ax: Axes, points: pd.DataFrame, offsets: dict[float, tuple[int, int]]
+                     ) -> None:
+    for _, row in points[points.variance.isin(offsets)].iterrows():
         ax.annotate(f"{row.variance:.0e}", (row["any of the four"], row.accuracy),
-                    xytext=(5, height), textcoords="offset points", fontsize=5)
+                    xytext=offsets[row.variance], textcoords="offset points", fontsize=7)

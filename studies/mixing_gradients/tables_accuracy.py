@@ -72,7 +72,8 @@ def dense_accuracy_in_numbers(table: pd.DataFrame, numbers: pd.DataFrame) -> pd.
                                             f"B={row.B}, accuracy")
         texts = rows.setdefault((row.strategy, row.B), {"published": f"{report.show(published)} %"})
         spread = "" if np.isnan(row.sd) else f" ± {row.sd:.1f}"
-        texts[row.run] = f"{row.accuracy:.1f}{spread} % (lr {row.lr:g}, {row.seeds} seeds)"
+        seeds = "1 seed" if row.seeds == 1 else f"{row.seeds} seeds"
+        texts[row.run] = f"{row.accuracy:.1f}{spread} % (lr {row.lr:g}, {seeds})"
     return pd.DataFrame(rows).T.fillna("not computed").rename_axis(["accuracy", "B"])
 
 
