@@ -125,7 +125,8 @@ class Ledger:
         rows["measured"] = [_said(row) for row in rows.itertuples()]
         rows["n"] = [of_how_many(row.n, row.unit, row.networks) for row in rows.itertuples()]
         rows["verdict"] = rows.verdict.map(WORDS)
-        return wrapped(rows[["id", "claim", "verdict", "measured", "n", "rule"]])
+        shown = rows[["id", "claim", "verdict", "measured", "n", "rule"]]
+        return wrapped(shown).hide(axis="index")
 
     def brief(self, *ids: str) -> Styler:
         """The claims that a page is about, at most eight, in this order: a mark with its word, the

@@ -187,10 +187,10 @@ def table(rows: pd.DataFrame | pd.Series, **formats: str) -> Styler:
     columns = len(shown.columns) + named * shown.index.nlevels
     if columns > MOST_COLUMNS:
         raise ValueError(f"{columns} columns: a page shows at most {MOST_COLUMNS}, choose them")
-    style = shown.style.format(
-        {name: _formatted(formats.get(name)) for name in shown.columns})
-    style.set_properties(**{"white-space": "normal", "text-align": "left"})
-    return style if named else style.hide(axis="index")
+    if named:  # as columns: a named index has a row of its own in the head
+        shown = shown.reset_index()
+    written = {name: _formatted(formats.get(name)) for name in shown.columns}
+    return wrapped(shown).format(written, escape="html").hide(axis="index")
 
 
 def _formatted(how: str | None) -> Callable[[object], str]:

@@ -231,8 +231,14 @@ def test_a_table_has_three_digits_no_index_and_no_empty_column():
 
 def test_a_table_keeps_a_named_index_and_shows_a_series():
     rows = pd.Series({"DLG": 1.0}, name="PSNR")
-    assert ">DLG<" in report.table(rows.rename_axis("attack")).to_html()
+    html = report.table(rows.rename_axis("attack")).to_html()
+    assert ">DLG<" in html and html.count("<tr>") == 2  # one row of headings
     assert ">DLG<" not in report.table(rows).to_html()
+
+
+def test_texts_of_a_table_are_no_markup():
+    html = report.table(pd.DataFrame({"criterion": ["AVD < 0.8"]})).to_html()
+    assert "AVD &lt; 0.8" in html
 
 
 @pytest.mark.parametrize(("value", "text"), [
