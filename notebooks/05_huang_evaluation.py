@@ -235,7 +235,7 @@ figure = drawings.compared(batch.images[:2, 0], under)
 report.save_figure(figure, "closely_defended", drawings.ALT["closely_defended"])
 
 # %% [markdown]
-# *Computed live, as above. Under MixUp and InstaHide the attacker takes the encoding for the image.*
+# *Computed live, as above. Under MixUp and InstaHide the attacker takes the encoding for the image. Against InstaHide TV is of $|z|$, because signs are flipped.*
 #
 # Pruning covers the picture with specks, and an attacker who adapts removes many of them. MixUp gives away its blend, in which a second photograph may be the one that you recognise. InstaHide leaves noise.
 #
@@ -380,7 +380,7 @@ page.masked(adapted)
 # %% [markdown]
 # ## What did not reproduce
 #
-# - **Fading.** Users asked the authors why they do not get the published pictures. The answer was to attack a network of one or two epochs, because later gradients are near zero. On each of three LeNets sixteen epochs of training give *more* away than two, so the claim fails. *Supported by the lines "None" and "None, 16 epochs" above.* *The cosine does not see a gradient's length, which may be why; the lengths were not measured, so this is untested.*
+# - **Fading.** Users asked the authors why they do not get the published pictures. The answer was to attack a network of one or two epochs, because later gradients are near zero. On each of three LeNets sixteen epochs of training give *more* away than two, so the claim fails. *Supported by the lines "None" and "None, 16 epochs" above.* The cosine does not see a gradient's length, which may be why. *The lengths were not measured, so this is untested.*
 # - **Statistics at the published weight.** They do not help there. *Supported by the table of weights.* LeNet has three BatchNorm layers and the ResNet-18 seventeen; *that the weight should fall with the number of layers is untested.*
 # - **Batches of sixteen.** Nothing is recovered with or without a defense in 2,400 iterations (Figure 3), so defenses cannot be compared there. *Batches of two and four for 10,000 iterations are declared and not computed; other networks are untested.*
 # - **Minor loss of accuracy.** MixUp and InstaHide cost the LeNet far more than the published points (the table of defenses). Two trainings each decide nothing. *A larger network that trains for longer is untested.*
@@ -417,6 +417,8 @@ book.brief("statistics_tuned", "labels", "defense_gradprune_099_one", "defense_m
 
 # %% [markdown]
 # ## Appendix
+#
+# Settings, Figure 1 in numbers, an attack that fails, Table 1, Figure 7, every attacker, costs, training, other victims, differential privacy, strategies, the official code, sources, the whole ledger.
 #
 # ### Settings of both profiles
 #
@@ -645,7 +647,7 @@ page.sources()
 # %%
 book.save()
 
-# %% tags=["nbval-check-output"]
+# %% tags=["nbval-check-output", "hide-cell"]
 book.verdicts()
 
 # %%
