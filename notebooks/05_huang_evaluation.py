@@ -310,7 +310,7 @@ page.labels(fig2) if len(fig2) else None
 # %% [markdown]
 # ### 3. On every network, each defense lowers the mean of what is recovered (Figures 3 and 7)
 #
-# You will see two private images alone (B = 1) and in a batch, each recovered under six defenses.
+# You will see two private images, alone (B = 1) and in a batch, recovered without a defense and under five.
 
 # %%
 sizes = (1, defense_tables.large_batch(sweeps))
