@@ -10,7 +10,7 @@ import pytest
 
 from lib import run as runs
 from studies import report
-from studies.huang_evaluation import arms, claims, drawings, plan, settings
+from studies.huang_evaluation import arms, claims, drawings, page, plan, settings
 
 GREY = np.full(50, 12.0)
 
@@ -46,6 +46,9 @@ def test_two_failures_are_not_compared():
     assert failed.decision.verdict is None and failed.decision.measured.endswith("both fail")
     assert arms.compare(arm([11]), arm([9]), GREY).decision.verdict is None
     assert arms.compare(None, arm([9]), GREY).decision == (None, "not computed", None)
+    unsure = arms.compare(arm([20, 12, 13]), arm([11, 11.1, 10.9]), GREY)
+    assert unsure.decision.verdict is None
+    assert unsure.decision.measured.endswith("not surely above it")
 
 
 def test_only_what_both_arms_have_is_compared():
@@ -102,6 +105,13 @@ def test_the_papers_iterations_go_before_fewer(sweeps, kept):
     table = arms.full_table(sweeps)
     assert table.condition.tolist() == ["None", "MixUp 4"] and table.images.tolist() == [48, 48]
     assert table["network 3"].tolist() == pytest.approx([22, 14])
+
+
+def test_the_page_shows_any_number_of_networks(sweeps, kept):
+    kept["None"] = {victim: full_cell("None", victim, 20 + victim) for victim in range(5)}
+    shown = page.full(arms.full_table(sweeps)).data
+    levels = shown["each network's mean PSNR, dB"].tolist()
+    assert levels == ["20.0, 21.0, 22.0, 23.0, 24.0"] and shown.images.tolist() == [80]
 
 
 def test_the_curve_is_drawn_of_what_is_stored(sweeps, kept):

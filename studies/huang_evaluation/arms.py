@@ -150,7 +150,10 @@ def compare(higher: Arm | None, lower: Arm | None, mid_grey: np.ndarray) -> Comp
         above = max(a.mean(), b.mean()) > grey.mean()
     measured = f"{decision.measured}; {higher.iterations:,} iterations"
     if not above:
-        failed = f"{measured}; mid-grey {grey.mean():.3g}: both fail"
+        failed = "both fail"
+        if max(a.mean(), b.mean()) > grey.mean():
+            failed = "not surely above it"
+        failed = f"{measured}; mid-grey {grey.mean():.3g}: {failed}"
         decision = Decision(None, failed)
     else:
         decision = decision._replace(measured=measured)

@@ -28,7 +28,7 @@ MINOR_LOSS = 5  # points of accuracy: our reading of the abstract's "minor utili
 UTILITY_RULE = "paired t-test of the accuracies of ten epochs of a small network, of the same " \
     "seeds, with five points added under the defense; five points is our reading of minor"
 LEARNED = 20  # per cent: a victim below it (chance: 10) learned nothing, and defends nothing
-THEIRS = "the paper's [recalled]"
+THEIRS = "the paper's"
 COMBINED = "GradPrune 0.9 + InstaHide 4"
 
 # --- what differs from the paper's regime, where that keeps a claim from being tested
@@ -126,20 +126,24 @@ def _statistics_and_labels(claims: _Comparisons, sweeps: Plan) -> None:
     exact_tuned, proxy_tuned, none = (_tuned(sweeps, known)
                                       for known in ("exact", "proxy", "none"))
     claims.add(
-        "statistics", "abstract [read]: without the private BatchNorm statistics the attack is "
-        "weaker (exact against inferred, B = 1)", (exact, inferred), "read", "fig1", FEW_NORMS)
+        "statistics", "the abstract: without the private BatchNorm statistics the attack is "
+        "weaker (exact at the official example's weight against none, B = 1)",
+        (exact, inferred), "read", "fig1", FEW_NORMS)
     claims.add(
-        "statistics_tuned", "the same, with the weight of four that is best for exact statistics "
-        "on the other half of the images", (exact_tuned, none), "read", "fig1", FEW_NORMS)
+        "statistics_tuned", "the abstract: without the private BatchNorm statistics the attack is "
+        "weaker (exact at the best of four weights against none, B = 1; the weight is chosen on "
+        "the other half of the images)", (exact_tuned, none), "read", "fig1", FEW_NORMS)
     claims.add(
-        "statistics_tuned_proxy", "exact against proxy, each with its best weight on the other "
-        "half of the images", (exact_tuned, proxy_tuned), "read, inferred", "fig1", FEW_NORMS)
+        "statistics_tuned_proxy", "the global model's statistics are worth less than the private "
+        "ones (exact against proxy, each at its best weight on the other half of the images)",
+        (exact_tuned, proxy_tuned), "read, inferred", "fig1", FEW_NORMS)
     claims.add(
-        "statistics_proxy", "the same with the global model's statistics in their place (exact "
-        "against proxy, B = 1)", (exact, proxy), "read, inferred", "fig1", FEW_NORMS)
+        "statistics_proxy", "the global model's statistics are worth less than the private ones "
+        "(exact against proxy, at the official example's weight, B = 1)",
+        (exact, proxy), "read, inferred", "fig1", FEW_NORMS)
     given = of_sweep(sweeps, sweeps.privacy["None", 1])
     claims.add(
-        "labels", "abstract [read]: without the private labels the attack is weaker (one image, "
+        "labels", "the abstract: without the private labels the attack is weaker (one image, "
         "given against optimised)", (given, of_sweep(sweeps, sweeps.one_label_unknown)), "read",
         "fig2", FEWER_ITERATIONS)
 
@@ -179,7 +183,7 @@ def _as_published(defense: str, column: str, arms: tuple) -> tuple[str, tuple]:
     undefended = published(numbers, "None", column).value
     raises = published(numbers, defense, column).value <= undefended
     does, ordered = ("raises", arms[::-1]) if raises else ("lowers", arms)
-    return f"table [recalled]: {defense} {does} what the attack recovers", ordered
+    return f"the paper's table: {defense} {does} what the attack recovers", ordered
 
 
 def _as_id(defense: str) -> str:
@@ -192,7 +196,7 @@ def _combinations_and_batches(claims: _Comparisons, sweeps: Plan) -> None:
     combined = under(sweeps, COMBINED)
     for part in ("GradPrune 0.9", "InstaHide 4"):
         claims.add(
-            f"combination_{part.split()[0].lower()}", "abstract [read]: a combination is stronger "
+            f"combination_{part.split()[0].lower()}", "the abstract: a combination is stronger "
             f"than its parts ({part} against {COMBINED}, B = 1)", (under(sweeps, part), combined),
             "read", "defenses", FEWER_ITERATIONS)
     large = large_batch(sweeps)
@@ -200,7 +204,7 @@ def _combinations_and_batches(claims: _Comparisons, sweeps: Plan) -> None:
     arms = pair(sweeps, ("None", "None, B = 4"), fewer)
     B = large if arms is fewer else 4
     claims.add(
-        "batch", f"table [recalled]: larger batches leak less (None, B = 1 against {B})", arms,
+        "batch", f"the paper's table: larger batches leak less (None, B = 1 against {B})", arms,
         "recalled", "defenses")
 
 
@@ -210,7 +214,7 @@ def _utility(claims: _Comparisons, sweeps: Plan) -> None:
     for defense in ("GradPrune 0.9", "MixUp 4"):
         claim = Claim(
             f"utility_{defense.split()[0].lower()}", "ours, after the abstract's \"minor utility "
-            f"loss\" [read]: {defense} loses less than five points of accuracy",
+            f"loss\": {defense} loses less than five points of accuracy",
             float_id="defenses", unit="network", stable=claims.stable)
         decision, networks = Decision(None, "not computed"), 0
         if defense in accuracy and "None" in accuracy:
@@ -231,7 +235,7 @@ def _training_and_adapting(claims: _Comparisons, sweeps: Plan) -> None:
     """How the attack fades, and which defenses rest on an attacker who does not adapt."""
     two_epochs = of_sweep(sweeps, sweeps.fading[2])
     claims.add(
-        "fades", "the authors [read]: a victim of two epochs gives more away than one trained on "
+        "fades", "the authors: a victim of two epochs gives more away than one trained on "
         "(2 against 16)",
         pair(sweeps, ("None", "None, 16 epochs"), (two_epochs, after_longest(sweeps))), "read")
     for defense in ("GradPrune 0.9", "GradPrune 0.99"):

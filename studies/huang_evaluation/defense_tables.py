@@ -11,11 +11,10 @@ import numpy as np
 import pandas as pd
 
 from lib import defenses
-from studies import report
 from studies.cells import Cell
 from studies.huang_evaluation import settings
 from studies.huang_evaluation.plan import Plan
-from studies.huang_evaluation.tables import PAPER, profile_of, shown, summary
+from studies.huang_evaluation.tables import profile_of, shown, summary
 
 STEPS = 10_000          # iterations of the official code for one batch of images [read]
 DECODING_EPOCHS = 20    # of encodings that its example of decoding inverts [read]
@@ -127,40 +126,6 @@ def with_accuracy(leak: pd.DataFrame, accuracy: dict[str, pd.Series]) -> pd.Data
     means = [100 * accuracy[defense].mean() if defense in accuracy else np.nan
              for defense in leak.defense]
     return leak.assign(accuracy=means)
-
-
-def defenses_in_words(leak: pd.DataFrame, accuracy: dict[str, pd.Series],
-                      slower: dict[str, pd.Series]) -> pd.DataFrame:
-    """The table of defenses: accuracy and training time, published and here, and what is recovered
-    at each batch size; a row a defense. Of `leakage`, `accuracies` and `times_slower`."""
-    numbers = report.published(PAPER)
-    rows = {}
-    for defense in settings.DEFENSES:
-        row = {column: report.show(published(numbers, defense, column))
-               for column in ("test accuracy", "training time", "B=1 average")}
-        reached, time = "not computed", "not computed"
-        if defense in accuracy:
-            reached = f"{100 * accuracy[defense].mean():.1f} %"
-        if defense in slower:
-            turns = slower[defense]
-            time = f"{turns.median():.2f} ({turns.min():.2f} to {turns.max():.2f})"
-        rows[defense] = {
-            "accuracy, published": f"{row['test accuracy']} %", "accuracy, here": reached,
-            "training time, published": row["training time"], "training time, times none": time,
-            "LPIPS at B = 1, published": row["B=1 average"],
-        } | _recovered_in_words(leak[leak.defense == defense])
-    return pd.DataFrame(rows).T.fillna("not computed").rename_axis("defense")
-
-
-def _recovered_in_words(leak: pd.DataFrame) -> dict[str, str]:
-    """The columns of one defense: PSNR, then SSIM, then AVD of each batch size."""
-    psnr, ssim, avd = {}, {}, {}
-    for row in leak.itertuples():
-        best = f"best {row.best:.1f}; {row.attacker}"
-        psnr[f"PSNR, B = {row.B}"] = f"{row.PSNR:.1f} ± {row.std:.1f} ({best})"
-        ssim[f"SSIM, B = {row.B}"] = f"{row.SSIM:.2f}"
-        avd[f"AVD, B = {row.B}"] = f"{row.AVD:.2f}"
-    return psnr | ssim | avd
 
 
 def live(sweeps: Plan) -> pd.DataFrame:

@@ -18,6 +18,16 @@ from studies.huang_evaluation.plan import Plan
 from studies.huang_evaluation.tables import shown
 
 ALT = {
+    "closely_weights":
+        "Image sheet, one row a photograph: a face, a flower, a cup, a cat's eye. Columns: the "
+        "private image, then what is recovered with statistics at three weights. At weight 0 the "
+        "picture is sharp but in wrong colours, at 0.01 nearly right, at 0.1 covered with "
+        "coloured specks. PSNR in dB below each.",
+    "closely_defended":
+        "Image sheet, one row a photograph, a face and a flower. Columns: the private image, then "
+        "what is recovered without a defense, under GradPrune 0.9 and 0.99, the same by an "
+        "attacker who knows the mask, under MixUp 4 and InstaHide 4. Pruning adds specks, the "
+        "mask removes many; MixUp shows a blend, InstaHide noise.",
     "closely_one_attack":
         "Image sheet, one row a crop of a photograph, six columns: the guess after 0, 10, 30, 60 "
         "and 100 iterations, and the private crop. Coloured noise settles into vague patches in "
@@ -34,9 +44,9 @@ ALT = {
         "median and quartiles; a dotted line marks mid-grey. Compare left with right within one "
         "composition.",
     "closely_encodings":
-        "Image sheet, one column a crop of a photograph, five rows: the image, and what the "
-        "network is fed under MixUp 4, MixUp 6, InstaHide 4 and InstaHide 6. MixUp leaves pale "
-        "blends with visible outlines, InstaHide coloured noise.",
+        "Image sheet, one column a photograph, five rows: the image, and what the network is fed "
+        "under MixUp 4, MixUp 6, InstaHide 4 and InstaHide 6. MixUp leaves blends in which the "
+        "outlines of several photographs lie over one another, InstaHide coloured noise.",
     "fig3_reconstructions":
         "Image sheet, two private images as single ones and in a batch, one row each; one column a "
         "defense: the private image first, then what the strongest attacker recovers, PSNR in dB "
@@ -61,6 +71,9 @@ ALT = {
         "Line plot, one colour a condition, one thin line a network and a thick one of their mean: "
         "x: iterations of the attack; y: mean PSNR in dB of the images; dotted: the 2,400 "
         "iterations of the tables. A line that still rises there had not ended."}
+STATISTICS_NAMES = {  # of settings.STATISTICS, as a figure says them
+    "exact": "exact", "proxy": "proxy", "inferred": "none", "exact, fixed": "exact,\nfixed",
+    "proxy, fixed": "proxy,\nfixed", "client in eval mode": "eval\nmode"}
 GREY_LINE = {"color": "0.6", "lw": 0.8, "ls": ":"}
 MARKS = {  # colour and mark of a kind of defense, by how its name begins; the longest counts
     "None": ("0.3", "*"), "GradPrune": ("C0", "o"), "MixUp": ("C1", "s"),
@@ -87,18 +100,27 @@ def one_attack(guess: Reconstruction, batch: Batch) -> Figure:
     return sheet(frames, column_labels=names, width=0.7)
 
 
-def encodings(images: ImageSet, seed: int) -> Figure:
-    """What a network is fed: eight images, and their encodings by MixUp and InstaHide, mixed with
-    others of one batch of 24."""
-    pool = images.clients(1, 24, seed=seed)
+def compared(truth: torch.Tensor, columns: dict[str, torch.Tensor], width: float = 1) -> Figure:
+    """Private images (K, C, H, W) in [0, 1] beside reconstructions of the same shape, a column a
+    name, with their PSNR in dB."""
+    scores = [metrics.psnr(images, truth).tolist() for images in columns.values()]
+    notes = [["", *(f"{score:.1f} dB" for score in row)] for row in zip(*scores, strict=True)]
+    return sheet(torch.stack([truth, *columns.values()], 1), column_labels=["private", *columns],
+                 notes=notes, width=width)
+
+
+def encodings(images: ImageSet, rows: list[int], seed: int) -> Figure:
+    """What a network is fed: the images of eight rows or more, of which eight are shown, and their
+    encodings by MixUp and InstaHide, mixed with one another."""
+    pool = images.clients(1, len(rows), indices=[rows])
     targets = torch.nn.functional.one_hot(pool.labels[0], images.num_classes).float()
     fed = {"image": pool.images[0]}
     for name, defense in (("MixUp", defenses.MixUp), ("InstaHide", defenses.InstaHide)):
         for k in (4, 6):
             rng = run.generator("shown", seed)
             fed[f"{name} {k}"] = defense(k).encode(pool.images[0], targets, rng)[0]
-    rows = torch.stack([encoded[:8] for encoded in fed.values()])
-    return sheet(rows, row_labels=list(fed), width=0.9)
+    shown = torch.stack([encoded[:8] for encoded in fed.values()])
+    return sheet(shown, row_labels=list(fed), width=0.9)
 
 
 def gallery(sweeps: Plan, names: list | tuple, sizes: tuple, per: int) -> Figure:
@@ -116,7 +138,8 @@ def gallery(sweeps: Plan, names: list | tuple, sizes: tuple, per: int) -> Figure
         blocks.append(np.stack([truth, *columns], 1))
         rows += [f"B = {B}"] * len(truth)
         notes += _psnr_notes(columns, truth)
-    labels = ["private", *(_short(name) for name in present)]
+    wide = len(present) < 8
+    labels = ["private", *(_short(name, wide) for name in present)]
     return sheet(np.concatenate(blocks) / 255, row_labels=rows, column_labels=labels, notes=notes,
                  width=1)
 
@@ -136,8 +159,11 @@ def _psnr_notes(columns: list[np.ndarray], truth: np.ndarray) -> list[list[str]]
     return [["", *row] for row in texts]
 
 
-def _short(defense: str) -> str:
-    """A defense's name in two lines that fit above a picture."""
+def _short(defense: str, wide: bool) -> str:
+    """A defense's name in two lines that fit above a picture, a wide or a narrow one."""
+    if wide:
+        names = defense.replace("GradPrune 0.9 +", "Prune 0.9 +").split(" + ")
+        return names[0].replace(" ", "\n") if len(names) == 1 else " +\n".join(names)
     mixing = {"MixUp ": "Mix\n", "InstaHide ": "Insta\n"}
     if "+" in defense:
         mixing = {"MixUp ": "Mix ", "InstaHide ": "Ins. "}
@@ -154,7 +180,8 @@ def statistics(images: pd.DataFrame, mid_grey: np.ndarray) -> Figure:
     """Figure 1: PSNR by what is known of the statistics, a panel a batch size, of
     `tables.statistics_images`; dotted: mid-grey."""
     sizes = sorted(images.B.unique())
-    fig, axes = plots.axes(len(sizes), height=0.55, sharey=True, squeeze=False)
+    counts = [images[images.B == B].statistics.nunique() for B in sizes]
+    fig, axes = plots.axes(len(sizes), height=0.5, sharey=True, squeeze=False, width_ratios=counts)
     for ax, B in zip(axes[0], sizes, strict=True):
         of_size = images[images.B == B]
         present = [known for known in settings.STATISTICS if known in set(of_size.statistics)]
@@ -162,10 +189,10 @@ def statistics(images: pd.DataFrame, mid_grey: np.ndarray) -> Figure:
             color = f"C{list(settings.STATISTICS).index(known)}"
             psnr = of_size[of_size.statistics == known].psnr
             plots.dots(ax, position, psnr, color=color)
-        ax.set(title=f"B = {B}", xticks=range(len(present)))
-        names = [known.replace(", ", ",\n").replace("client in ", "client in\n")
-                 for known in present]
-        ax.set_xticklabels(names, rotation=90)
+        title = "single images" if B == 1 else f"batches of {B}"
+        ax.set(title=title, xticks=range(len(present)))
+        ax.set_xticklabels([STATISTICS_NAMES[known] for known in present])
+        ax.margins(x=0.1)
         ax.axhline(mid_grey.mean(), **GREY_LINE)
     axes[0, 0].set_ylabel("PSNR, dB")
     return fig
@@ -203,7 +230,7 @@ def fading(images: pd.DataFrame) -> Figure:
         accuracy = rows.accuracy.iloc[0]
         text = "" if np.isnan(accuracy) else f"{100 * accuracy:.0f} %"
         ax.annotate(text, (position, 1), xycoords=("data", "axes fraction"), ha="center",
-                    va="bottom", fontsize=6)
+                    va="bottom", fontsize=7)
     ax.set(xticks=range(len(epochs)), xticklabels=epochs, ylabel="PSNR, dB",
            xlabel="epochs of training (above: test accuracy)")
     return fig
@@ -224,7 +251,7 @@ def budget(sweeps: Plan) -> Figure | None:
         plt.close(fig)
         return None
     ax.axvline(settings.ITERATIONS["paper"], **GREY_LINE)
-    ax.set(xlabel="iterations", ylabel="PSNR, dB")
+    ax.set(xlabel="iterations", ylabel="mean PSNR, dB")
     fig.legend(*ax.get_legend_handles_labels(), loc="outside right center")
     return fig
 
@@ -243,7 +270,8 @@ def tradeoff(leak: pd.DataFrame, accuracy: dict[str, pd.Series], sizes: tuple,
                 _mark(ax, row.defense, row.plain, row.PSNR, 100 * accuracy[row.defense].mean())
         ax.axvline(mid_grey.mean(), **GREY_LINE)
         ax.axhline(CHANCE, **GREY_LINE)
-        ax.set(title=f"B = {B}", xlabel="PSNR, dB, of what is recovered")
+        title = "single images" if B == 1 else f"batches of {B}"
+        ax.set(title=title, xlabel="PSNR, dB, of what is recovered")
         ax.margins(0.18)
     axes[0].set_ylabel("test accuracy, %")
     for kind, (color, mark) in MARKS.items():
@@ -259,12 +287,14 @@ def _mark(ax: Axes, defense: str, plain: float, psnr: float, accuracy: float) ->
     color, mark = MARKS[kind]
     ax.plot([plain, psnr], [accuracy, accuracy], color=color, lw=0.8)
     ax.plot(psnr, accuracy, mark, color=color, ms=5)
-    shift, side = (3, 4), "left"
-    if "Mix" in defense or "+" in defense:
+    shift, side = (4, 4), "left"
+    if "+" in defense:
+        shift, side = (-4, -10), "right"
+    elif "Mix" in defense:
         shift, side = (4, -9), "left"
     elif "Prune" in defense:
         shift, side = (-2, 5), "right"
     name = defense.replace("GradPrune 0.9 + ", "+ ").replace("GradPrune ", "")
     name = name.replace("MixUp ", "M").replace("InstaHide ", "I")
     ax.annotate(name, (psnr, accuracy), xytext=shift, ha=side, textcoords="offset points",
-                fontsize=6)
+                fontsize=7, bbox={"fc": "white", "ec": "none", "pad": 0.3, "alpha": 0.8})

@@ -55,24 +55,24 @@ def mid_grey(sweeps: Plan) -> np.ndarray:
 def settings_in_words() -> pd.DataFrame:
     """The settings of both profiles, and what was reduced."""
     trained_on = f"{settings.TRAINED_ON:,} images (all that are at hand of 50,000), 10 epochs at " \
-        "one learning rate, two seeds (official code: up to 200 epochs, MixUp at 0.1 [read])"
+        "one learning rate, two seeds (official code: up to 200 epochs, MixUp at 0.1)"
     rows = {
         "images": ("photos (16x16 crops)",
-                   "CIFAR-10, the first five images of each class (training split) [read]"),
+                   "CIFAR-10, the first five images of each class (training split)"),
         "victim": ("pre-activation ResNet, width 8, 2 blocks, 2 epochs",
                    "LeNet, with BatchNorm in Figure 1, 2 epochs (paper: pre-activation ResNet-18)"),
         "attack": ("100 iterations, n = 8",
                    "2,400 iterations (paper: 10,000), n = 50; Figure 1: 24 to 32"),
-        "claims on three networks": (
+        "claims on several networks": (
             "–", "LeNet, 16 images each, 10,000 iterations (declared; shown where stored)"),
         "given": ("labels, exact statistics",
                   "labels (LeNet has no statistics but in Figure 1)"),
-        "weights": ("TV 0.1, statistics 0.005 (the official example's [read])",
+        "weights": ("TV 0.1, statistics 0.005 (the official example's)",
                     "TV 0.01 (Inverting Gradients' for LeNet), statistics 0.005 in Figure 1"),
         "batch sizes": ("1, 4", "1, 16, 32 (whole batches of the 50 images)"),
         "accuracy": ("510 crops, 8 epochs, one seed", trained_on),
         "ResNet-18": ("–", f"{NEEDS_GPU} (2,000 iterations, n = 16)")}
-    return pd.DataFrame(rows, index=["quick", "paper"])
+    return pd.DataFrame(rows, index=["quick", "paper"]).T.rename_axis("setting")
 
 
 def baselines(sweeps: Plan) -> pd.DataFrame:
@@ -91,10 +91,10 @@ def assumptions() -> pd.DataFrame:
         "Mixing gradients": attacks.mixing_gradients(orthogonality=1e-2, tv=1e-3),
         "this paper's": attacks.huang(), "this paper's, nothing given": attacks.huang(bn=0)}
     official = {"DLG": "none", "iDLG": "none",
-                "Inverting Gradients": "BN statistics + private labels"}  # [read]
+                "Inverting Gradients": "BN statistics + private labels"}
     rows = {}
     for name, preset in presets.items():
-        said = {"official repository [read]": official.get(name, "–")}
+        said = {"official repository": official.get(name, "–")}
         rows[name] = said | attacks.assumptions(preset)
     return pd.DataFrame(rows).T.fillna("–").rename_axis("attack")
 
