@@ -20,8 +20,8 @@
 # ## In three sentences
 #
 # - **The claim.** In federated learning a client keeps its images and shares only the gradient of its loss; a line of papers says that this gradient gives the images back.
-# - **What we found.** For one image and a small network it often does, to the last visible detail; how often depends on the network, the batch, the start and what the attacker is given.
-# - **To remember.** One recovered picture shows that a leak is possible, but how often it happens, and whether a defense stops it, takes many clients and an attacker who knows the defense.
+# - **What we found.** For one image and a small network it often does, to the last visible detail; how often depends on the network, the batch, the start, and what the attacker is given.
+# - **To remember.** One recovered image shows that a leak is possible; only many clients show how often it happens, and only an attacker who knows a defense shows whether it holds.
 
 # %% tags=["parameters"]
 profile = None  # None: the environment variable PROFILE, else "quick"; or "paper"

@@ -20,8 +20,8 @@
 # ## In three sentences
 #
 # - **The claim.** A paper usually compares its attack with one or two earlier ones, on clients of its own.
-# - **What we found.** On the same eight clients no attack is the best everywhere. On one dense layer a division wins; on a LeNet iDLG returns four images nearly exactly and loses four, while GIAS and Inverting Gradients show all eight, roughly.
-# - **To remember.** The pruning that stops every attack on the LeNet in the median still leaves 30 dB to a division on the dense layer, so a defense is only as good as the best attack that was tried against it.
+# - **What we found.** No attack is the best everywhere: on one dense layer a division wins; on a LeNet iDLG returns four of eight images nearly exactly, while GIAS and Inverting Gradients show all eight, roughly.
+# - **To remember.** Pruning that stops every attack on the LeNet, in the median, leaves 30 dB to a division on the dense layer, so a defense is as good as the best attack tried against it.
 
 # %% tags=["parameters"]
 profile = None  # None: the environment variable PROFILE, else "quick"; or "paper"
@@ -117,7 +117,7 @@ panels = stored or here
 #
 # ### No attack is the best everywhere
 #
-# The heat maps show the median PSNR of each attack under each defense. Grey fields with a dash are medians no better than that of a flat grey picture, *mid-grey*, which needs no gradient.
+# The heat maps show the median PSNR of each attack under each defense, over eight images of CIFAR-10. Grey fields with a dash are medians no better than that of a flat grey picture, *mid-grey*, which needs no gradient.
 
 # %%
 if stored:

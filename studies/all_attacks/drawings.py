@@ -1,4 +1,5 @@
-"""The heat maps and the picture sheet of notebook 08, and what they show for who cannot see them.
+"""The heat maps and the picture sheet of notebook 08, with what they show in words, for readers
+who cannot see them.
 """
 
 import numpy as np

@@ -100,7 +100,7 @@ def better_than_grey(cells: dict[str, Cell]) -> tuple[np.ndarray, int]:
 
 
 def best_in_words(cells: dict[str, Cell]) -> str:
-    """The best attack under each defense, for who does not see the map."""
+    """The best attack under each defense, for a reader who does not see the map."""
     table = medians(cells)
     grey, attacks = table.loc["mid-grey"], table.drop(index="mid-grey")
     best = []
