@@ -158,7 +158,7 @@ COMMANDS = [line for block in blocks() if block.language == "bash"
 COPIED = ("lib", "studies", "tools", "tests", "bench", "data/published")
 FILES = ("Makefile", "conftest.py", "pyproject.toml", "requirements.txt", "requirements.lock",
          "README.md", "RESULTS.md", "SCOREBOARD.md", "CITATION.cff", "data/README.md",
-         "data/references.bib", ".gitignore")
+         "data/references.bib", "notebooks/README.md", ".gitignore")
 
 
 def copy_of_the_tree(place: Path, without=()) -> Path:
@@ -223,8 +223,8 @@ def test_the_commands_of_the_page_pass(tmp_path):
         done = run(command, tree)
         assert done.returncode == 0, f"{command}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
         assert "no tests ran" not in done.stdout
-    assert "08_tag" in (tree / "SCOREBOARD.md").read_text()
-    assert (tree / "notebooks/08_tag.ipynb").is_file()
+    assert "09_tag" in (tree / "SCOREBOARD.md").read_text()
+    assert (tree / "notebooks/09_tag.ipynb").is_file()
 
 
 def left_out(file: str, words: str) -> Block:
@@ -243,7 +243,7 @@ FORGOTTEN = {  # a step that is left out -> the test that says so
     ("studies/store.py", "fedavg_cnn"): "test_every_victim_can_be_named_in_configs_and_captions",
     ("lib/__init__.py", "fedavg_cnn"): "test_the_docstring_of_lib_lists_every_file_once",
     ("CITATION.cff", "TAG"): "test_the_citation_names_every_paper",
-    ("studies/tag/plan.py", "declare"): "test_a_notebook_of_ours_has_its_plan_in_its_study[08_tag]",
+    ("studies/tag/plan.py", "declare"): "test_a_notebook_of_ours_has_its_plan_in_its_study[09_tag]",
 }
 
 
@@ -262,8 +262,8 @@ def test_a_step_that_is_left_out_is_noticed(tmp_path):
 @pytest.mark.slow
 def test_a_float_that_is_not_made_stops_make(tmp_path):
     tree = copy_of_the_tree(tmp_path / "tree")
-    notebook = tree / "notebooks/08_tag.py"
+    notebook = tree / "notebooks/09_tag.py"
     notebook.write_text(notebook.read_text().replace(
         'report.save_table(table.reset_index(), "distances")', ""))
-    done = run("make figures NB=08_tag", tree)
+    done = run("make figures NB=09_tag", tree)
     assert done.returncode and "made no distance (distances), and gave no reason" in done.stderr

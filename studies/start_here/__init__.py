@@ -1,1 +1,1 @@
-"""Notebook 00: every attack under every defense."""
+"""Notebook 00: the first attack, the words, and what a first try of one's own meets."""

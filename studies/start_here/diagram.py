@@ -7,16 +7,16 @@ from torch import Tensor
 from studies import plots
 
 ALT = (
-    "Diagram. A client on the left holds a private picture and sends a shared update, possibly "
+    "Diagram. A client on the left holds a private image and sends a shared update, possibly "
     "through a defense, to a server on the right, which is the attacker and has sent the network "
     "and its weights. The attacker compares the gradient of a dummy image with the shared update, "
     "moves the dummy image and repeats; it ends as the reconstruction. Below: the threat model "
     "says what else the attacker is given.")
-SMALL = 6.5  # points, of the text
+SMALL = 7  # points, of the text
 
 
 def threat_model(private, dummy, reconstruction, dummy_gradient, shared_gradient) -> Figure:
-    """All are pictures, (C, H, W) in [0, 1]: gradients as `stripes` makes them."""
+    """All five are pictures, (C, H, W) in [0, 1]: gradients as `stripes` makes them."""
     fig, ax = plots.axes(height=0.52)
     ax.set(xlim=(0, 11), ylim=(0, 5.7), xticks=[], yticks=[])
     ax.axis("off")
@@ -28,7 +28,7 @@ def threat_model(private, dummy, reconstruction, dummy_gradient, shared_gradient
     _picture(ax, (7.35, 0.95), reconstruction, "reconstruction")
     _picture(ax, (9.45, 0.75), shared_gradient, "shared update")
     _attack_loop(ax)
-    _picture(ax, (4.2, 3.45), shared_gradient, "shared update:\none number a weight")
+    _picture(ax, (4.2, 3.45), shared_gradient, "shared update:\none number per weight")
     _arrow(ax, (2.6, 4.05), (4.15, 4.05), "defense?")
     _arrow(ax, (5.4, 4.05), (6.95, 4.05))
     _arrow(ax, (6.95, 2.4), (2.6, 2.4), "network and weights (public)")
@@ -67,7 +67,8 @@ def _box(ax, corner: tuple, width: float, height: float, title: str) -> None:
 def _picture(ax, corner: tuple, image, under: str, side: float = 1.15) -> None:
     x, y = corner
     pixels = np.asarray(image).clip(0, 1).transpose(1, 2, 0).squeeze()
-    ax.imshow(pixels, extent=(x, x + side, y, y + side), cmap="cividis", zorder=2)
+    ax.imshow(pixels, extent=(x, x + side, y, y + side), cmap="cividis",
+              interpolation="nearest", zorder=2)
     ax.text(x + side / 2, y - 0.1, under, ha="center", va="top", fontsize=SMALL)
 
 

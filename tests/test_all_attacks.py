@@ -1,10 +1,10 @@
-"""The comparison of notebook 00: the same clients under every attack and defense."""
+"""The comparison of notebook 08: the same clients under every attack and defense."""
 
 import numpy as np
 import pytest
 
 from lib import client, data, defenses
-from studies.start_here import compute as start_here
+from studies.all_attacks import compute as all_attacks
 
 DIGITS, DENSE, LENET = {"name": "digits"}, {"name": "dense"}, {"name": "lenet", "channels": 3}
 NOISE, MIXUP = {"name": "gaussian", "variance": 1e-4}, {"name": "mixup", "k": 2}
@@ -12,7 +12,7 @@ NOISE, MIXUP = {"name": "gaussian", "variance": 1e-4}, {"name": "mixup", "k": 2}
 
 def compared(attack, victim=DENSE, B=1, under=(None,), **more):
     described = {"name": attack} | more.pop("how", {})
-    return start_here.compared(**{
+    return all_attacks.compared(**{
         "images": DIGITS, "victim": victim, "attack": described, "batch_size": B,
         "defenses": list(under), "clients": 3, "seed": 0, "pool": 6} | more)
 

@@ -1,4 +1,4 @@
-"""What notebook 00 alone computes: every attack on the same clients under the same defenses."""
+"""What notebook 08 alone computes: every attack on the same clients under the same defenses."""
 
 import time
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ class ComparedConfig:
                     defenses=under)
 
 
-@stored_as("studies.start_here.compared")
+@stored_as("studies.start_here.compared")  # its first home: stored cells are found by it
 def compared(**config) -> tuple[pd.DataFrame, dict]:
     """One attack on `clients` clients, each with a victim of its own, under each of the defenses.
     The arguments: ComparedConfig.

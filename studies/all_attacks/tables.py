@@ -1,4 +1,4 @@
-"""The tables of notebook 00: attack against defense, and what each attack takes.
+"""The tables of notebook 08: attack against defense, and what each attack takes.
 
 A panel is {attack: cell}, of one victim and number of images a client; panels are found by
 (victim, images a client), those of this run apart from those stored: no table mixes them.
@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from studies import choose
+from studies.all_attacks.compute import preset
+from studies.all_attacks.plan import DEFENSES, Plan
 from studies.cells import Cell
-from studies.start_here.compute import preset
-from studies.start_here.plan import DEFENSES, Plan
 
 VICTIM_NAMES = {"dense": "one dense layer", "lenet": "LeNet"}
 HIGHEST = 60     # dB: a copy to the last bit of a float has no finite PSNR
@@ -19,15 +19,19 @@ INNER_STEPS = 20  # gradients that a call of torch.optim.LBFGS.step looks at, at
 BY_LBFGS = ("DLG", "iDLG", "in the span")
 
 
+def title(victim: str, batch_size: int) -> str:
+    """A panel in words, where there is little room."""
+    return f"{VICTIM_NAMES[victim]}, B = {batch_size}"
+
+
 def declared(plan: Plan) -> pd.DataFrame:
     """Images, network and clients of each panel in both profiles, and its attacks."""
-    rows = {}
-    for (victim, batch_size), sweeps in plan.panels.items():
+    rows = []
+    for key, sweeps in plan.panels.items():
         plain = sweeps["mid-grey"]  # what all attacks of a panel have in common
-        rows[f"{VICTIM_NAMES[victim]}, B = {batch_size}"] = {
-            "quick": plain.describe("quick"), "paper": plain.describe("paper"),
-            "attacks": ", ".join(sweeps)}
-    return pd.DataFrame(rows).T
+        rows.append({"panel": title(*key), "quick profile": plain.describe("quick"),
+                     "paper profile": plain.describe("paper"), "attacks": ", ".join(sweeps)})
+    return pd.DataFrame(rows)
 
 
 def panels_here(plan: Plan) -> dict[tuple, dict[str, Cell]]:
@@ -56,11 +60,11 @@ def not_computed(plan: Plan, panels: dict) -> str:
     for victim, batch_size in plan.panels:
         if (victim, batch_size) not in panels:
             plural = "s" if batch_size > 1 else ""
-            missing.append(f"{VICTIM_NAMES[victim]}, {batch_size} image{plural} a client")
+            missing.append(f"{VICTIM_NAMES[victim]}, {batch_size} image{plural} per client")
     for key, cells in panels.items():
         for attack in plan.panels[key]:
             if attack not in cells:
-                missing.append(f"{attack} on {VICTIM_NAMES[key[0]]}, B = {key[1]}")
+                missing.append(f"{attack} on {title(*key)}")
     return "; ".join(missing) or "nothing"
 
 
@@ -96,7 +100,7 @@ def better_than_grey(cells: dict[str, Cell]) -> tuple[np.ndarray, int]:
 
 
 def best_in_words(cells: dict[str, Cell]) -> str:
-    """The best attack under each defense, for who does not see the map."""
+    """The best attack under each defense, for a reader who does not see the map."""
     table = medians(cells)
     grey, attacks = table.loc["mid-grey"], table.drop(index="mid-grey")
     best = []
@@ -178,8 +182,45 @@ def timings(panels: dict) -> pd.DataFrame:
 def seconds(panels: dict) -> pd.DataFrame:
     """Seconds an image, a row an attack and a column a panel, for the page."""
     columns = {}
-    for (victim, batch_size), cells in panels.items():
-        title = f"{VICTIM_NAMES[victim]}, B = {batch_size}"
-        columns[title] = {attack: cell.table.seconds.mean() for attack, cell in cells.items()}
-    table = pd.DataFrame(columns).round(3).astype(object).fillna("–")
-    return table.rename_axis("seconds an image")
+    for key, cells in panels.items():
+        columns[title(*key)] = {attack: cell.table.seconds.mean() for attack, cell in cells.items()}
+    return pd.DataFrame(columns).rename_axis("seconds per image").reset_index()
+
+
+# --- for the page: `attacks` in two tables of few columns
+
+
+RECOVERY = {"victim": "network", "attack": "attack", "PSNR": "PSNR, dB", "SSIM": "SSIM",
+            "AVD": "AVD", "recovered": "recovered"}
+MEANS = {"attack": "attack", "objective": "objective", "prior": "prior", "labels": "labels",
+         "evaluations, at most": "gradients looked at"}
+RULES = {"joint": "optimised with the image", "idlg": "iDLG's rule",
+         "analytic, for batches": "analytic rule, for batches", "analytic": "analytic rule"}
+
+
+def recovery(table: pd.DataFrame) -> pd.DataFrame:
+    """What each attack recovers without a defense, of a table that `attacks` made."""
+    shown = table[list(RECOVERY)].rename(columns=RECOVERY)
+    if table.B.nunique() > 1:
+        shown.insert(1, "images per client", table.B)
+    return shown
+
+
+def means(table: pd.DataFrame) -> pd.DataFrame:
+    """How each attack searches, of a table that `attacks` made: a row an attack and label rule."""
+    shown = table[table.attack != "mid-grey"][list(MEANS)].rename(columns=MEANS)
+    shown = shown.drop_duplicates().sort_values("attack", kind="stable")
+    return shown.replace({"labels": RULES, "prior": {"tv": "TV"}})
+
+
+def winners(panels: dict) -> pd.DataFrame:
+    """The attack with the highest median under each defense, of those above mid-grey; a column a
+    panel."""
+    columns = {}
+    for key, cells in panels.items():
+        table = medians(cells)
+        grey, attacked = table.loc["mid-grey"], table.drop(index="mid-grey")
+        columns[title(*key)] = {
+            name: f"{attacked[name].idxmax()}, {attacked[name].max():.0f} dB"
+            if attacked[name].max() > grey[name] else "none above mid-grey" for name in table}
+    return pd.DataFrame(columns).rename_axis("defense").reset_index()

@@ -1,0 +1,1 @@
+"""Notebook 08: every attack under every defense."""
