@@ -65,7 +65,7 @@ numbers = report.published("idlg")
 # It knows the model's weights and holds the gradient of one image; nobody tells it the label.
 
 # %%
-photos = data.load("photos", size=20)  # small crops of ten photographs, a class each
+photos = data.load("photos", size=16)  # small crops of ten photographs, a class each
 batch = photos.clients(1, indices=[0])
 model = models.lenet(photos, seed=seed)
 update = client.share(model, batch, client.Protocol(), threat=client.ThreatModel())
@@ -152,18 +152,18 @@ def closure():
     return D
 
 
-plain = [optimizer.step(closure).item() for _ in range(20)]
+plain = [optimizer.step(closure).item() for _ in range(15)]
 f"D falls from {plain[0]:.0f} to {plain[-1]:.0e} in {len(plain)} iterations"
 
 # %% [markdown]
 # The engine of this project runs the same attack for many clients at once. From the same start it has
-# the same first distance and ends at the same picture. DLG stands beside it, at the same iteration:
+# the same first distance and ends at the same picture. DLG stands beside it, after as many iterations:
 
 # %%
-guess = attacks.reconstruct(update, attacks.idlg(iterations=20), seed=seed, record=range(21))
+guess = attacks.reconstruct(update, attacks.idlg(iterations=15), seed=seed, record=range(16))
 assert np.isclose(plain[0], guess.history.losses[0, 0, 0], rtol=1e-3), "the same start"
 assert (x.detach() - guess.last[0, 0]).square().mean() < 0.01, "the same picture"
-joint = attacks.idlg(iterations=20, labels="joint")  # DLG: image and label together
+joint = attacks.idlg(iterations=15, labels="joint")  # DLG: image and label together
 dlg = attacks.reconstruct(update, joint, seed=seed)
 fig = drawings.closely_both(photos, batch, {
     "DLG": (dlg.last[0, 0, 0], dlg.last_labels),
@@ -288,7 +288,7 @@ for title, indices in cases.items():
     signs[title] = client.share(model, shown).gradients["7.bias"][0], shown.labels[0]
 report.save_figure(drawings.bias_signs(signs), "closely_sign", drawings.ALT["closely_sign"])
 missed = int(((signs["eight images"][0] > 0)[signs["eight images"][1].unique()]).sum())
-report.caption(f"Among the eight images, {missed} classes are present with a positive entry.")
+report.caption(f"Classes of the eight images whose entry is positive all the same: {missed}.")
 
 # %% [markdown]
 # How many of a batch's classes have a negative entry depends on the weights. Fifty batches of digits:

@@ -103,7 +103,7 @@ def bias_signs(batches: dict) -> Figure:
                 ax.annotate(str(n), (i, float(gradient[i])), xytext=(0, -9 if below else 3),
                             textcoords="offset points", ha="center", fontsize=7)
         ax.axhline(0, color="0.2", lw=0.8)
-        ax.set(title=title, xlabel="class $i$", ylim=(-1.15, 0.6), xticks=range(10))
+        ax.set(title=title, xlabel="class $i$", ylim=(-1.15, 0.75), xticks=range(10))
         ax.plot([], [], "s", color="C1", label="in the batch (number of images)")
         ax.plot([], [], "s", color="C0", label="not in the batch")
     axes[0].set_ylabel(r"$\partial\ell/\partial b_i$")

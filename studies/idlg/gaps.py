@@ -60,7 +60,7 @@ def shown(table: pd.DataFrame, run_name: str) -> pd.DataFrame:
     for (run, paper_set, how), row in table.iterrows():
         if run == run_name:
             rows.append({
-                "images": paper_set, "compared with": how, "attacks": f"{row.n:.0f}",
+                "images": paper_set, "how compared": how, "attacks": f"{row.n:.0f}",
                 "DLG": f"{row.DLG:.1f} %", "iDLG": f"{row.iDLG:.1f} %",
                 "recovered by one alone": f"iDLG {row['only iDLG']:.0f}, DLG {row['only DLG']:.0f}",
                 "gap, points": f"{row.gap:+.1f} (p = {row.p:.1g})"})
