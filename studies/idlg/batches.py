@@ -8,7 +8,8 @@ from studies.cells import Cell
 from studies.idlg import plan
 from studies.idlg.tables import STORED, Results, in_words, recovered, share_of
 
-SIZES_SHOWN = (16, 64)  # images in a batch, on the page; the stored table has all
+RULES_SHOWN = {  # rules that read a batch of any size: what the page calls them
+    "analytic": "analytic", "uniform": "uniform", "wainakh": "Wainakh", "even": "dealt evenly"}
 
 
 # --- labels, counted
@@ -28,15 +29,24 @@ def counts_table(counts: Results) -> pd.DataFrame:
     return pd.concat(tables).reset_index(drop=True)
 
 
-def counts_shown(table: pd.DataFrame) -> pd.DataFrame:
-    """Of `counts_table` what the page shows: random labels, two sizes, the first run alone. A row
+def counts_shown(table: pd.DataFrame, size: int) -> pd.DataFrame:
+    """Of `counts_table` what the page shows: random labels, one size, the first run alone. A row
     a victim, as texts."""
-    chosen = (table.labels == "random") & table.B.isin(SIZES_SHOWN) & (table.rule != "yin")
+    chosen = (table.labels == "random") & (table.B == size) & (table.rule != "yin")
     rows = table[chosen & (table.run == table.run.iloc[0])]
     texts = [f"{100 * row.accuracy:.0f} ± {100 * row.sd:.0f} ({row.exact:.0%})"
              for row in rows.itertuples()]
-    wide = rows.assign(text=texts).pivot(index="victim", columns=["B", "rule"], values="text")
-    return wide.sort_index(axis=1).reindex(list(plan.VICTIMS))
+    wide = rows.assign(text=texts).pivot(index="victim", columns="rule", values="text")
+    wide = wide.reindex(list(plan.VICTIMS))[list(RULES_SHOWN)].rename(columns=RULES_SHOWN)
+    return wide.rename_axis("victim").rename_axis(None, axis=1)
+
+
+def rules_at_a_glance(table: pd.DataFrame, size: int = 64) -> pd.DataFrame:
+    """The mean share of labels read right of `size` random ones, a row a victim: numbers."""
+    chosen = (table.labels == "random") & (table.B == size) & (table.run == table.run.iloc[0])
+    wide = table[chosen].pivot(index="victim", columns="rule", values="accuracy")
+    wide = wide.reindex(list(plan.VICTIMS))[list(RULES_SHOWN)].rename(columns=RULES_SHOWN)
+    return wide.rename_axis("victim").rename_axis(None, axis=1)
 
 
 def counts_in_words(counts: Results) -> str:
@@ -46,14 +56,14 @@ def counts_in_words(counts: Results) -> str:
     accuracies = [f"{table.victim_accuracy.mean():.0%}" for table in trained.values()]
     single = [f"{single_label(table).accuracy.mean():.0%}" for table in trained.values()]
     return (
-        f"{counts.profile.capitalize()} profile: 100 classes are random labels on the training "
-        "crops of the photos, 10 classes are "
-        f"{plan.TEN_LABELS[counts.profile]['name']}; {plan.COUNTED_CLIENTS[counts.profile]} "
-        "clients a point. All clients of a trained victim share that one victim, so the spread is "
-        f"over batches and not over trainings. It classifies {', '.join(accuracies)} of what is "
-        f"attacked ({'; '.join(trained)}). Yin's rule and unique labels need as many classes as "
-        "images, so with 10 classes they end at 8. iDLG's own rule, for one image: "
-        f"{', '.join(single)} on these.")
+        f"{counts.profile.capitalize()} profile; {plan.COUNTED_CLIENTS[counts.profile]} clients a "
+        "point. 100 classes are random labels on the training crops of the photos; 10 classes are "
+        f"{plan.TEN_LABELS[counts.profile]['name']}. All clients of a trained victim share that "
+        "one victim, so the spread is over batches and not over trainings. "
+        f"The trained victims classify {', '.join(accuracies)} of what is attacked "
+        f"({'; '.join(trained)}). Yin's rule and unique labels need as many classes as images, so "
+        "with 10 classes they end at 8. iDLG's own rule reads one image right in "
+        f"{', '.join(single)} on these victims.")
 
 
 def single_label(table: pd.DataFrame) -> pd.DataFrame:
@@ -89,14 +99,16 @@ def batch_table(fours: Results) -> pd.DataFrame:
 
 def batch_shown(fours: Results) -> pd.DataFrame:
     """The attacks on batches of four as the page shows them."""
-    rows = {}
+    rows = []
     for run_name, cells in fours.by_run().items():
         for labels, cell in cells.items():
             row = batch_row(cell)
-            row["labels right"] = f"{row['labels right']:.0f} %"
-            row["images recovered"] = in_words(row["images recovered"])
-            rows[run_name, labels] = row
-    return pd.DataFrame(rows).T
+            rows.append({
+                "run": run_name, "labels": labels, "batches": row["batches"],
+                "labels right": f"{row['labels right']:.0f} %",
+                "images recovered": in_words(row["images recovered"]),
+                "whole batches recovered": row["whole batches"]})
+    return pd.DataFrame(rows)
 
 
 def batch_in_words(fours: Results) -> str:
@@ -113,10 +125,9 @@ def batch_in_words(fours: Results) -> str:
     return (
         f"*{name}.* Labels read right / images recovered: {'; '.join(shares)}. With four classes a "
         "batch of four is already large, so Wainakh's rule misses labels, and a wrong label costs "
-        "its batch; counted labels serve about as well as granted ones, which is all a rule can "
-        "do. What then limits the attack is the search and, in a batch, what the network lets "
-        "through (see the equations counted in the first notebook). Images of one batch stand or "
-        "fall together, so n overstates what is known.")
+        "its batch. Counted labels serve about as well as granted ones, and no rule can do more. "
+        "What then limits the attack is the search and what the network lets through of a batch. "
+        "Images of one batch stand or fall together, so n overstates what is known.")
 
 
 def recovered_of_batches(cell: Cell) -> np.ndarray:

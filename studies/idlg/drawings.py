@@ -12,10 +12,14 @@ from studies.idlg import plan
 from studies.idlg.tables import Results, label_right, recovered, share_of
 
 ALT = {
+    "closely_rule":
+        "A small photograph of an astronaut beside a bar chart, x: the ten classes, y: gradient of "
+        "the last layer's bias. The bar of the photograph's own class is the only one below zero; "
+        "all others are zero or above.",
     "closely_both":
-        "Image sheet, one row: what DLG and iDLG find from the same gradient and the same start "
-        "after a few iterations, each with its label and mean squared error below, and the private "
-        "photograph.",
+        "Image sheet, one row: what DLG, the plain loop of iDLG and the engine's iDLG find from "
+        "the same gradient and the same start, each with its label and mean squared error below, "
+        "and the private photograph. The two of iDLG look alike.",
     "closely_sign":
         "Three bar charts for batches of one, four and eight images, x: class, y: gradient of the "
         "last layer's bias. Classes in the batch are marked with their number of images. For one "
@@ -48,23 +52,41 @@ RULE_LINES = {  # rule: colour, line, marker and its size; lines that coincide s
     "yin": ("C1", "-", "^", 2.5),
     "even": ("0.5", "--", "", 0),
 }
+RULE_NAMES = {"analytic": "analytic (Ma et al.)", "uniform": "uniform",
+              "wainakh": "Wainakh et al.", "yin": "Yin et al.", "even": "labels dealt out evenly"}
 
 
-def closely_both(images, batch, guesses: dict) -> Figure:
+def closely_rule(image: torch.Tensor, gradient: torch.Tensor, classes: list,
+                 label: int) -> Figure:
+    """A private image beside the bias gradient that it causes, its own class in another colour.
+
+    image: (C, H, W) in [0, 1]; gradient: (classes,)."""
+    fig, (left, right) = plots.axes(2, height=0.4, width_ratios=(1, 2.6))
+    left.imshow(image.permute(1, 2, 0))
+    left.set(xticks=[], yticks=[], title="the private image")
+    right.bar(range(len(classes)), gradient,
+              color=["C1" if i == label else "C0" for i in range(len(classes))])
+    right.axhline(0, color="0.2", lw=0.8)
+    names = [name.replace("_", " ") for name in classes]
+    right.set_xticks(range(len(classes)), names, rotation=40, ha="right", rotation_mode="anchor")
+    right.set(ylabel=r"$\partial\ell/\partial b_i$", title="the bias gradient that it causes")
+    return fig
+
+
+def closely_both(images, batch, found: dict) -> Figure:
     """Reconstructions of one image, with the label each ends at, beside the private image.
 
-    images: the ImageSet that names the classes; batch: of one image; guesses: attack -> what
-    `attacks.reconstruct` gave."""
+    images: the ImageSet that names the classes; batch: of one image; found: attack -> (image
+    (C, H, W), label)."""
     private = batch.images[0, 0]
     pictures, notes = [], []
-    for guess in guesses.values():
-        image = guess.last[0, 0, 0]
+    for image, label in found.values():
         pictures.append(image)
         error = float((image - private).square().mean())
-        notes.append(f"{images.classes[int(guess.last_labels)]}\nMSE {error:.0e}")
+        notes.append(f"{images.classes[int(label)]}\nMSE {error:.0e}")
     sheet = torch.stack([*pictures, private])[None]
     notes.append(images.classes[int(batch.labels)])
-    return plots.sheet(sheet, [""], [*guesses, "truth"], [notes], width=0.5)
+    return plots.sheet(sheet, [""], [*found, "private image"], [notes], width=0.7)
 
 
 def bias_signs(batches: dict) -> Figure:
@@ -107,7 +129,7 @@ def process(cells: dict[str, Cell]) -> Figure:
                 first, *errors = cell.arrays["mse"][k]
                 notes.append([f"MSE {first:.1f}", *(f"{error:.0e}" for error in errors), ""])
     iterations = cells["DLG"].config[0]["record"]
-    columns = ["start", *(f"{i} it." for i in iterations[1:]), "truth"]
+    columns = ["start", *(f"{i} it." for i in iterations[1:]), "private"]
     return plots.sheet(np.stack(rows), labels, columns, notes)
 
 
@@ -121,20 +143,19 @@ def _strip(cell: Cell, k: int) -> np.ndarray:
 
 def fidelity(attacks: Results, numbers: pd.DataFrame) -> Figure:
     """Figure 1: the share of attacks below a threshold, published (numbers) and measured."""
-    fig, axes = plots.axes(3, height=0.5, sharey=True)
+    fig, axes = plots.axes(3, height=0.55, sharey=True)
     for ax, paper_set in zip(axes, plan.SETS, strict=True):
         _fidelity_panel(ax, paper_set, attacks, numbers)
     for ax in axes:
         ax.minorticks_off()
     axes[0].set_ylabel("attacks below it, %")
     lines = {"DLG": "C0o-", "iDLG": "C1s-", "iDLG, own start": "C1--",
-             "published (digitised)": "k:"}
+             "published †": "k:"}
     if attacks.profile == "quick":
         lines["this run: other, easier images"] = "k-."
     for name, line in lines.items():
         axes[0].plot([], [], line, ms=3.5, lw=1, label=name)
-    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncol=5,
-               fontsize=6.5, columnspacing=1, handlelength=1.8)
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncol=3)
     return fig
 
 
@@ -194,13 +215,12 @@ def label_rules(cells: dict[tuple[str, bool], Cell]) -> Figure:
     for ax in axes[:, 0]:
         ax.set_ylabel("read right, %")
     fig.supxlabel("images in the batch", fontsize=8)
-    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncol=5)
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncol=3)
     return fig
 
 
 def _rule_lines(ax: Axes, table: pd.DataFrame) -> None:
     for rule, (colour, line, marker, size) in RULE_LINES.items():
         mean = table[table.rule == rule].groupby("B").accuracy.mean()
-        name = "labels dealt out evenly" if rule == "even" else rule
         ax.plot(mean.index, 100 * mean, line, color=colour, marker=marker, ms=size,
-                lw=size / 3 + 0.5, label=name)
+                lw=size / 3 + 0.5, label=RULE_NAMES[rule])

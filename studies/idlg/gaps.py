@@ -2,7 +2,6 @@
 
 import numpy as np
 import pandas as pd
-from pandas.io.formats.style import Styler
 from scipy import stats
 
 from studies.cells import Cell
@@ -55,11 +54,17 @@ def gap_table(attacks: Results, unstopped: Results) -> pd.DataFrame:
     return pd.DataFrame(rows).T.rename_axis(["run", "set", "how"])
 
 
-def shown(table: pd.DataFrame) -> Styler:
-    """`gap_table` as a page shows it."""
-    return table.style.format({
-        "n": "{:.0f}", "DLG": "{:.1f} %", "iDLG": "{:.1f} %", "gap": "{:+.1f}", "p": "{:.1g}",
-        "only iDLG": "{:.0f}", "only DLG": "{:.0f}"})
+def shown(table: pd.DataFrame, run_name: str) -> pd.DataFrame:
+    """`gap_table` of one run as a page shows it; empty where the run has none."""
+    rows = []
+    for (run, paper_set, how), row in table.iterrows():
+        if run == run_name:
+            rows.append({
+                "images": paper_set, "how compared": how, "attacks": f"{row.n:.0f}",
+                "DLG": f"{row.DLG:.1f} %", "iDLG": f"{row.iDLG:.1f} %",
+                "recovered by one alone": f"iDLG {row['only iDLG']:.0f}, DLG {row['only DLG']:.0f}",
+                "gap, points": f"{row.gap:+.1f} (p = {row.p:.1g})"})
+    return pd.DataFrame(rows)
 
 
 # --- why DLG loses
@@ -105,16 +110,14 @@ def losses_in_words(attacks: dict) -> str:
     wrong, right = of_label(crossed, "wrong"), of_label(crossed, "right")
     lost = crossed.clients.sum() - crossed["recovered by DLG"].sum()
     return (
-        f"Of {crossed.clients.sum()} attacks DLG ends {wrong['clients']} at a wrong label and "
-        f"recovers {wrong['recovered by DLG']} of those images; iDLG recovers "
-        f"{wrong['by iDLG']} of the same clients. Where DLG's label is right, DLG loses "
+        f"Of {crossed.clients.sum()} attacks DLG ends {wrong['clients']} at a wrong label. It "
+        f"recovers {wrong['recovered by DLG']} of those images, and iDLG recovers "
+        f"{wrong['by iDLG']} of them. Where DLG's label is right, DLG still loses "
         f"{right['clients'] - right['recovered by DLG']} of {right['clients']} images and iDLG "
-        f"{right['clients'] - right['by iDLG']}: {right['by iDLG'] - right['by both']} that only "
-        f"iDLG recovers against {right['recovered by DLG'] - right['by both']} that only DLG does. "
-        f"Of all {lost} images that DLG loses, {diverged(attacks)} end at an MSE above 1: the "
-        "search diverged. A known label takes away one way to lose, and leaves the other. A wrong "
-        "label may also be the consequence of a divergence and not its cause; that iDLG rescues "
-        "only part of these clients says how often it is the cause.")
+        f"{right['clients'] - right['by iDLG']}. There {right['by iDLG'] - right['by both']} "
+        f"images are recovered by iDLG alone and {right['recovered by DLG'] - right['by both']} by "
+        f"DLG alone. Of the {lost} images that DLG loses, {diverged(attacks)} end at an MSE above "
+        "1, which means that the search diverged.")
 
 
 def first_below(cell: Cell, threshold: float = 1e-2) -> np.ndarray:

@@ -1,5 +1,5 @@
 """Tables of notebook 02: shares of attacks, held to the published ones. What is paired stands in
-`gaps.py`, what is of batches in `batches.py`."""
+`gaps.py`, what is of batches in `batches.py`, what breaks the rule in `broken.py`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from lib import client, labels, models
-from studies import choose, report
+from studies import choose
 from studies.cells import Cell
 from studies.idlg import plan
 from studies.store import Sweep
@@ -18,7 +17,6 @@ STORED = choose.STORED
 RECOVERED = 1e-3  # mean squared error on [0, 1], unclipped; a threshold of Figure 1
 SIDE = 0.1  # MSE that parts attacks that worked from those that failed: no attack ends near it
 THRESHOLDS = (1e-2, 5e-3, 1e-3, 5e-4, 1e-4)  # of Figure 1, read off at these
-ONE_LABEL_RULES = ("idlg", "idlg_bias", "idlg_products")  # of `labels.RULES`, for single images
 
 
 @dataclass(frozen=True)
@@ -79,10 +77,11 @@ def in_words(share: dict) -> str:
 
 
 def published(numbers: pd.DataFrame, float_id: str, row: str, column: str) -> str:
-    """A published percentage with its mark, as text. numbers: `report.published("idlg")`."""
+    """A published percentage as text; "sources" says how sure it is.
+
+    numbers: `report.published("idlg")`."""
     chosen = (numbers.float == float_id) & (numbers.row == row) & (numbers.column == column)
-    value, *mark = report.show(numbers[chosen].iloc[0]).split(" (")
-    return f"{value} %" + "".join(f" ({word}" for word in mark)
+    return f"{numbers[chosen].value.iloc[0]:g} %"
 
 
 def _measured(attacks: Results, key: tuple, good: Callable[[Cell], np.ndarray]) -> dict[str, str]:
@@ -108,15 +107,21 @@ def label_accuracy(attacks: Results) -> pd.DataFrame:
 
 
 def labels_beside_published(attacks: Results, numbers: pd.DataFrame) -> pd.DataFrame:
-    """Table 1 as the page shows it: published beside measured."""
-    rows = {}
+    """Table 1 as the page shows it: published beside measured, a row a set and attack."""
+    rows = []
     for paper_set in plan.SETS:
         for attack in plan.BOTH:
-            row = {"published": published(numbers, "table1", attack, paper_set)}
-            row |= _measured(attacks, (paper_set, attack), label_right)
-            row["this run's set"] = plan.SETS[paper_set][attacks.profile]["name"]
-            rows[paper_set, attack] = row
-    return pd.DataFrame(rows).T
+            row = {"images": _named(paper_set, attacks), "attack": attack}
+            row["published †"] = published(numbers, "table1", attack, paper_set)
+            rows.append(row | _measured(attacks, (paper_set, attack), label_right))
+    return pd.DataFrame(rows)
+
+
+def _named(paper_set: str, attacks: Results) -> str:
+    """The paper's set, with what this run has in its place."""
+    if attacks.profile == "paper":
+        return paper_set
+    return f"{paper_set} (this run: {plan.SETS[paper_set][attacks.profile]['name']})"
 
 
 # --- Figure 1 as a table
@@ -135,38 +140,39 @@ def fidelity(attacks: Results) -> pd.DataFrame:
 
 def fidelity_beside_published(attacks: Results, numbers: pd.DataFrame,
                               thresholds: tuple = (1e-3, 1e-4)) -> pd.DataFrame:
-    """Figure 1 at two thresholds: published (digitised) beside measured."""
-    rows = {}
+    """Figure 1 at two thresholds: published beside measured, a row a set, attack and threshold."""
+    rows = []
     for paper_set in plan.SETS:
         for attack in plan.BOTH:
             for threshold in thresholds:
-                rows[paper_set, attack, f"{threshold:g}"] = _fidelity_row(
-                    attacks, numbers, paper_set, attack, threshold)
-    return pd.DataFrame(rows).T
+                row = {"images": _named(paper_set, attacks), "attack": attack,
+                       "MSE below": f"{threshold:g}"}
+                rows.append(row | _fidelity_row(attacks, numbers, paper_set, attack, threshold))
+    return pd.DataFrame(rows)
 
 
 def _fidelity_row(attacks: Results, numbers: pd.DataFrame, paper_set: str, attack: str,
                   threshold: float) -> dict[str, str]:
-    row = {"published": published(numbers, "fig1", f"{paper_set}, {attack}", f"{threshold:g}")}
+    told = published(numbers, "fig1", f"{paper_set}, {attack}", f"{threshold:g}")
+    row = {"published †": told}
     return row | _measured(attacks, (paper_set, attack), lambda cell: recovered(cell, threshold))
 
 
-def fidelity_in_words(attacks: Results, numbers: pd.DataFrame) -> str:
-    """Published and stored shares at 0.001, and our gap, a sentence a set."""
-    sentences = []
+def recovered_beside_published(attacks: Results, numbers: pd.DataFrame) -> pd.DataFrame:
+    """Shares recovered, published and of the stored paper profile, and both gaps: a row a set."""
+    rows = []
     for paper_set in plan.SETS:
         if not all((paper_set, attack) in attacks.stored for attack in plan.BOTH):
             continue
-        told, ours, good = {}, {}, {}
+        row, good = {"images": paper_set}, {}
         for attack in plan.BOTH:
-            told[attack] = published(numbers, "fig1", f"{paper_set}, {attack}", "0.001")
             good[attack] = recovered(attacks.stored[paper_set, attack])
-            ours[attack] = in_words(share_of(good[attack]))
-        sentences.append(
-            f"{paper_set}: DLG {told['DLG']} published and {ours['DLG']} here, "
-            f"iDLG {told['iDLG']} and {ours['iDLG']}, at 0.001; our gap is "
-            f"{gap_in_words(good['DLG'], good['iDLG'])}.")
-    return " ".join(sentences)
+            told = published(numbers, "fig1", f"{paper_set}, {attack}", "0.001")
+            row[f"{attack}, published †"] = told
+            row[f"{attack}, measured"] = in_words(share_of(good[attack]))
+        row["gap, measured"] = gap_in_words(good["DLG"], good["iDLG"])
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def gap_in_words(dlg: np.ndarray, idlg: np.ndarray) -> str:
@@ -181,29 +187,6 @@ def own_start_counts(attacks: Results) -> str:
     counts = [f"{paper_set} n = {cell.n}" for (paper_set, attack), cell in attacks.stored.items()
               if attack == plan.OWN_START]
     return ", ".join(counts)
-
-
-# --- the rules for a single label
-
-
-def rules_read_right(images, batch, victim: dict, protocol: dict, defense=None) -> dict[str, str]:
-    """The share of single labels that each rule reads right, measured also where a rule does not
-    apply, and which rules the engine then refuses.
-
-    batch: single images, each on a LeNet of its own. victim: arguments of `models.lenet`;
-    protocol: of `client.Protocol`."""
-    clients = len(batch.labels)
-    model = models.ensemble(models.lenet, images, range(clients), **victim)
-    update = client.share(model, batch, client.Protocol(**protocol), defense)
-    row, refused = {}, []
-    for rule in ONE_LABEL_RULES:
-        right = labels.infer(update, rule, enforce=False) == batch.labels
-        row[rule] = f"{float(right.float().mean()):.1%}"
-        try:
-            labels.infer(update, rule)
-        except client.AssumptionError:
-            refused.append(rule)
-    return row | {"refused": ", ".join(refused) or "none"}
 
 
 # --- is it the engine?
