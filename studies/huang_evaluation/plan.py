@@ -17,7 +17,7 @@ from studies.store import Sweep
 OTHER_IMAGES = "other, smaller images; a smaller network"
 LENET_ATTACKED = "LeNet, 2,400 iterations"
 LENET_FULL = "LeNet, n = 16 on each of three networks"
-LENET_TRAINED = "LeNet, ten epochs, two seeds"
+LEARNT = "a pre-activation ResNet of width 8 and depth 8, ten epochs, three seeds"
 
 
 @dataclass(frozen=True)
@@ -290,8 +290,8 @@ def _accuracy() -> dict:
     sweeps = {}
     for name, defense in settings.DEFENSES.items():
         quick = [settings.learned("quick", defense)] if name in settings.FIRST else []
-        sweeps[name] = _sweep(f"utility_{name}", 5, case.accuracy, quick=quick,
-                              paper=[settings.learned("paper", defense)], why=LENET_TRAINED)
+        sweeps[name] = _sweep(f"utility_{name}", 10, case.accuracy, quick=quick,
+                              paper=[settings.learned("paper", defense)], why=LEARNT)
     return sweeps
 
 
@@ -301,8 +301,9 @@ def _accuracy_dpsgd() -> dict:
     for noise in settings.NOISE:
         defense = [{"name": "dpsgd", "clip": settings.CLIP, "noise_multiplier": noise,
                     "batch_size": settings.RECIPE["paper"]["batch_size"]}]
-        sweeps[noise] = _sweep(f"utility_dpsgd_{noise}", 12, case.accuracy,
-                               paper=[settings.learned("paper", defense)], why=LENET_TRAINED)
+        config = settings.learned("paper", defense, **settings.NO_BATCHNORM)
+        sweeps[noise] = _sweep(f"utility_dpsgd_{noise}", 40, case.accuracy, paper=[config],
+                               why=LEARNT)
     return sweeps
 
 

@@ -69,8 +69,11 @@ FULL = {  # condition -> defense, batch size, epochs of training, and minutes a 
 
 # --- what a defense costs: victims trained under it
 
+LEARNER = {"quick": SMALL, "paper": {"name": "preact_resnet", "width": 8, "blocks": [1, 1, 1]}}
 RECIPE = {"quick": {"epochs": 8, "batch_size": 64, "lr": 0.1},
-          "paper": {"epochs": 10, "batch_size": 128, "lr": 0.05, "weight_decay": 5e-4}}
+          "paper": {"epochs": 10, "batch_size": 64, "lr": 0.1, "weight_decay": 5e-4}}
+LEARNT = {"quick": [0], "paper": [0, 1, 2]}  # seeds
+NO_BATCHNORM = {"norm": "group"}  # for DP-SGD: with BatchNorm no image has a gradient of its own
 TRAINED_ON = 29_976  # rows of the training split that these trainings had
 
 
@@ -155,9 +158,9 @@ def batchnormed(seed: int, victim: dict, known: str, B: int, n: int, **attack) -
     return attacked("paper", seed, B=B, n=n, victim=victim, attack=preset, **more)
 
 
-def learned(profile: str, defense: list | None) -> dict:
-    """The config of the accuracy of victims trained under a defense."""
+def learned(profile: str, defense: list | None, **victim) -> dict:
+    """The config of the accuracy of victims trained under a defense. victim: arguments of the
+    network that differ."""
     images = {key: value for key, value in IMAGES[profile].items() if key != "split"}
-    seeds = {"quick": [0], "paper": [0, 1]}
-    return {"images": images, "victim": VICTIM[profile], "seeds": seeds[profile],
+    return {"images": images, "victim": LEARNER[profile] | victim, "seeds": LEARNT[profile],
             "defense": [defense], "normalise": True} | RECIPE[profile]
