@@ -12,6 +12,7 @@
 # Of the [exercises](../04_gias.ipynb) of notebook 04. Everything runs on embedded digits in seconds.
 
 # %%
+import pandas as pd
 import torch
 from torch import nn
 
@@ -22,8 +23,8 @@ run = start("quick", seed=0, device="cpu")
 digits = data.load("digits")
 seen = data.load("digits", split="train")
 generator = generators.dcgan(digits, latent=32, width=8, seed=0)
-settings = {"batch_size": 32, "width": 16, "lr": 2e-3, "gamma": 0.3}
-generators.train(generator, seen, steps=300, seed=0, **settings)
+settings = {"batch_size": 16, "width": 8, "lr": 2e-3, "gamma": 0.3}
+generators.train(generator, seen, steps=200, seed=0, **settings)
 victim = models.lenet(digits, channels=6, seed=0)
 protocol = client.Protocol(normalise=True)
 granted = client.ThreatModel(labels="known", prior_data="digits")
@@ -42,9 +43,9 @@ assert unknowns["GI-z"] < unknowns["GI-x"] < equations < unknowns["GI-w"]
 equations, unknowns
 
 # %% [markdown]
-# GI-w has more unknowns than equations, so many parameters fit the gradient exactly. That does no harm: what
+# GI-w has more unknowns than equations, so many parameters may fit the gradient. That does no harm: what
 # must be right is the *image*, and all these parameters together make only 256 pixels. The search is also short
-# and starts at a plausible picture, and of all parameters that fit Adam finds some near to the start.
+# and starts at a plausible picture.
 #
 # ## 2. Digits that stand upside down
 #
@@ -55,17 +56,20 @@ batch = digits.clients(2, 4, indices=[[10, 31, 18, 16], [13, 34, 15, 37]])
 turned = data.Batch(batch.images.flip(-2, -1), batch.labels, batch.num_classes,
                     mean=digits.mean, std=digits.std)
 update = client.share(victim, turned, protocol, threat=granted)
-latents = attacks.reconstruct(update, attacks.gias(generator, "z", (100,), tv=1e-4), seed=0)
-gias = attacks.reconstruct(update, attacks.gias(generator, "z/w", (100, 150), tv=1e-4), seed=0)
-scores = {name: metrics.score(guess.images, turned.images).psnr.mean()
-          for name, guess in (("latents", latents), ("GIAS", gias))}
-assert scores["GIAS"] > scores["latents"]
-scores
+attack = attacks.gias(generator, "z/w", (80, 100), tv=1e-4)
+gias = attacks.reconstruct(update, attack, seed=0, record=[80])
+found = {"latents": gias.history.images[80][:, 0], "GIAS": gias.images}
+scores = pd.DataFrame({name: metrics.score(images, turned.images).psnr
+                       for name, images in found.items()})
+scores["digit"] = [int(label) for label in turned.labels.flatten()]
+assert (scores.GIAS > scores.latents).mean() > 0.8
+scores.round(1)
 
 # %% [markdown]
-# The latents do best on digits that look like digits when they are turned: 0, 1 and 8 stay themselves, a 6
-# becomes a 9. GIAS leaves the generator's world and gains on all kinds. Look at the pictures with
-# `plots.sheet` (module `studies`) and compare them with the upright case.
+# One would expect the latents to do best on digits that still look like digits when they are turned: 0, 1 and 8
+# stay themselves, a 6 becomes a 9. GIAS leaves the generator's world and gains on nearly all. Eight digits do not
+# settle the order of the kinds: look at the pictures (`studies.gias.drawings.sheet`), take more digits of each, and
+# compare them with the upright case.
 #
 # ## 3. Ranks
 #
@@ -121,7 +125,7 @@ dense.trained_on, dense.latent = None, (32,)
 upright = client.share(victim, batch, protocol, threat=granted)
 found = {}
 for name, net in {"convolutions": generator, "dense": dense}.items():
-    attack = attacks.gias(net, "w", (150,), tv=1e-4)
+    attack = attacks.gias(net, "w", (100,), tv=1e-4)
     guess = attacks.reconstruct(upright, attack, seed=0)
     found[name] = float(metrics.score(guess.images, batch.images).psnr.mean())
 found

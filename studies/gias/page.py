@@ -82,7 +82,12 @@ def difficulty(table: pd.DataFrame) -> pd.DataFrame:
 def scored(table: pd.DataFrame, *names: str) -> pd.DataFrame:
     """Columns `names` of `tables.strange` or `tables.giml`, with the scores in plain words."""
     words = {"PSNR": "PSNR, dB", "distance, median": "median distance", "n": "images"}
-    return numbered(table[[*names, "PSNR", "SSIM", "distance, median", "n"]]).rename(columns=words)
+    kinds = {"lfw": "faces (LFW)", "cifar10": "CIFAR-10", "faces": "faces (8x8)",
+             "untrained": "nothing (untrained)"}
+    shown = numbered(table[[*names, "PSNR", "SSIM", "distance, median", "n"]])
+    for name in {"generator of", "private images"} & set(names):
+        shown[name] = shown[name].replace(kinds)
+    return shown.rename(columns=words)
 
 
 def weights(table: pd.DataFrame) -> pd.DataFrame:
@@ -90,6 +95,18 @@ def weights(table: pd.DataFrame) -> pd.DataFrame:
     named = table.rename(index=tables.space_name).rename_axis("search space")
     named.columns = [f"weight {weight:g}" for weight in named.columns]
     return named
+
+
+def weights_on_digits(table: pd.DataFrame) -> pd.DataFrame:
+    """Of digits: PSNR by setting, search space and weight of the total variation."""
+    weights = table.columns[2:-2]
+    named = table.drop(columns="n").rename(columns={name: _plain(name) for name in weights})
+    return named.rename(columns={"digits": "setting"}).assign(used=table.used.map(_plain))
+
+
+def _plain(weight: str) -> str:
+    """A weight without a power of ten: "0.00001"."""
+    return f"{float(weight):.6f}".rstrip("0")
 
 
 def quality(table: pd.DataFrame) -> pd.DataFrame:
@@ -113,8 +130,8 @@ def statistics(table: pd.DataFrame) -> pd.DataFrame:
     """With and without BatchNorm statistics, in words; what needs a GPU has no numbers."""
     words = {"statistics": "BatchNorm statistics", "PSNR": "PSNR, dB", "n": "images"}
     named = numbered(table.drop(columns=["std", "AVD"])).rename(columns=words)
-    numbers = ["PSNR, dB", "best of a batch", "SSIM", "images"]
-    return named.astype(dict.fromkeys(numbers, float))
+    numbers = dict.fromkeys(["PSNR, dB", "best of a batch", "SSIM"], float)
+    return named.astype(numbers | {"images": "Int64"})
 
 
 def sources() -> pd.DataFrame:
