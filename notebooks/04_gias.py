@@ -13,13 +13,13 @@
 #
 # Previous: [03 Inverting Gradients](03_inverting_gradients.ipynb) · [contents](00_start_here.ipynb) · next: [05 Evaluating attacks and defenses](05_huang_evaluation.ipynb)
 #
-# ![Four CIFAR-10 images, a row each. First the private image, then what seven attacks recover. Attacks on pixels give coloured blurs; the last column, GIAS, shows the dog, the deer, the frog and the plane, still with false colours at the edges.](../figures/paper/04_gias/fig1_pictures.png)
+# ![Four CIFAR-10 images, a row each. First the private image, then what seven attacks recover. Attacks on pixels give coloured blurs; the last column, GIAS, comes closest: a pet, a deer, a frog and a plane can be made out, with false colours at the edges.](../figures/paper/04_gias/fig1_pictures.png)
 #
-# *Four private images and what seven attacks recover from one gradient of all four; GIAS is the last column (paper profile, stored).*
+# *Four private images and what seven attacks recover from one gradient of all four; GIAS is the last column, and the other names are explained under Results (paper profile, stored).*
 #
 # ## In three sentences
 #
-# **The paper says** that an attacker who owns a generator of similar images recovers more from a gradient: search the generator's input first, then its parameters. **We found** the same order on small untrained networks (20.4 dB against 16.2 dB for the attack of notebook 03, where more is better; 32 CIFAR-10 images, eight networks), yet an *untrained* generator does about as well. **Remember** that a picture made by a network, even an untrained one, can be easier to find than free pixels, and that a sharp result may show something that was never there.
+# **The paper says** that an attacker with a generator of similar images recovers more from a gradient, by searching first the generator's input and then its parameters. **We found** this on small networks (20.4 dB against 16.2 dB for notebook 03's attack; 32 CIFAR-10 images, eight networks), but an *untrained* generator does about as well. **Remember** that a picture made by a network can be easier to find than free pixels, and that a sharp result may be an invention.
 
 # %% tags=["parameters"]
 profile = None  # None: the environment variable PROFILE, else "quick"; or "paper"
@@ -46,7 +46,7 @@ sweeps = plan.declare(run)
 # %% [markdown]
 # ## The question
 #
-# In federated learning a client keeps its images and shares only the gradient of its loss. An attacker at the server looks for a *dummy image* that would have given the same gradient. Often many pictures do: the batch is large, or parts of the gradient were removed, or noise was added. [Notebook 03](03_inverting_gradients.ipynb) then prefers the *smoothest* picture, by a penalty called total variation. **This paper asks: what if the attacker prefers pictures that look like the private ones?**
+# In federated learning a client keeps its images and shares only the gradient of its loss. An attacker at the server looks for a *dummy image* that would have given the same gradient. Often many pictures do: the batch is large, or parts of the gradient were removed, or noise was added. [Notebook 03](03_inverting_gradients.ipynb) then prefers the *smoothest* picture, by a penalty called total variation. **This paper asks what the attacker gains from preferring pictures that look like the private ones.**
 #
 # ## The idea
 #
@@ -106,16 +106,16 @@ def D(images):
 #
 # $$ z^* = \arg\min_{z}\; D\big(G_w(z)\big), \qquad\text{then}\qquad w^* = \arg\min_{w}\; D\big(G_w(z^*)\big) $$
 #
-# Both are the same loop: Adam, a learning rate that is divided by ten three times, and the best state is kept. `images` says how the variables become images.
+# Both are the same loop: Adam, a learning rate that is divided by ten three times, and the best state is kept. `make_images` says how the variables become images.
 
 # %%
-def search(variables, images, iterations, lr):
+def search(variables, make_images, iterations, lr):
     adam = torch.optim.Adam(variables, lr)
     milestones = [int(iterations / part) for part in (2.667, 1.6, 1.142)]
     decay = torch.optim.lr_scheduler.MultiStepLR(adam, milestones, gamma=0.1)
     best, state = float("inf"), None
     for _ in range(iterations + 1):
-        distance = D(images())
+        distance = D(make_images())
         if distance < best:
             best, state = distance.item(), [v.detach().clone() for v in variables]
         adam.zero_grad()
@@ -142,11 +142,11 @@ copies = [copy.deepcopy(generator) for _ in z_star]
 w = [parameter for net in copies for parameter in net.parameters()]
 
 
-def images():
+def make_images():
     return torch.cat([net(one[None]) for net, one in zip(copies, z_star, strict=True)])
 
 
-after_w, w_star = search(w, images, 150, lr=0.001)
+after_w, w_star = search(w, make_images, 150, lr=0.001)
 for parameter, value in zip(w, w_star, strict=True):
     parameter.data = value
 
@@ -155,14 +155,14 @@ for parameter, value in zip(w, w_star, strict=True):
 
 # %%
 guess = attacks.reconstruct(update, gias, seed=seed, record=(0, 30, 100, 130, 250))
-assert torch.allclose(images(), guess.images[0], atol=1e-6), "the same images"
+assert torch.allclose(make_images(), guess.images[0], atol=1e-6), "the same images"
 steps = [frame[0, 0] for frame in guess.history.images.values()]
 titles = ["start", "z: 30", "z: 100", "w: 30", "w: 150", "private"]
 figure = drawings.sheet(torch.stack([*steps, batch.images[0]], 1), [], titles, width=0.7)
 report.save_figure(figure, "closely_one_batch", drawings.ALT["closely_one_batch"])
 
 # %%
-psnr = [metrics.score(x[None].float(), batch.images).psnr.mean() for x in (steps[2], images())]
+psnr = [metrics.score(x[None].float(), batch.images).psnr.mean() for x in (steps[2], make_images())]
 display(Markdown(
     f"After the latents the distance is {after_z:.2g} and the pictures have {psnr[0]:.1f} dB; after "
     f"the parameters {after_w:.2g} and {psnr[1]:.1f} dB. These four digits were chosen because they "
@@ -294,7 +294,7 @@ report.caption(
 #
 # - **GIAS better than parameters alone (GI-w).** Undecided: the two are 0.3 dB apart over eight clients. The untrained control suggests why, since the network's form and not the start matters. That GI-w has one start and fewer iterations than GIAS is a second difference; its effect is untested.
 # - **A gain with BatchNorm statistics.** The paper adds the statistics of the private batch as a second prior. On our LeNet with BatchNorm both attacks end within a decibel of flat grey with and without them (16 images), so these two claims are *not tested*. A network that the attacks can invert is needed; this is untested.
-# - **A larger lead in harder settings.** Here it shrinks. One reason may be that the weight of the total variation was chosen where nothing is pruned; on digits, pixels do better with more of it when more is pruned (appendix, "Weights"). On CIFAR-10 this is untested.
+# - **A larger lead in harder settings.** Here it shrinks. One reason may be that the weight of the total variation was chosen where nothing is pruned. On digits, pixels want more of it when more is pruned (appendix, "Weights"). On CIFAR-10 this is untested.
 # - **What training gives.** Our generators are poor: a critic tells most of their samples from images (appendix, "Generators"). A strong generator such as StyleGAN2 may be worth what ours are not. This is untested.
 
 # %%
