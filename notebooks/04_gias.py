@@ -240,7 +240,7 @@ report.caption(
     sweeps.sparsity[0.0].shown("run"))
 
 # %% [markdown]
-# The lead shrinks. At 98 % both attacks end within about a decibel of flat grey, where no comparison means much. No test in the ledger compares these leads with each other. A third party's figures† tell the opposite for a single image: there GIAS is slightly behind, and passes Inverting Gradients from two images on.
+# The lead shrinks. At 98 % both attacks end within about a decibel of flat grey, where no comparison means much. No test in the ledger compares these leads with each other. A third party's figures[†](#Sources) tell the opposite for a single image: there GIAS is slightly behind, and passes Inverting Gradients from two images on.
 #
 # ### Given unfamiliar images, the prior invents
 #
@@ -292,7 +292,7 @@ report.caption(
 #
 # ## What did not reproduce
 #
-# - **GIAS better than parameters alone (GI-w).** Undecided: the two are 0.3 dB apart over eight clients. The untrained control suggests why, since the network's form and not the start matters. That GI-w has one start and fewer iterations than GIAS is a second difference; its effect is untested.
+# - **GIAS better than parameters alone (GI-w).** Undecided: the two are 0.3 dB apart over eight clients. The untrained control suggests a reason: the form of the network may matter more than where the search starts. GI-w also has one start and fewer iterations than GIAS; the effect of that is untested.
 # - **A gain with BatchNorm statistics.** The paper adds the statistics of the private batch as a second prior. On our LeNet with BatchNorm both attacks end within a decibel of flat grey with and without them (16 images), so these two claims are *not tested*. A network that the attacks can invert is needed; this is untested.
 # - **A larger lead in harder settings.** Here it shrinks. One reason may be that the weight of the total variation was chosen where nothing is pruned. On digits, pixels want more of it when more is pruned (appendix, "Weights"). On CIFAR-10 this is untested.
 # - **What training gives.** Our generators are poor: a critic tells most of their samples from images (appendix, "Generators"). A strong generator such as StyleGAN2 may be worth what ours are not. This is untested.
@@ -304,7 +304,7 @@ ledger.save()
 # %% [markdown]
 # ## Claims
 #
-# Each client has a victim of its own, so a comparison of two attacks counts up to sixteen victims. A claim about a generator's *training* counts trained generators, and fewer than three decide nothing. All attacks here ended by their number of iterations. The first four claims are the paper's, the fifth to seventh are ours, and the last is a third party's†. All claims are in the appendix.
+# Each client has a victim of its own, so a comparison of two attacks counts up to sixteen victims. A claim about a generator's *training* counts trained generators, and fewer than three decide nothing. All attacks here ended by their number of iterations. The first four claims are the paper's, the fifth to seventh are ours, and the last is a third party's[†](#Sources). All claims are in the appendix.
 
 # %%
 ledger.brief("zw_z", "zw_zx", "zw_x", "zw_w", "zw_signed", "untrained_signed", "trained", "batch_1")
@@ -487,7 +487,7 @@ report.table(page.scored(giml.assign(prior=giml.prior.replace("none", "–")),
 #
 # ### Sources
 #
-# The paper's text was not at hand, and no number that it prints is known; its claims here are those of two captions, and only orders are compared. *Read* is what we saw there, *quoted* what others quote, *recalled* what we know from memory. A dagger † in the text marks the last two rows.
+# The paper's text was not at hand, and no number that it prints is known; its claims here are those of two captions, and only orders are compared. *Read* is what we saw there, *quoted* what others quote, *recalled* what we know from memory. A dagger † in the text leads to the last two rows.
 
 # %%
 report.table(page.sources())
