@@ -164,9 +164,9 @@ report.save_figure(figure, "closely_one_batch", drawings.ALT["closely_one_batch"
 # %%
 psnr = [metrics.score(x[None].float(), batch.images).psnr.mean() for x in (steps[2], make_images())]
 display(Markdown(
-    f"After the latents the distance is {after_z:.2g} and the pictures have {psnr[0]:.1f} dB; after "
-    f"the parameters {after_w:.2g} and {psnr[1]:.1f} dB. These four digits were chosen because they "
-    "are easy to read; *z* and *w* in the figure count iterations of the two searches."))
+    f"After the latents the distance is {after_z:.2g} and the pictures have {psnr[0]:.1f} dB; "
+    f"after the parameters {after_w:.2g} and {psnr[1]:.1f} dB. These four digits were chosen "
+    "because they are easy to read; *z* and *w* in the figure count iterations of the two searches."))
 
 # %% [markdown]
 # The numbers in dB are **PSNR**, the peak signal-to-noise ratio: ten more means a squared error ten times smaller. Below about 13 dB a picture of CIFAR-10 is no better than flat grey.
@@ -235,8 +235,8 @@ leads = {(row[0], row[1]): row[4] for row in shown.itertuples(index=False)}
 report.caption(
     f"GIAS's lead is {leads['batch size', '1']:.1f} dB for one image and "
     f"{leads['batch size', '16']:.1f} dB for sixteen; it is {leads['share pruned', '0']:.1f} dB "
-    f"where nothing is pruned and {leads['share pruned', '0.98']:.1f} dB at 98 %. Mean over clients "
-    "with its standard error (no bar below three clients); 16 images a point.",
+    f"where nothing is pruned and {leads['share pruned', '0.98']:.1f} dB at 98 %. Mean over "
+    "clients with its standard error (no bar below three clients); 16 images a point.",
     sweeps.sparsity[0.0].shown("run"))
 
 # %% [markdown]
