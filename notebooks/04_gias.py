@@ -166,7 +166,8 @@ psnr = [metrics.score(x[None].float(), batch.images).psnr.mean() for x in (steps
 display(Markdown(
     f"After the latents the distance is {after_z:.2g} and the pictures have {psnr[0]:.1f} dB; "
     f"after the parameters {after_w:.2g} and {psnr[1]:.1f} dB. These four digits were chosen "
-    "because they are easy to read; *z* and *w* in the figure count iterations of the two searches."))
+    "because they are easy to read; *z* and *w* in the figure count iterations of the two "
+    "searches."))
 
 # %% [markdown]
 # The numbers in dB are **PSNR**, the peak signal-to-noise ratio: ten more means a squared error ten times smaller. Below about 13 dB a picture of CIFAR-10 is no better than flat grey.
