@@ -140,16 +140,21 @@ def _add_spaces(book: Ledger, plan: Plan) -> None:
     again = tuple(plan.spaces_again.values())
     gias = Side(plan.spaces, "z/w", again=again)
     first = Side(plan.spaces, "z/w")  # of the spaces that one generator alone was searched in
-    _compare(book, Claim("zw_z", "caption [read]: GI-z/w is the best space: better than GI-z",
-                         "read", SEARCHED), gias, Side(plan.spaces, "z", again=again))
-    for id, space in {"zw_zx": "z/x", "zw_zh": "z/h"}.items():
-        _compare(book, Claim(id, f"the same: better than GI-{space}", "read", SEARCHED),
-                 first, Side(plan.spaces, space))
-    _compare(book, Claim("zw_w", "the same: better than GI-w", "read", SEARCHED),
+    _compare(book, Claim("zw_z", "GIAS recovers more than its first stage alone, a search of "
+                                 "latents (GI-z)", "read", SEARCHED),
+             gias, Side(plan.spaces, "z", again=again))
+    for id, (space, then) in {"zw_zx": ("z/x", "pixels"),
+                              "zw_zh": ("z/h", "an inner layer")}.items():
+        text = f"GIAS recovers more than latents followed by {then} (GI-{space})"
+        _compare(book, Claim(id, text, "read", SEARCHED), first, Side(plan.spaces, space))
+    _compare(book, Claim("zw_w", "GIAS recovers more than a search of the generator's parameters "
+                                 "alone (GI-w)", "read", SEARCHED),
              gias, Side(plan.spaces, "w", again=again))
-    _compare(book, Claim("zw_x", "caption [read]: GIAS beats GI-x (the official code's)", "read",
-                         f"{SEARCHED} {COMPARED}"), gias, Side(plan.spaces, "x"))
-    _compare(book, Claim("zw_signed", "ours: GIAS beats signed pixels (Inverting Gradients)"),
+    _compare(book, Claim("zw_x", "GIAS recovers more than the official code's search of pixels "
+                                 "(GI-x)", "read", f"{SEARCHED} {COMPARED}"),
+             gias, Side(plan.spaces, "x"))
+    _compare(book, Claim("zw_signed", "GIAS recovers more than Inverting Gradients (signed "
+                                      "pixels)"),
              gias, Side(plan.spaces, SIGNED))
 
 
@@ -157,17 +162,18 @@ def _add_what_was_learned(book: Ledger, plan: Plan) -> None:
     """Is it what the generator learned of images, or that a network makes the picture?"""
     trained, drawn = (tuple(sweeps.values())
                       for sweeps in (plan.spaces_again, plan.untrained_again))
-    _compare(book, Claim("trained_098", "ours: where 98 % are pruned, GIAS gains from what the "
-                                        "generator learned"),
+    _compare(book, Claim("trained_098", "where 98 % of the gradient are pruned, GIAS gains from "
+                                        "what the generator learned"),
              Side(plan.sparsity[0.98], "z/w"), Side(plan.untrained_pruned, "z/w"),
              of_training=True)
-    _compare(book, Claim("untrained_signed", "ours: GI-w through the untrained network beats "
-                                             "signed pixels"),
+    _compare(book, Claim("untrained_signed", "through an untrained generator, a search of its "
+                                             "parameters (GI-w) recovers more than Inverting "
+                                             "Gradients"),
              Side(plan.untrained, "w", again=drawn), Side(plan.spaces, SIGNED))
     texts = {
-        "trained": ("z/w", "ours: GIAS gains from what the generator learned, against the same "
-                           "network untrained"),
-        "trained_w": ("w", "ours: GI-w gains from it, too")}
+        "trained": ("z/w", "GIAS gains from what the generator learned, against the same network "
+                           "untrained"),
+        "trained_w": ("w", "a search of parameters alone (GI-w) gains from it, too")}
     for id, (space, text) in texts.items():
         _compare(book, Claim(id, text), Side(plan.spaces, space, again=trained),
                  Side(plan.untrained, space, again=drawn), of_training=True)
@@ -176,7 +182,7 @@ def _add_what_was_learned(book: Ledger, plan: Plan) -> None:
 def _add_statistics(book: Ledger, plan: Plan) -> None:
     for weight, sweep in plan.statistics.items():
         how = "also with exact" if weight else "without"
-        text = f"caption [read]: GIAS beats GI-x, here signed, {how} BatchNorm statistics"
+        text = f"GIAS recovers more than Inverting Gradients, {how} BatchNorm statistics"
         claim = Claim(f"statistics_{weight:g}", text, "read", COMPARED, not_tested=NO_RESNET)
         _compare(book, claim, Side(sweep, "z/w"), Side(sweep, SIGNED))
 
@@ -190,8 +196,8 @@ def _add_difficulties(book: Ledger, plan: Plan) -> None:
         gias, pixels = (Side(sweep, space, further) for space in ("z/w", SIGNED))
         where = "behind" if size == 1 else "ahead of"
         above, below = (pixels, gias) if size == 1 else (gias, pixels)
-        text = (f"a third party's script [quoted] has GIAS {where} Inverting Gradients at "
-                f"batches of {size}")
+        text = (f"in a third party's figures GIAS is {where} Inverting Gradients at batches of "
+                f"{size}")
         computed = bool(above.cells())
         _compare(book, Claim(f"batch_{size}", text, "third party, quoted", DIFFICULT,
                              stable=computed), above, below)
@@ -203,19 +209,19 @@ def _add_difficulties(book: Ledger, plan: Plan) -> None:
         for variance in NOISE}
     for id, (where, sweep) in changed.items():
         gias, pixels = (Side(sweep, space) for space in ("z/w", SIGNED))
-        _compare(book, Claim(id, f"ours: {where}, GIAS beats signed GI-x",
+        _compare(book, Claim(id, f"{where}, GIAS recovers more than Inverting Gradients",
                              stable=bool(gias.cells())), gias, pixels)
 
 
 def _add_faces(book: Ledger, plan: Plan) -> None:
     faces = Side(plan.crossed["lfw", "lfw"], "z/w")
-    _compare(book, Claim("faces", "ours: on faces of people that the generator has not seen, GIAS "
-                                  "beats signed GI-x"),
+    _compare(book, Claim("faces", "on faces of people that the generator has not seen, GIAS "
+                                  "recovers more than Inverting Gradients"),
              faces, Side(plan.crossed["lfw", "lfw"], SIGNED))
-    _compare(book, Claim("faces_own", "ours: on those faces a generator of faces is worth more "
+    _compare(book, Claim("faces_own", "on those faces a generator of faces is worth more "
                                       "than one of CIFAR-10"),
              faces, Side(plan.crossed["cifar10", "lfw"], "z/w"), of_training=True)
-    _compare(book, Claim("faces_trained", "ours: on those faces GIAS gains from what a generator "
+    _compare(book, Claim("faces_trained", "on those faces GIAS gains from what a generator "
                                           "of faces learned, against the same network untrained"),
              faces, Side(plan.untrained_faces, "z/w"), of_training=True)
 
@@ -233,7 +239,7 @@ def _add_giml(book: Ledger, cell: Cell, stable: bool) -> None:
             "start": ("the untrained generator that it started from", means["untrained", "z/w"]),
             "pixels": ("signed pixels", means["none", SIGNED])}
         for short, (what, psnr) in others.items():
-            text = (f"ours: a prior learned from the gradients of {rounds} rounds recovers more "
+            text = (f"a prior learned from the gradients of {rounds} rounds recovers more "
                     f"than {what} (batches of {test})")
             book.add(Claim(f"giml_{rounds}_{number}_{short}", text, stable=stable),
                      verdicts.decide_greater(learned, psnr, paired=True), rule, len(learned), 1)
@@ -251,11 +257,11 @@ def _add_strange(book: Ledger, plan: Plan) -> None:
     the same victim in both, and other images; one generator of digits was trained."""
     own_kind, other_kind = (plan.strange[kind].shown("run") for kind in ("its own", "others"))
     rule = "paired t-test, by victim, of {}, p < 0.05; what counts are trained generators"
-    book.add(Claim("strange", "ours: on images of another kind (digits' generator, faces) the "
+    book.add(Claim("strange", "on images of another kind (digits' generator, faces) the "
                               "prior loses more to pixels than on its own", stable=False),
              verdicts.decide_greater(-lead(other_kind), -lead(own_kind), paired=True),
              rule.format("PSNR differences"), len(lead(own_kind)), 1)
     far, near = log_distances(other_kind), log_distances(own_kind)
-    book.add(Claim("strange_told", "ours: there GIAS ends at a larger distance (log10) than on its "
+    book.add(Claim("strange_told", "there GIAS ends at a larger distance (log10) than on its "
                                    "own kind, so the objective tells", stable=False),
              verdicts.decide_greater(far, near, paired=True), rule.format("distances"), len(far), 1)

@@ -16,11 +16,14 @@ ALT = {
         "the training image nearest to it. A sample resembles its neighbour in rough shape and "
         "shading but is no copy of it; compare the two to see whether the generator repeats what "
         "it saw."),
+    "closely_samples": (
+        "One row of eight digits that the generator makes of random latents, drawn smoothly from "
+        "8x8 pixels. Most can be read as a digit, some are between two digits."),
     "closely_one_batch": (
-        "Image sheet, one row a digit of the batch of four, six columns: the guess after 0, 30 "
-        "and 100 iterations of the search over latents, after 30 and 150 more over the "
-        "generator's parameters, and the private image. The first search ends at plausible but "
-        "often different digits, the second bends them into the private ones."),
+        "Image sheet, one row a digit of the batch of four (2, 3, 5 and 6), six columns: the guess "
+        "before the search of latents, after 30 and 100 iterations of it, after 30 and 150 more "
+        "over the generator's parameters, and the private image. The first search ends at "
+        "plausible digits, the second turns them into the private ones."),
     "fig1_pictures": (
         "Image sheet, one row a CIFAR-10 image of the first client's batch: the private image, "
         "then what seven search spaces recover, PSNR in dB below. Searches among pixels end "
@@ -48,13 +51,23 @@ ALT = {
 ALONG = ("x", SIGNED, "z/x", "z/h", "w", "z/w")  # GI-z is the first part of those that begin with z
 LINES = ("-", "--", "-.", ":", "-", "--")
 MARKERS = (" ", " ", " ", " ", "o", "s")
+SMALL_SIDE = 8  # pixels
 LEAST_CLIENTS = 3  # a standard error of two values says nothing
+
+
+def sheet(images: np.ndarray, *labels: list[str], notes: list | None = None,
+          width: float = 0.9) -> Figure:
+    """`plots.sheet`. Images of 8x8 pixels are drawn smoothly: a person then sees the digit rather
+    than the squares. Larger ones are drawn pixel by pixel."""
+    smooth = np.shape(images)[-1] <= SMALL_SIDE
+    with plots.plt.rc_context({"image.interpolation": "bicubic" if smooth else "nearest"}):
+        return plots.sheet(images, *labels, notes=notes, width=width)
 
 
 def samples(cell: Cell) -> Figure:
     """Eight samples of a generator, and under each the training image nearest to it."""
     rows = [cell.arrays["samples"][:8], cell.arrays["nearest"][:8]]
-    return plots.sheet(np.stack(rows) / 255, ["samples", "nearest\nseen"], width=0.9)
+    return sheet(np.stack(rows) / 255, ["samples", "nearest\nseen"])
 
 
 def spaces_pictures(cell: Cell) -> Figure:
@@ -66,7 +79,7 @@ def spaces_pictures(cell: Cell) -> Figure:
     for i in range(len(cell.arrays["truth"])):
         notes.append(["", *(f"{psnr[space][i]:.1f}" for space in EVERY_SPACE)])
     labels = ["private", *map(short_name, EVERY_SPACE)]
-    return plots.sheet(np.stack(columns, 1) / 255, column_labels=labels, notes=notes, width=0.9)
+    return sheet(np.stack(columns, 1) / 255, [], labels, notes=notes)
 
 
 def spaces_along(cell: Cell) -> Figure:
@@ -123,11 +136,12 @@ def strange_pictures(cell: Cell) -> Figure:
     for space in order:
         psnr = cell.table[cell.table.space == space].psnr[:6]
         notes.append([f"{value:.1f}" for value in psnr])
-    return plots.sheet(np.stack(rows) / 255, ["private", "pixels", "GI-z", "GIAS"], notes=notes,
-                       width=0.7)
+    labels = ["private", "pixels", "latents\n(GI-z)", "GIAS"]
+    return sheet(np.stack(rows) / 255, labels, notes=notes, width=0.7)
 
 
 def giml_samples(cell: Cell) -> Figure:
     """Samples of the same eight latents, a row a number of rounds that the generator learned."""
     rounds = [0, *cell.config[0]["looked_at"]]
-    return plots.sheet(cell.arrays["samples"] / 255, [str(count) for count in rounds], width=0.7)
+    labels = [f"{count}\nrounds" for count in rounds]
+    return sheet(cell.arrays["samples"] / 255, labels, width=0.7)

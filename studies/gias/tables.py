@@ -51,26 +51,26 @@ def settings() -> pd.DataFrame:
     rows = {
         "private images": (
             "digits 8x8, split test",
-            "CIFAR-10, split test; LFW, ten people apart (paper: ImageNet and FFHQ at 64x64 "
-            "[recalled])"),
+            "CIFAR-10, split test; LFW, ten people apart (paper: ImageNet and FFHQ at "
+            "64x64†)"),
         "generator": (
             "DCGAN-like, 1,000 steps on 1,400 digits",
             "DCGAN-like, 4,000 steps on CIFAR-10, 2,000 on faces (paper: StyleGAN2)"),
         "victim": (
             "LeNet of 6 channels, untrained, one a client",
-            f"LeNet, untrained, one a client (paper: ResNet-18, untrained: {NEEDS_GPU})"),
+            f"LeNet, untrained, one a client (paper: ResNet-18, untrained, {NEEDS_GPU})"),
         "iterations": (
             in_words(STEPS["quick"], ","),
             f"{in_words(STEPS['paper'], ',')} (scripts: latents 500 to 1,000, parameters 5,000 to "
-            "8,000 [read])"),
+            "8,000)"),
         "total variation, weight": (
             "0.000001 to 0.0001, by setting: chosen below",
-            f"{in_words(TV, 'g')}; chosen below (scripts: 0.000001 to 0.0001 [read])"),
+            f"{in_words(TV, 'g')}; chosen below (scripts: 0.000001 to 0.0001)"),
         "batch": (
             "4, two clients; 1, eight clients",
-            "4 [recalled]: eight clients for search spaces, four elsewhere; 16 images for other "
-            "batch sizes (32 for 32)")}
-    return pd.DataFrame(rows, index=["quick", "paper"])
+            "4, as in the paper†: eight clients for search spaces, four elsewhere; 16 images for "
+            "other batch sizes (32 for 32)")}
+    return pd.DataFrame(rows, index=["quick", "paper"]).T.rename_axis("what")
 
 
 # --- scores
