@@ -55,7 +55,7 @@ def mid_grey(sweeps: Plan) -> np.ndarray:
 def settings_in_words() -> pd.DataFrame:
     """The settings of both profiles, and what was reduced."""
     trained_on = f"{settings.TRAINED_ON:,} images (all that are at hand of 50,000), 10 epochs at " \
-        "one learning rate, two seeds (official code: up to 200 epochs, MixUp at 0.1)"
+        "one learning rate, three seeds of a ResNet of depth 8 (official code: up to 200 epochs)"
     rows = {
         "images": ("photos (16x16 crops)",
                    "CIFAR-10, the first five images of each class (training split)"),
@@ -64,7 +64,7 @@ def settings_in_words() -> pd.DataFrame:
         "attack": ("100 iterations, n = 8",
                    "2,400 iterations (paper: 10,000), n = 50; Figure 1: 24 to 32"),
         "claims on several networks": (
-            "–", "LeNet, 16 images each, 10,000 iterations (declared; shown where stored)"),
+            "–", "LeNet, 16 images each, 10,000 iterations; five where stored"),
         "given": ("labels, exact statistics",
                   "labels (LeNet has no statistics but in Figure 1)"),
         "weights": ("TV 0.1, statistics 0.005 (the official example's)",
