@@ -130,7 +130,7 @@ for scale in (0.0, 0.1, 0.5, 2.0):
 # sixteen random ones.
 
 # %%
-from studies.idlg.compute import label_counts  # noqa: E402
+from studies.idlg.compute import label_counts
 
 table, _ = label_counts({"name": "digits"}, {"name": "lenet", "init": "default"},
                         ["analytic", "even"], [16], clients=12, seed=0)
