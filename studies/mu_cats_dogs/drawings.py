@@ -1,6 +1,7 @@
 """Figures of notebook 07. ALT holds what each shows, in words, for who cannot see it."""
 
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 
 from studies import plots
@@ -9,18 +10,37 @@ from studies.mu_cats_dogs import plan
 from studies.mu_cats_dogs.tables import RESTORED, SCALES, readings, restored
 
 ALT = {
+    "closely_division":
+        "Three small pictures: the private photograph of a cat's face, the picture that one "
+        "division returns, which looks the same, and their difference, which is flat grey.",
+    "closely_search":
+        "Image sheet, one row: noise, the picture of a cat's face after more and more iterations "
+        "of the plain loop, the engine's picture, and the private photograph. The face appears "
+        "within a few iterations.",
     "film":
         "Image sheet, two rows for each of three networks, one a client; six columns from the "
-        "random start through 2, 5, 10 and 30 iterations to the true image. The network with one "
-        "hidden layer gives its image away at once, the LeNet more slowly; the single dense layer "
-        "ends black.",
+        "random start through 2, 5, 10 and 30 iterations to the private image. The network with "
+        "one hidden layer gives its image away at once, the LeNet more slowly; the single dense "
+        "layer ends black.",
     "abstract_error":
         "Strip plot: squared error per pixel on a log scale, one column of dots a network and "
-        "attacker, an image a dot, with the count of restored images above; lines mark the "
-        "published 5 in three scales and the limit for restored. Lost images lie orders of "
-        "magnitude above restored ones and decide the mean.",
+        "attacker, an image a dot, with the count of recovered images above; lines mark "
+        "the published 5 in three scales and the limit for recovered. Lost images lie orders of "
+        "magnitude above recovered ones and decide the mean.",
 }
 ROWS = {"one dense layer": "one\ndense layer", "dense, one hidden layer": "one hidden\nlayer"}
+
+
+def division(private: torch.Tensor, divided: torch.Tensor) -> Figure:
+    """The private image, what the division returns, and their difference around grey; (C, H, W)."""
+    difference = 0.5 + divided - private
+    columns = ["private image", "after one division", "difference + grey"]
+    return plots.sheet(torch.stack([private, divided, difference])[None], [""], columns, width=0.6)
+
+
+def search(frames: dict) -> Figure:
+    """A search from its start to the private image. frames: title -> image (C, H, W)."""
+    return plots.sheet(torch.stack([*frames.values()])[None], [""], list(frames))
 
 
 def film(cells: dict[str, Cell]) -> Figure:
@@ -31,7 +51,7 @@ def film(cells: dict[str, Cell]) -> Figure:
             states = cell.arrays["states"][k, :, 0]  # (T, C, H, W), 0 to 255
             rows.append(np.concatenate((states, cell.arrays["truth"][k])) / 255)
             names.append(ROWS.get(victim, victim))
-    columns = ["start", *(f"{i} iterations" for i in plan.FRAMES[1:]), "truth"]
+    columns = ["start", *(f"{i} iterations" for i in plan.FRAMES[1:]), "private"]
     return plots.sheet(np.stack(rows), names, columns, width=0.8)
 
 
@@ -47,10 +67,10 @@ def errors(cells: dict[tuple[str, str], Cell]) -> Figure:
     for scale, five, line in zip(SCALES, fives, (":", "--", "-."), strict=True):
         ax.axhline(five, color="0.2", lw=1, ls=line, label=f"5 {scale}")
     ax.axhline(255**2 * RESTORED, color="0.6", lw=0.8,
-               label="restored (counts above): below 0.001 on [0, 1]")
+               label="recovered (counts above): below 0.001 on [0, 1]")
     ax.set(yscale="log", ylim=(3e-7, 2e6), ylabel="squared error per pixel, 0 to 255",
            xticks=range(len(cells)))
-    names = [f"{victim.replace(', ', ',' + chr(10))}\n{attacker}" for victim, attacker in cells]
-    ax.set_xticklabels(names, fontsize=6)
+    names = [f"{ROWS.get(victim, victim)}\n{attacker}" for victim, attacker in cells]
+    ax.set_xticklabels(names, fontsize=7)
     fig.legend(loc="outside upper center", ncol=2)
     return fig

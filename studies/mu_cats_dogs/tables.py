@@ -11,6 +11,15 @@ SCALES = ("per pixel, 0 to 255", "per image, [0, 1]", "per image, 0 to 255")
 RESTORED = 1e-3  # mean squared error per pixel on [0, 1]: 65 on 0 to 255, 30 dB
 MATCHED = 1e-5  # objective below which the gradient is matched
 TITLES = {choose.STORED: "paper profile", choose.QUICK: "this run"}  # of the runs, in tables
+SOURCES = [  # what the page quotes of the paper: (what, where, how sure)
+    ("the average squared error is approximately 5", "abstract", "read"),
+    ("the vast majority of images can be completely restored", "abstract", "read"),
+    ("Kaggle's cats and dogs; first a fully connected network, then a convolutional one",
+     "abstract", "read"),
+    ("a dense layer gives its input back by a division", "Phong et al. 2017", "recalled"),
+    ("DLG's objective and optimiser", "the official code of DLG (page 01)", "read"),
+    ("number of images, size, network, initialisation, optimiser, iterations, scale of the 5",
+     "not found", "not known")]
 
 
 def whole_runs(errors: dict) -> dict[str, dict]:
@@ -40,12 +49,47 @@ def still_moving(cell: Cell) -> np.ndarray:
     return cell.table.evaluations.to_numpy() > 0.95 * most
 
 
+def runs_or_stop(errors: dict) -> dict[str, dict]:
+    """`whole_runs`; without any, says so among the products and raises RuntimeError."""
+    runs = whole_runs(errors)
+    if not runs:
+        report.not_made("abstract", "no stored results and no cats_dogs here")
+        raise RuntimeError("neither stored results nor the images cats_dogs are here: give "
+                           "DATA_ROOT")
+    return runs
+
+
+def shares_table(runs: dict[str, dict]) -> pd.DataFrame:
+    """How many images are recovered, a row a victim and attacker, a column a run, with the median
+    error. runs: as `whole_runs` gives them."""
+    rows = {}
+    for run, cells in runs.items():
+        for key, cell in cells.items():
+            row = rows.setdefault(key, dict(zip(("network", "attacker"), key, strict=True)))
+            row[f"recovered, {TITLES[run]}"] = verdicts.decide(restored(cell).sum(), cell.n)[1]
+            median = np.median(readings(cell)[SCALES[0]])
+            row[f"median error per pixel, {TITLES[run]}"] = report.significant(float(median))
+    return pd.DataFrame(rows.values())
+
+
+def scales_table(cell: Cell) -> pd.DataFrame:
+    """One set of attacks, its mean error in each scale: of all images and of the recovered ones.
+    """
+    good = restored(cell)
+    rows = []
+    for scale, values in readings(cell).items():
+        rows.append({"squared error": scale, "mean of all images": values.mean(),
+                     "mean of the recovered images": values[good].mean(),
+                     "median of all images": np.median(values)})
+    return pd.DataFrame(rows)
+
+
 def error_table(runs: dict[str, dict], number: pd.Series) -> pd.DataFrame:
     """The published number (a row of `report.published`) above the measured ones, a row a run,
     victim and attacker. runs: as `whole_runs` gives them."""
-    told = f"approximately {report.show(number)}, scale not known"
+    told = f"approximately {number['value']:g} †, scale not known"
     rows = {("published", "not known", "not known"):
-            {"restored": "vast majority", **dict.fromkeys(SCALES, told)}}
+            {"restored": "vast majority †", **dict.fromkeys(SCALES, told)}}
     for run, cells in runs.items():
         for key, cell in cells.items():
             rows[TITLES[run], *key] = _error_row(cell)
@@ -71,25 +115,30 @@ def failures_in_words(cell: Cell) -> str:
                 f"error of {median:,.0f} per pixel")
     means = [f"{scale}: {values[good].mean():.2g}" for scale, values in errors.items()]
     return (
-        f"Where not all are restored the failures decide the mean. {lost}: one such image in a "
-        "thousand moves the mean by several units. Means of the restored images alone: "
-        f"{'; '.join(means)}.")
+        f"{lost}. One such image in a thousand moves the mean by several units. Means of the "
+        f"recovered images alone: {'; '.join(means)}.")
+
+
+def sources() -> pd.DataFrame:
+    """Where what the page says of the paper is from."""
+    return pd.DataFrame(SOURCES, columns=["published †", "where", "how sure"])
 
 
 def endings(cells: dict) -> pd.DataFrame:
-    """How the images ended that were not restored, a row a victim and attacker."""
-    return pd.DataFrame({key: _endings(cell) for key, cell in cells.items()}).T.rename_axis(
-        ["victim", "attacker"])
+    """How the images ended that were not recovered, a row a victim and attacker."""
+    rows = [{"network": victim, "attacker": attacker} | _endings(cell)
+            for (victim, attacker), cell in cells.items()]
+    return pd.DataFrame(rows)
 
 
 def _endings(cell: Cell) -> dict[str, int]:
     lost = cell.table[~restored(cell)]
     matched = lost.best_loss < MATCHED
     moving = still_moving(cell)[~restored(cell)]
-    return {"restored": int(restored(cell).sum()),
+    return {"recovered": int(restored(cell).sum()),
             "gradient matched, image wrong": int((matched & ~moving).sum()),
             "still moving": int(moving.sum()),
-            "stuck or diverged": int((~matched & ~moving).sum()), "n": cell.n}
+            "stuck or diverged": int((~matched & ~moving).sum()), "images": cell.n}
 
 
 def timings(runs: dict[str, dict]) -> pd.DataFrame:
