@@ -43,10 +43,10 @@ def comparison() -> tuple[list[str], list[str], object, object]:
     """(attacks, defenses, what each finds (attacks, defenses, C, H, W), the private image (C, H,
     W)), uint8, of the first client of the comparison on LeNet."""
     import numpy as np
-    from studies.all_attacks import plan, tables
 
     from lib import run
     from studies import store
+    from studies.all_attacks import plan, tables
 
     store.start("08_all_attacks", run.start("paper"))
     cells = tables.panels_stored(plan.declare(run.current())).get(("lenet", 1))
