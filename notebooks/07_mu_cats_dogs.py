@@ -12,7 +12,7 @@
 # Yaqiong Mu: *Deep leakage from gradients*, 2023,
 # [arXiv 2301.02621](https://arxiv.org/abs/2301.02621), not the paper of that name on page 01
 #
-# [← 06 Mixing Gradients](06_mixing_gradients.ipynb) · [contents](00_start_here.ipynb)
+# [← 06 Mixing Gradients](06_mixing_gradients.ipynb) · [contents](00_start_here.ipynb) · [08 All attacks →](08_all_attacks.ipynb)
 #
 # ![Two photographs under attack on three networks, from noise to the private image. One dense layer
 # ends black, a network with one hidden layer gives the image at once, a LeNet after ten to thirty
