@@ -192,7 +192,7 @@ report.caption(f"std of the three colours = {stds}, so 20 log10(1/std) is {shift
 #
 # ### A deep network trained on ImageNet gives outlines away
 #
-# The paper's Figures 1 and 3 show photographs recovered from a trained ResNet-18 and ResNet-152, at 224 × 224 pixels. Weights for those were not at hand here. EfficientNet-Lite0 is a comparable network whose ImageNet weights come with a package: 4.7 million parameters, 16 blocks with BatchNorm and ReLU6 (a ReLU cut off at 6).
+# The paper's Figures 1 and 3 show photographs recovered from a trained ResNet-18 and ResNet-152, at 224 × 224 pixels. Weights for those were not available here. EfficientNet-Lite0 is a comparable network whose ImageNet weights come with a package: 4.7 million parameters, 16 blocks with BatchNorm and ReLU6 (a ReLU cut off at 6).
 #
 # You will see the attack of the loop above at growing numbers of iterations, at 128 × 128 pixels and from one start. The weight of TV is 0.5, the best of three that were tried on the astronaut, whose result may therefore be too good.
 
@@ -586,7 +586,7 @@ report.table(costs)
 # - **CIFAR-10's mean and std** are used for the box and for display in the ImageNet and CIFAR-100 notebooks.
 # - **Stored PSNRs are in normalised space** in the notebooks; the scripts are right.
 # - **0.5 times the cross-entropy** made the client's gradient until March 2021 while the attacker had the whole: harmless for the cosine, a handicap of two for the Euclidean row of Table 1. That the paper's runs had it is inferred.
-# - **The last iterate** counts, and among restarts the one with the smallest gradient distance *without* TV. Ours chooses by the objective with TV.
+# - **The last iterate** counts, and among restarts the one with the smallest distance *without* TV. Ours chooses by the objective with TV.
 # - **L-BFGS** ignores the configured learning rate (it is 1), has no box, no TV unless given.
 # - **Widths 8, 16 and 32 of ConvNet** all build width 64.
 # - **The defaults** of the configuration are unsigned with TV 0.1, which is not the paper's setting.
@@ -608,7 +608,7 @@ report.table(costs)
 #
 # ### Sources
 #
-# † The paper's text was not at hand, so every published number comes from elsewhere, and the table says how sure it is. *read*: in the official code or its notebooks. *quoted*: verbatim in works of third parties. *recalled*: from memory. Recalled numbers are shown for orientation and decide nothing. Values "in [0, 1]" are inferred from normalised space; 0.25 a channel is assumed.
+# † The paper's text was not available, so every published number comes from elsewhere, and the table says how sure it is. *read*: in the official code or its notebooks. *quoted*: verbatim in works of third parties. *recalled*: from memory. Recalled numbers are shown for orientation and decide nothing. Values "in [0, 1]" are inferred from normalised space; 0.25 a channel is assumed.
 #
 # The word "unimpeded" is quoted from a third party's survey. The published 18.00 ± 3.33 dB of the cosine on untrained LeNet is quoted; that a lower distance came with a worse image is quoted with it.
 

@@ -176,7 +176,7 @@ display(Markdown(
 #
 # ## Results
 #
-# The paper attacks a ResNet-18 with a large generator, StyleGAN2. That needs a GPU and is *not computed* here. All results are of untrained LeNets, one a client, and of small generators (9,700 parameters for digits, 91,000 for CIFAR-10 and for faces). Private images come from the split "test", generators see the split "train".
+# The paper attacks a ResNet-18 with a large generator, StyleGAN2. That needs a GPU and is *not computed* here. All results are of untrained LeNets, one for each client, and of small generators (9,700 parameters for digits, 91,000 for CIFAR-10 and for faces). Private images come from the split "test", generators see the split "train".
 #
 # The paper compares **search spaces**, named by what moves: GI-x pixels, GI-z latents, GI-w parameters. GI-z/x, GI-z/h and GI-z/w begin with the latents and go on with the pixels, with an inner layer of the generator, or with its parameters. GI-z/w is GIAS.
 #
@@ -488,7 +488,7 @@ report.table(page.scored(giml.assign(prior=giml.prior.replace("none", "–")),
 #
 # ### Sources
 #
-# The paper's text was not at hand, and no number that it prints is known; its claims here are those of two captions, and only orders are compared. *Read* is what we saw there, *quoted* what others quote, *recalled* what we know from memory. A dagger † in the text leads to the last two rows.
+# The paper's text was not available, and no number that it prints is known; its claims here are those of two captions, and only orders are compared. *Read* is what we saw there, *quoted* what others quote, *recalled* what we know from memory. A dagger † in the text leads to the last two rows.
 
 # %%
 report.table(page.sources())

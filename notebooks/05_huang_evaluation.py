@@ -265,7 +265,7 @@ if len(by_image):
     figure = drawings.statistics(by_image, mid_grey)
     report.save_figure(figure, "fig1_statistics", drawings.ALT["fig1_statistics"])
     report.caption(
-        "A dot an image, a bar the median and quartiles; dotted: mid-grey. Known statistics are "
+        "Each dot is an image, a bar the median and quartiles; dotted: mid-grey. Known statistics are "
         "targets with weight 0.005; \"fixed\": they replace the dummy batch's own in the network; "
         "\"eval mode\": the client itself uses public ones.",
         tables.shown(sweeps, sweeps.statistics["exact", 1]))
@@ -358,7 +358,7 @@ report.caption(
 page.defenses(leak, accuracy)
 
 # %% [markdown]
-# *Single images, stored paper profile. The paper scores with LPIPS, a learned distance for which smaller means more leakage; its weights are not at hand, so PSNR and SSIM stand in. †: published, see [sources](#Sources-of-published-numbers). "–": not computed.*
+# *Single images, stored paper profile. The paper scores with LPIPS, a learned distance for which smaller means more leakage; its weights are not available, so PSNR and SSIM stand in. †: published, see [sources](#Sources-of-published-numbers). "–": not computed.*
 #
 # Accuracy is that of another network, trained under the defense for ten epochs: a pre-activation ResNet of depth 8 and width 8, three seeds. It reaches 68.8 % without a defense. The paper trains a ResNet-18 for up to 200 epochs and loses one to seven points† under these defenses. Here GradPrune 0.9 costs 7 points, MixUp 12, GradPrune 0.99 22, InstaHide 26, and InstaHide with pruning 38.
 
@@ -634,7 +634,7 @@ page.strategies(strategies)
 #
 # ### Sources of published numbers
 #
-# The paper's text was not at hand: its table is recalled from memory, digits may be wrong, and only its order is used, for the direction of claims on defenses.
+# The paper's text was not available: its table is recalled from memory, digits may be wrong, and only its order is used, for the direction of claims on defenses.
 
 # %%
 page.sources()

@@ -382,7 +382,7 @@ report.table(in_numbers.xs(4, level="B"))
 # - **"The neglected terms are small."** With ten classes and a fresh network they add up to half an image at $B = 4$. *Supported by
 #   the same figure.*
 # - **R4's levels by AVD.** We recover 84 % at $B = 4$, published are 40 % (random labels, CE). Ours is the best of thirteen attacks,
-#   chosen by the truth; an attacker who picks the nearest gradient gets 1 %. *The authors' attacks are not known: untested.*
+#   chosen with the private images; an attacker who picks the nearest gradient gets 1 %. *The authors' attacks are not known: untested.*
 # - **R6 and R7, on a LeNet.** By AVD, equal labels pass *more* often than random ones (89 against 57 %, eight clients): blends of one
 #   class are smooth. More channels leak *less* by AVD, and by MSE there is no trend. *Our attacked LeNet is that of the official DLG
 #   code; whether the authors' differs is unknown, and untested ([appendix](#R6-and-R7:-a-LeNet)).*
@@ -718,7 +718,7 @@ if len(lenet):  # only of the paper profile
     report.save_figure(fig, "r6_lenet_accuracy", ALT_TEXTS["r6_lenet_accuracy"])
     report.caption(
         "Stored paper profile, MNIST, 8 clients a setting. Recovered: the best of five attacks, "
-        "chosen by the truth, an upper bound. Accuracy: one seed, one epoch, the better of two "
+        "chosen with the private images, an upper bound. Accuracy: one seed, one epoch, the better of two "
         "learning rates on held-out images. The quick profile has no such cells.")
 else:
     report.not_made("r6", "the cells of the paper profile are not stored")
@@ -788,7 +788,7 @@ report.table(tables_page.noise(noise), **dict.fromkeys(tables_page.NOISE_RATES, 
 # ### Not run
 #
 # R4 to R6 on LFW (we infer that the poster's are on MNIST). R3 shows scikit-image's faces in LFW's place, because faces of LFW are not to be
-# shown here. LPIPS: none of these images has the 31 pixels it needs at least, and its weights are not at hand.
+# shown here. LPIPS: none of these images has the 31 pixels it needs at least, and its weights are not available.
 #
 # ### The whole ledger
 #
