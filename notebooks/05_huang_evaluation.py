@@ -265,7 +265,8 @@ if len(by_image):
     figure = drawings.statistics(by_image, mid_grey)
     report.save_figure(figure, "fig1_statistics", drawings.ALT["fig1_statistics"])
     report.caption(
-        "Each dot is an image, a bar the median and quartiles; dotted: mid-grey. Known statistics are "
+        "Each dot is an image, a bar the median and quartiles; dotted: mid-grey. "
+        "Known statistics are "
         "targets with weight 0.005; \"fixed\": they replace the dummy batch's own in the network; "
         "\"eval mode\": the client itself uses public ones.",
         tables.shown(sweeps, sweeps.statistics["exact", 1]))

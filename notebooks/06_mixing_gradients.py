@@ -718,7 +718,8 @@ if len(lenet):  # only of the paper profile
     report.save_figure(fig, "r6_lenet_accuracy", ALT_TEXTS["r6_lenet_accuracy"])
     report.caption(
         "Stored paper profile, MNIST, 8 clients a setting. Recovered: the best of five attacks, "
-        "chosen with the private images, an upper bound. Accuracy: one seed, one epoch, the better of two "
+        "chosen with the private images, an upper bound. "
+        "Accuracy: one seed, one epoch, the better of two "
         "learning rates on held-out images. The quick profile has no such cells.")
 else:
     report.not_made("r6", "the cells of the paper profile are not stored")
