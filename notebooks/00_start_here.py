@@ -333,7 +333,7 @@ print_error(lambda: from_gradients(net, sent, shape=(24, 24, 3), num_classes=10)
 print_error(lambda: from_gradients(net, not_finite, shape=(3, 24, 24), num_classes=10))
 
 # %% [markdown]
-# **References**
+# ## References
 
 # %%
 Markdown(references.listed("geiping2020", "huang2021", "zhao2020", "zhu2019"))

@@ -250,7 +250,7 @@ report.save_timings(tables.timings(panels))
 report.table(tables.seconds(panels))
 
 # %% [markdown]
-# **References**
+# ## References
 
 # %%
 Markdown(references.listed(

@@ -47,7 +47,7 @@ def test_a_notebook_ends_in_the_works_it_cites(notebook):
     keys = listed_by(notebook)
     assert sorted(set(keys)) == keys and set(keys) <= set(WORKS)
     headings = re.findall(r"^# #{2,3} (.*)$", notebook.read_text(), re.M)
-    assert headings[-1] in ("References", "Appendix")  # the last list, where it has no heading
+    assert headings[-1] == "References"
     paper = re.search(r'report\.start\(.*paper="(\w+)"', notebook.read_text())
     assert not paper or {key for key, name in PAPERS.items() if name == paper[1]} <= set(keys)
 

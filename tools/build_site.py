@@ -89,6 +89,21 @@ def to_index(text) -> str:
     return re.sub(r"\]\(((?:\.\./)*)README\.md", r"](\1index.md", text)
 
 
+ANCHOR = re.compile(r'<a id="([^"]+)"></a>\n')
+
+
+def to_targets(text, stem, anchors) -> str:
+    """Links within a page, as Jupyter takes them, as Sphinx does: "#R1:-Sources" leads to the
+    heading "R1: Sources", and the name of an HTML anchor to the heading that follows it. Names are
+    of the whole site, so they bear the page's. anchors: those that the page has."""
+    def led(found):
+        name = found[1]
+        target = f"{stem}-{name}" if name in anchors else re.sub(r"[^\w-]", "", name.lower())
+        return f"](#{target})"
+
+    return re.sub(r"\]\(#([^)]+)\)", led, ANCHOR.sub(rf"({stem}-\1)=\n", text))
+
+
 # ---- the documents
 
 def copy_documents(source) -> None:
@@ -119,10 +134,11 @@ def copy_documents(source) -> None:
 def page(file) -> dict:
     """A notebook for the site: number and links at its head, long cells of code folded."""
     notebook = json.loads(file.read_text())
+    anchors = ANCHOR.findall("".join("".join(cell["source"]) for cell in notebook["cells"]))
     for cell in notebook["cells"]:
         cell["source"] = "".join(cell["source"])
         if cell["cell_type"] == "markdown":
-            cell["source"] = to_index(cell["source"])
+            cell["source"] = to_targets(to_index(cell["source"]), file.stem, anchors)
         elif cell["source"].count("\n") >= LONG:
             cell["metadata"].setdefault("tags", []).append("hide-input")
     heading = f"# {title(file)}\n"
