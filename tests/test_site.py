@@ -68,7 +68,7 @@ return {
   raw: (article => { article.querySelectorAll('pre, code, .math').forEach(e => e.remove());
     return article.textContent.match(/\\$[^$]+\\$/g) || [] })(
     document.querySelector('article').cloneNode(true)),
-  figures: [...document.querySelectorAll('article figure')].map(f => ({
+  figures: [...document.querySelectorAll('article figure:has(img)')].map(f => ({
     src: f.querySelector('img').src, text: f.querySelector('img').alt,
     caption: f.querySelector('figcaption').textContent})),
   next: document.querySelector('a.next-page')?.href,

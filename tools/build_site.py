@@ -95,13 +95,15 @@ ANCHOR = re.compile(r'<a id="([^"]+)"></a>\n')
 def to_targets(text, stem, anchors) -> str:
     """Links within a page, as Jupyter takes them, as Sphinx does: "#R1:-Sources" leads to the
     heading "R1: Sources", and the name of an HTML anchor to the heading that follows it. Names are
-    of the whole site, so they bear the page's. anchors: those that the page has."""
+    of the whole site, so they bear the page's. anchors: those that the page has. The texts of
+    pictures are one line, since Sphinx joins lines without a blank."""
     def led(found):
         name = found[1]
         target = f"{stem}-{name}" if name in anchors else re.sub(r"[^\w-]", "", name.lower())
         return f"](#{target})"
 
-    return re.sub(r"\]\(#([^)]+)\)", led, ANCHOR.sub(rf"({stem}-\1)=\n", text))
+    text = re.sub(r"\]\(#([^)]+)\)", led, ANCHOR.sub(rf"({stem}-\1)=\n", text))
+    return re.sub(r"(?<=!\[)[^\]]+(?=\]\()", lambda alt: " ".join(alt[0].split()), text)
 
 
 # ---- the documents
