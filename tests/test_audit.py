@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from lib import attacks, audit, client, data, models
+from lib import attacks, audit, client, data, generators, models, priors
 from lib.audit import __main__ as command
 from lib.audit import attempts as tries
 from lib.audit import inputs, settings, words
@@ -93,6 +93,36 @@ def test_a_rehearsal_scores_and_tries_defenses(desk):
     assert "PSNR" in document["reasons"][0]
 
 
+def test_without_labels_a_rehearsal_scores_and_says_what_is_not_known(desk):
+    update = client.share(inputs.model_of("net.py:Net"), desk)
+    findings = Findings(attempts=[Attempt("cosine", desk.images[0], desk.labels[0])])
+    audit._rehearse(findings, update, desk.images[0], None, 1, 0, print)
+    assert findings.measured[0].psnr > 90 and math.isnan(findings.truth_residual)
+    assert not findings.defended
+
+
+def test_a_generator_is_one_more_attack(desk, monkeypatch):
+    monkeypatch.setattr(tries, "FEWEST", {True: 2, False: 2})
+    update = client.share(models.lenet(data.load("digits"), channels=4, seed=0), desk)
+    generator = generators.dcgan(data.load("digits"), latent=8, width=4)
+    report = audit.audit(update, 12, generator=generator)
+    gias = report.findings.attempts[-1]
+    assert "GIAS" in gias.name and not gias.note and gias.images is not None
+    assert report.card["prior data"] == "what the generator given was trained on"
+
+
+def test_statistics_that_the_message_gives_away_serve_the_defenses_too(desk, monkeypatch):
+    monkeypatch.setattr(tries, "FEWEST", {True: 2, False: 10**6})
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Sigmoid(), nn.Flatten(),
+                        nn.Linear(4 * 36, 10))
+    threat = client.ThreatModel(bn_statistics="exact")
+    update = client.share(net, desk, client.Protocol(mode="train"), threat=threat)
+    report = audit.audit(update, 10, truth=desk.images[0])
+    assert report.findings.attempts[-1].attack.priors[-1][1] is priors.batch_norm
+    assert report.findings.defended
+
+
 def test_nothing_found_is_no_promise(desk, capsys):
     net = inputs.model_of("net.py:Net")
     noise = {name: torch.randn_like(p) for name, p in net.named_parameters()}
@@ -100,6 +130,7 @@ def test_nothing_found_is_no_promise(desk, capsys):
     code = command.main(["noise.pt", *TOLD, "--labels", "3", "--json", "r.json"])
     document = json.loads(Path("r.json").read_text())
     assert code == document["exit_code"] == 0 and document["verdict"] == "nothing"
+    assert command.main(["noise.pt", *TOLD]) == 0  # rules read labels off noise: not the same ones
     assert "no promise that the update is safe" in document["limits"]
     assert "safe" not in capsys.readouterr().out
 
@@ -222,6 +253,9 @@ def test_names_from_a_file_are_escaped(desk):
 # ---- what it says
 
 
+READ = {"idlg": [3], "analytic": [3]}
+
+
 def attempt(residual, agreement=math.nan, name="cosine"):
     return Attempt(name, residual=residual, agreement=agreement, attack=attacks.dlg(1))
 
@@ -233,7 +267,7 @@ def attempt(residual, agreement=math.nan, name="cosine"):
     ([attempt(0.6, 30)], "labels"),                # no nearer than a flat colour
     ([attempt(0.2, 30), attempt(0.001)], "image"), ([Attempt("x", note="not tried")], "labels")])
 def test_the_verdict_weighs_distance_and_agreement(attempts, kind):
-    findings = Findings(labels={"idlg": [3]}, flats={"mid-grey": 1.0}, attempts=attempts)
+    findings = Findings(labels=READ, flats={"mid-grey": 1.0}, attempts=attempts)
     said = words.verdict(findings)
     assert said.kind == kind and said.code == 1
     assert said.sentence == words.SENTENCES[kind] and said.reasons
@@ -242,7 +276,17 @@ def test_the_verdict_weighs_distance_and_agreement(attempts, kind):
 def test_labels_that_the_client_told_are_no_leak():
     findings = Findings(labels={"told by the client": [3]}, flats={"mid-grey": 1.0})
     assert words.verdict(findings, told=True) == words.Verdict("nothing", 0, ())
-    assert words.verdict(findings).kind == "labels"
+    assert words.verdict(Findings(labels=READ, flats={"mid-grey": 1.0})).kind == "labels"
+
+
+@pytest.mark.parametrize("labels", [{}, {"idlg": [3]}, READ | {"yin": [4]}])
+def test_labels_on_which_rules_do_not_agree_are_no_leak(labels):
+    assert words.verdict(Findings(labels=labels, flats={"g": 1.0})).kind == "nothing"
+
+
+def test_a_flat_picture_that_fits_as_well_is_no_leak():
+    findings = Findings(flats={"mid-grey": 0.006}, attempts=[attempt(0.005, 30)])
+    assert words.verdict(findings).kind == "nothing"
 
 
 @pytest.mark.parametrize(("gain", "kind"), [(3.0, "image"), (2.9, "nothing"), (-5.0, "nothing")])

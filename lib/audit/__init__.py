@@ -9,6 +9,7 @@ is safe: the words of its verdict stand in `words`.
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -37,8 +38,12 @@ def audit(update: SharedUpdate, budget: float = 300.0, seed: int = 0,
     ValueError for an update of several clients, or another argument that does not fit."""
     _check(update, budget, seed, truth, labels)
     begin = time.perf_counter()
-    if buffer_evidence(update) is not None and buffer_evidence(update).statistics is not None:
+    proof = buffer_evidence(update)
+    if proof is not None and proof.statistics is not None:
         update = update.with_statistics()
+    if generator is not None:
+        threat = replace(update.threat, prior_data="what the generator given was trained on")
+        update = replace(update, threat=threat)
     share = budget * (1 - REHEARSED) if truth is not None else budget
     findings = search(update, share, seed, generator, say)
     _rehearse(findings, update, truth, labels, budget - share, seed, say)
@@ -75,10 +80,10 @@ def _rehearse(findings, update, truth, labels, budget, seed, say) -> None:
     read = next(iter(findings.labels.values()), None)
     if labels is None and read is not None:
         labels = torch.tensor(read)
-    if truth is None or labels is None:
+    if truth is None:
         return
     against(findings, update, truth, labels)
-    if findings.interrupted:
+    if labels is None or findings.interrupted:
         return
     try:
         defended(findings, update, truth, labels, seed, say, budget)

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -174,11 +174,9 @@ def agreement(guess: Reconstruction) -> float:
 
 
 def search(update: SharedUpdate, budget: float, seed: int = 0, generator: nn.Module | None = None,
-           say: Callable[[str], None] = lambda text: None,
-           also: Iterable[tuple[str, attacks.Attack]] = ()) -> Findings:
+           say: Callable[[str], None] = lambda text: None) -> Findings:
     """Try what fits one client's update for about `budget` seconds; Ctrl-C ends it early, and what
-    was found until then is kept. say: called with a line before each attempt. also: further
-    attacks."""
+    was found until then is kept. say: called with a line before each attempt."""
     findings, end = Findings(), time.perf_counter() + budget
     read_labels(update, findings)
     rule = next((name for name in findings.labels if name in RULES), None)
@@ -188,8 +186,7 @@ def search(update: SharedUpdate, budget: float, seed: int = 0, generator: nn.Mod
     try:
         if (closed := closed_form(update, likely)) is not None:
             findings.attempts.append(closed)
-        ways = [*plans(update, rule or ("idlg" if update.labels is not None else None), generator),
-                *also]
+        ways = plans(update, rule or ("idlg" if update.labels is not None else None), generator)
         for i, (name, attack) in enumerate(ways):
             share = max(end - time.perf_counter(), 0) / (len(ways) - i)
             say(f"{name}: about {share:.0f} s")

@@ -156,10 +156,12 @@ def _in_words(attempt: Attempt) -> list[str]:
 def _measured(findings: Findings) -> str:
     rows = [[found.name, number(found.psnr), number(found.ssim), number(found.stlpips),
              number(found.avd), f"{found.gain:+.1f}"] for found in findings.measured]
-    return paragraph(
-        "The update that your images give differs from the file's by "
-        f"{number(100 * findings.truth_residual, ' %')} of its size. Where that is not near 0, the "
-        "images, their labels or the protocol are others than the client's.") + table(
+    fit = "Whether your images give this update is not known, since no labels are: --truth-labels."
+    if not math.isnan(findings.truth_residual):
+        fit = ("The update that your images give differs from the file's by "
+               f"{number(100 * findings.truth_residual, ' %')} of its size. Where that is not near "
+               "0, the images, their labels or the protocol are others than the client's.")
+    return paragraph(fit) + table(
         rows, ["attack", "PSNR, dB", "SSIM", "ST-LPIPS", "AVD", "dB above a flat colour"])
 
 
@@ -171,7 +173,8 @@ def _defended(findings: Findings) -> str:
             for name, found in findings.defended]
     return paragraph(
         "The attack that came nearest, again, on the update that the same images give under a "
-        "defense. Other attacks may do better against it.") + table(
+        "defense, by an attacker who is told the labels. Other attacks may do better against it."
+    ) + table(
         rows, ["defense", "attack", "PSNR, dB", "dB above a flat colour"])
 
 

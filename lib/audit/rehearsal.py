@@ -22,9 +22,12 @@ DEFENSES = {  # what a client may do; the attacker of pruning compares only what
 }
 
 
-def against(findings: Findings, update: SharedUpdate, truth: Tensor, labels: Tensor) -> None:
-    """Score every attempt against the private images (B, C, H, W), which have these labels (B,)."""
-    findings.truth_residual = residual(update, truth, labels)
+def against(findings: Findings, update: SharedUpdate, truth: Tensor, labels: Tensor | None) \
+        -> None:
+    """Score every attempt against the private images (B, C, H, W). labels: theirs (B,); without
+    them it is not known whether the images give this update."""
+    if labels is not None:
+        findings.truth_residual = residual(update, truth, labels)
     for attempt in findings.attempts:
         if attempt.images is not None:
             findings.measured.append(measured(attempt.name, attempt.images, truth))
@@ -43,19 +46,20 @@ def measured(name: str, images: Tensor, truth: Tensor) -> Measured:
 def defended(findings: Findings, update: SharedUpdate, truth: Tensor, labels: Tensor, seed: int,
              say: Callable[[str], None], budget: float) -> None:
     """The best attempt again, on the update that the same images give under each defense, until
-    the budget of seconds is spent."""
+    the budget of seconds is spent. The attacker is told the labels, and what else it had."""
     best, end = _best_search(findings), time.perf_counter() + budget
     if best is None:
         return
     batch = data.Batch(truth[None], labels[None], update.num_classes, mean=update.mean,
                        std=update.std)
+    known = "inferred" if update.statistics is None else "exact"
+    threat = ThreatModel(labels="known", bn_statistics=known, prior_data=update.threat.prior_data)
     for name, defense in DEFENSES.items():
         if time.perf_counter() + best.seconds > end:
             say(f"{name}: not tried, the budget is spent")
             continue
         say(f"{best.name}, under {name}: about {best.seconds:.0f} s")
-        shared = client.share(update.model, batch, update.protocol, defense,
-                              ThreatModel(labels="known"), seed)
+        shared = client.share(update.model, batch, update.protocol, defense, threat, seed)
         attack = best.attack
         if isinstance(defense, defenses.GradPrune):
             attack = replace(attack, objective=objectives.masked(attack.objective))

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from lib.audit.findings import Attempt, Findings
+from lib.audit.findings import Findings
 
 MATCH = 0.01  # of the client's update: what is found explains it, up to rounding
 NEARER = 0.5  # times the residual of the best flat colour
@@ -28,7 +28,7 @@ REASONS = {
              "colour {flat:.0%}.",
     "truth": "{name}: PSNR {psnr:.1f} dB against the images that you gave, {gain:.1f} dB above the "
              "best flat colour.",
-    "labels": "The rule {rule} reads the labels {labels}; its assumptions hold here.",
+    "labels": "The rules {rules} read the same labels, {labels}; their assumptions hold here.",
 }
 
 
@@ -53,19 +53,26 @@ def verdict(findings: Findings, told: bool = False) -> Verdict:
              for found in findings.measured if found.gain >= GAIN]
     likely = []
     for attempt in findings.attempts:
-        if attempt.residual <= MATCH and not attempt.agreement < AGREE:
+        nearer = attempt.residual <= NEARER * flat
+        if nearer and attempt.residual <= MATCH and not attempt.agreement < AGREE:
             exact.append(REASONS["match"].format(name=attempt.name, residual=attempt.residual))
-        elif _agrees(attempt, flat):
+        elif nearer and attempt.agreement >= AGREE:
             likely.append(REASONS["agree"].format(
                 name=attempt.name, agreement=attempt.agreement, residual=attempt.residual,
                 flat=flat))
-    labels = [] if told else [REASONS["labels"].format(rule=rule, labels=read)
-                              for rule, read in findings.labels.items()]
+    labels = [] if told else _labels(findings)
     for kind, reasons in (("image", exact), ("likely", likely), ("labels", labels)):
         if reasons:
             return Verdict(kind, FOUND, tuple(reasons))
     return Verdict("nothing", NOTHING, ())
 
 
-def _agrees(attempt: Attempt, flat: float) -> bool:
-    return attempt.agreement >= AGREE and attempt.residual <= NEARER * flat
+def _labels(findings: Findings) -> list[str]:
+    """The labels that the rules read, where two or more of them do and all agree. One rule alone is
+    no evidence, and rules that differ are evidence against all: each reads labels off noise, too.
+    """
+    read = {tuple(sorted(labels)) for labels in findings.labels.values()}
+    if len(findings.labels) < 2 or len(read) > 1:
+        return []
+    return [REASONS["labels"].format(rules=", ".join(findings.labels),
+                                     labels=", ".join(map(str, read.pop())))]
