@@ -16,7 +16,7 @@ from studies.store import Sweep
 
 OTHER_IMAGES = "other, smaller images; a smaller network"
 LENET_ATTACKED = "LeNet, 2,400 iterations"
-LENET_FULL = "LeNet, n = 16 on each of three networks"
+LENET_FULL = "LeNet, n = 16 on each of five networks"
 LEARNT = "a pre-activation ResNet of width 8 and depth 8, ten epochs, three seeds"
 
 

@@ -2,7 +2,7 @@
 
 The paper (Huang et al. 2021) attacks a pre-activation ResNet-18 for 10,000 iterations, which needs
 a GPU. Without one the paper profile attacks a LeNet on CIFAR-10 for 2,400, and what decides claims
-three LeNets for all 10,000 (`FULL`); the quick profile a small pre-activation ResNet on crops of
+five LeNets for all 10,000 (`FULL`); the quick profile a small pre-activation ResNet on crops of
 photographs. A client feeds (x - mean) / std, and all clients of a sweep share one victim, trained
 before.
 """

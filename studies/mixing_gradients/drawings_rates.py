@@ -176,7 +176,7 @@ def heat_maps(maps: pd.DataFrame, criterion: str) -> Figure:
 
 
 def _heat_map(ax: Axes, rates: pd.DataFrame) -> AxesImage:
-    shown = ax.imshow(rates, cmap="viridis", vmin=0, vmax=100, origin="lower", aspect="auto")
+    shown = ax.imshow(rates, cmap="cividis", vmin=0, vmax=100, origin="lower", aspect="auto")
     for i, j in np.ndindex(rates.shape):
         rate = rates.iloc[i, j]
         ax.text(j, i, f"{rate:.0f}", ha="center", va="center", fontsize=7,
