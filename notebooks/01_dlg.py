@@ -566,7 +566,8 @@ for name, block in blocks.items():
 
 # %%
 if blocks:
-    display(report.table(tables_defenses.costs_page(blocks, printed)))
+    display(report.table(tables_defenses.costs_page(
+        blocks, tables_defenses.learned(sweeps.learned), printed)))
 recipe = sweeps.trained.configs["paper"][0]
 display(Markdown(
     f"*Paper profile: LeNet on the {recipe['images']['name']} images of DATA_ROOT (30,000 for "

@@ -56,6 +56,9 @@ DEFENSES = (  # in the order of the tables
     {"none": None} | FINER_GAUSSIAN | PANELS["a"] | FINER_LAPLACIAN | PANELS["b"]
     | PANELS["c"] | PANELS["d"])
 LIVE = ["none", "Gaussian 1e-04", "Gaussian 1e-02", "int8", "pruned 70%"]  # in the quick profile
+LEARNT = [  # under these a network that learns is trained, those first that decide claims
+    "none", "Gaussian 1e-02", "Gaussian 1e-04", "pruned 30%", "Laplacian 1e-04", "int8",
+    "Gaussian 1e-03", "Laplacian 1e-02", "pruned 70%", "float16"]
 MORE_CLIENTS = ["none", "pruned 10%", "pruned 20%", "pruned 30%"]  # undecided on eight
 
 # --- Table 2

@@ -94,6 +94,12 @@ def accuracies(victims: Cell) -> dict[str, pd.Series]:
     return {name: rows.accuracy for name, rows in by_name}
 
 
+def learned(sweeps: dict[str, Sweep]) -> dict[str, pd.Series]:
+    """The same of the network that learns: test accuracies by defense, of those that are stored."""
+    cells = choose.shown_of(sweeps)
+    return {name: cell.table.set_index("seed").accuracy for name, cell in cells.items()}
+
+
 def by_defense(attacks: Cell, victims: Cell) -> pd.DataFrame:
     """A row a defense: accuracy (mean, sd, number of victims), median AVD, PSNR and SSIM, recovered
     of n, and whether it defends. attacks: as `viewed` gives them."""
@@ -141,8 +147,11 @@ def scores_page(block: pd.DataFrame, published: pd.DataFrame,
         "measured": block.defends, "published †": verdicts}).reset_index(drop=True)
 
 
-def costs_page(blocks: dict[str, pd.DataFrame], published: pd.DataFrame) -> pd.DataFrame:
-    """What each defense costs, for the page: published accuracy, then ours, in per cent."""
+def costs_page(blocks: dict[str, pd.DataFrame], learned: dict[str, pd.Series],
+               published: pd.DataFrame) -> pd.DataFrame:
+    """What each defense costs, for the page: published accuracy, then ours, in per cent.
+
+    learned: accuracies of the network that learns, by defense."""
     printed = []
     for name in DEFENSES:
         value = published.value.get((name, "accuracy"))
@@ -150,7 +159,9 @@ def costs_page(blocks: dict[str, pd.DataFrame], published: pd.DataFrame) -> pd.D
         printed.append(None if value is None else f"{'at most ' * at_most}{value:g}")
     columns = {"defense": in_words(DEFENSES), "published, CIFAR-100 †": printed}
     for label, block in blocks.items():
-        columns[label] = [_learned(block, name) for name in DEFENSES]
+        columns[f"LeNet, {label}"] = [_of_block(block, name) for name in DEFENSES]
+    columns["ResNet of depth 8"] = [
+        _in_percent(learned[name]) if name in learned else None for name in DEFENSES]
     return pd.DataFrame(columns).dropna(thresh=2).reset_index(drop=True)
 
 
@@ -159,10 +170,18 @@ def in_words(names: Collection[str]) -> list[str]:
     return [re.sub(r" 1e-0(\d)$", r", variance 1e-\1", name) for name in names]
 
 
-def _learned(block: pd.DataFrame, name: str) -> str | None:
+def _of_block(block: pd.DataFrame, name: str) -> str | None:
     """Accuracy of the victims trained under a defense, or None where none was."""
     if name not in block.index or np.isnan(block.accuracy[name]):
         return None
     row = block.loc[name]
-    sd = "" if np.isnan(row.sd) else f" ± {100 * row.sd:.1f}"
-    return f"{100 * row.accuracy:.1f}{sd} (n = {row.victims:.0f})"
+    return _accuracy(row.accuracy, row.sd, row.victims)
+
+
+def _in_percent(accuracies: pd.Series) -> str:
+    return _accuracy(accuracies.mean(), accuracies.std(), accuracies.size)
+
+
+def _accuracy(mean: float, sd: float, n: float) -> str:
+    spread = "" if np.isnan(sd) else f" ± {100 * sd:.1f}"
+    return f"{100 * mean:.1f}{spread} (n = {n:.0f})"

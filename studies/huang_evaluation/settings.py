@@ -7,6 +7,8 @@ photographs. A client feeds (x - mean) / std, and all clients of a sweep share o
 before.
 """
 
+from studies import accuracy
+
 # --- settings of both profiles
 
 IMAGES = {"quick": {"name": "photos", "split": "train", "size": 16},
@@ -69,9 +71,9 @@ FULL = {  # condition -> defense, batch size, epochs of training, and minutes a 
 
 # --- what a defense costs: victims trained under it
 
-LEARNER = {"quick": SMALL, "paper": {"name": "preact_resnet", "width": 8, "blocks": [1, 1, 1]}}
+LEARNER = {"quick": SMALL, "paper": accuracy.LEARNER}
 RECIPE = {"quick": {"epochs": 8, "batch_size": 64, "lr": 0.1},
-          "paper": {"epochs": 10, "batch_size": 64, "lr": 0.1, "weight_decay": 5e-4}}
+          "paper": accuracy.RECIPE}
 LEARNT = {"quick": [0], "paper": [0, 1, 2]}  # seeds
 NO_BATCHNORM = {"norm": "group"}  # for DP-SGD: with BatchNorm no image has a gradient of its own
 TRAINED_ON = 29_976  # rows of the training split that these trainings had
