@@ -6,8 +6,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from lib import checks, models
-from lib.client import SharedUpdate
+from . import checks, models
+from .client import SharedUpdate
 
 
 def dense_input(weight_gradient: Tensor, bias_gradient: Tensor) -> Tensor:

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from lib import checks, objectives, priors
-from lib.labels import RULES
-from lib.protocol import AssumptionError
-from lib.spaces import Pixels, Space
-from lib.update import SharedUpdate
+from . import checks, objectives, priors
+from .labels import RULES
+from .protocol import AssumptionError
+from .spaces import Pixels, Space
+from .update import SharedUpdate
 
 OPTIMIZERS = ("lbfgs", "lbfgs_line_search", "adam", "signed_adam")  # signed: the image's gradient
 PUBLISHED = (objectives.l2, objectives.cosine, objectives.layer_cosine)  # the papers' distances

@@ -9,15 +9,15 @@ from dataclasses import replace
 
 from torch import nn
 
-from lib import batching, checks, objectives, priors, spaces
-from lib.attack import OPTIMIZERS, Attack, assumptions, check_update  # noqa: F401
-from lib.diagnose import diagnose  # noqa: F401
-from lib.mixing import decode  # noqa: F401
-from lib.problem import Problem, problem, starts  # noqa: F401
-from lib.protocol import AssumptionError  # noqa: F401
-from lib.reconstruct import History, Reconstruction, reconstruct  # noqa: F401
-from lib.spaces import NAMES as SPACES  # noqa: F401
-from lib.update import SharedUpdate, dummy_gradients  # noqa: F401
+from . import batching, checks, objectives, priors, spaces
+from .attack import OPTIMIZERS, Attack, assumptions, check_update  # noqa: F401
+from .diagnose import diagnose  # noqa: F401
+from .mixing import decode  # noqa: F401
+from .problem import Problem, problem, starts  # noqa: F401
+from .protocol import AssumptionError  # noqa: F401
+from .reconstruct import History, Reconstruction, reconstruct  # noqa: F401
+from .spaces import NAMES as SPACES  # noqa: F401
+from .update import SharedUpdate, dummy_gradients  # noqa: F401
 
 OBJECTIVES = {"cosine": objectives.cosine, "layer_cosine": objectives.layer_cosine,
               "l2": objectives.l2}

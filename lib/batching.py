@@ -6,9 +6,9 @@ import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from lib import descriptions, layers, probes, sealed
-from lib.copies import in_mode, moments, prepare, prepared  # noqa: F401  (public names, kept here)
-from lib.ensembles import (  # noqa: F401
+from . import descriptions, layers, probes, sealed
+from .copies import in_mode, moments, prepare, prepared  # noqa: F401  (public names, kept here)
+from .ensembles import (  # noqa: F401
     Ensemble,
     Rounds,
     architecture,
@@ -18,7 +18,7 @@ from lib.ensembles import (  # noqa: F401
     label,
     logits,
 )
-from lib.twice import instead_of, try_batched
+from .twice import instead_of, try_batched
 
 _CHECKED: dict = {}  # structure, mode, shape -> what `_checked` found; never of a user's classes
 

@@ -1,7 +1,7 @@
 """The assumptions card of an update."""
 
-from lib import batching
-from lib.protocol import tensors
+from . import batching
+from .protocol import tensors
 
 
 def card(update) -> dict[str, str]:

@@ -7,9 +7,9 @@ from torch import Tensor
 from torch.func import vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from lib import batching, checks, defenses, run
-from lib.data import Batch, Embeddings
-from lib.update import (  # noqa: F401  (the public names of what is shared)
+from . import batching, checks, defenses, run
+from .data import Batch, Embeddings
+from .update import (  # noqa: F401  (the public names of what is shared)
     LOSSES,
     AssumptionError,
     Protocol,

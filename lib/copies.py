@@ -4,8 +4,8 @@
 import torch
 from torch import Tensor, nn
 
-from lib import layers
-from lib.ensembles import assign, call, copied
+from . import layers
+from .ensembles import assign, call, copied
 
 OWN_BATCH_NORM = (nn.modules.batchnorm._BatchNorm.forward, nn.SyncBatchNorm.forward)
 OWN_DROPOUT = tuple(kind.forward for kind in (

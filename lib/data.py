@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lib import checks, run
-from lib.embedded import EMBEDDED, PHOTOS, photo_tiles  # noqa: F401  (public names, kept here)
-from lib.image_checks import (
+from . import checks, run
+from .embedded import EMBEDDED, PHOTOS, photo_tiles  # noqa: F401  (public names, kept here)
+from .image_checks import (
     as_tensor,
     check_images,
     class_names,
@@ -24,7 +24,7 @@ from lib.image_checks import (
     require,
     whole_numbers,
 )
-from lib.image_files import read_chunks, read_folder, resize
+from .image_files import read_chunks, read_folder, resize
 
 DOWNLOADED = ("mnist", "cifar10", "cifar100", "svhn", "cats_dogs", "lfw")
 

@@ -22,8 +22,8 @@ from difflib import SequenceMatcher
 import torch
 from torch import Tensor
 
-from lib import checks
-from lib.mixing import InstaHide, MixUp  # noqa: F401  (defenses that mix)
+from . import checks
+from .mixing import InstaHide, MixUp  # noqa: F401  (defenses that mix)
 
 METHODS = {  # of a defense: what each is called with
     "draw": ("labels", "rng"), "encode": ("images", "targets", "rng"), "per_example": ("grads",),

@@ -12,7 +12,8 @@ from types import BuiltinFunctionType, FunctionType, ModuleType
 import torch
 from torch import nn
 
-LIBRARIES = ("torch", "torchvision", "lib")
+OURS = __name__.partition(".")[0]  # "lib", or the name that it is installed under
+LIBRARIES = ("torch", "torchvision", OURS)
 # Values of torch's that are told from others by their text, and by nothing else.
 _TEXTS = torch.dtype | torch.device | torch.layout | torch.memory_format
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
@@ -108,7 +109,7 @@ def has_replacements() -> bool:
     held = [value for value in vars(torch.Tensor).values() if isinstance(value, FunctionType)]
     for name, module in tuple(sys.modules.items()):
         if name in ("torch", "torch.nn.functional") or name.startswith("torch.nn.modules.") \
-                or name.partition(".")[0] in ("lib", "torchvision"):
+                or name.partition(".")[0] in (OURS, "torchvision"):
             held += _functions(module)
     return not all(map(_installed, held))
 

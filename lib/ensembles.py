@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
-from lib import checks, layers
+from . import checks, layers
 
 
 class Ensemble(nn.Module):

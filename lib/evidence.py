@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lib import batching
-from lib.protocol import local_slices, tensors
+from . import batching
+from .protocol import local_slices, tensors
 
 
 @dataclass(frozen=True)

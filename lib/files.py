@@ -1,6 +1,9 @@
 """Files that are whole or not there: written beside their place, synced, then moved.
 
 Written without torch, so that tools which only look at files start fast.
+
+The same folder is `lib` in the repository and `leaky_gradients` where the package is installed.
+`home` says where data and caches lie for each.
 """
 
 import json
@@ -14,9 +17,33 @@ from typing import BinaryIO
 
 import psutil
 
-ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = Path(__file__).resolve().parent
+ROOT = PACKAGE.parent
+HOME = "LEAKY_GRADIENTS_HOME"  # the environment variable that names another home
 DAY = 86_400  # seconds: no file is written for so long
 HOST = socket.gethostname().replace(".", "-") or "unknown"
+
+
+def in_repository() -> bool:
+    """Whether this is the repository's own folder, and no installed copy."""
+    return not installed() and (ROOT / "Makefile").is_file()
+
+
+def installed() -> bool:
+    """Whether this is the package as a wheel brings it."""
+    return PACKAGE.name != "lib"
+
+
+def home() -> Path:
+    """The folder of `data/` and `build/`: the repository; of an installed package what the
+    environment variable LEAKY_GRADIENTS_HOME names, else the user's data folder of this system.
+    It need not be there yet."""
+    if in_repository():
+        return ROOT
+    if os.environ.get(HOME):
+        return Path(os.environ[HOME]).expanduser().absolute()
+    import platformdirs  # of the installed package alone
+    return platformdirs.user_data_path("leaky-gradients", appauthor=False)
 
 
 @contextmanager

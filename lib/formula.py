@@ -10,9 +10,9 @@ from dataclasses import fields
 
 from torch import Tensor, nn
 
-from lib import batching, client, descriptions, engine, objectives, priors
-from lib.spaces import Opened, of
-from lib.update import SharedUpdate
+from . import batching, client, descriptions, engine, objectives, priors
+from .spaces import Opened, of
+from .update import SharedUpdate
 
 UNROLLED_STEPS = 10  # local steps in one traced graph; more run one at a time (engine.Rollout)
 

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, softplus
 
-from lib import attacks, checks, models, run
-from lib.client import SharedUpdate
-from lib.data import ImageSet
-from lib.training import reproducible
+from . import attacks, checks, models, run
+from .client import SharedUpdate
+from .data import ImageSet
+from .training import reproducible
 
 
 def dcgan(images, latent=64, width=16, seed=0) -> nn.Sequential:

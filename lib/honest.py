@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.func import vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from lib import batching, run
-from lib.labels import taken
-from lib.protocol import (
+from . import batching, run
+from .labels import taken
+from .protocol import (
     Protocol,
     gradient_weight,
     hard_targets,
@@ -22,7 +22,7 @@ from lib.protocol import (
     tensors,
     update_function,
 )
-from lib.update import SharedUpdate, to_input
+from .update import SharedUpdate, to_input
 
 DUMMIES = 8  # simulated batches for each client
 _NUMBERS_AT_ONCE = 2**24  # of all gradients in flight: bounds memory, not results

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lib import checks
+from . import checks
 
 
 def check_images(images: Tensor | np.ndarray, labels: Tensor, num_classes: int, axes: str) -> None:

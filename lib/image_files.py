@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from lib.image_checks import check_images, class_names, require, whole_numbers
+from .image_checks import check_images, class_names, require, whole_numbers
 
 GREY = ("1", "L")  # modes of Pillow; what else is read stands in `_eight_bits`
 COLOUR = ("RGB", "RGBX", "P", "CMYK", "YCbCr", "LAB")

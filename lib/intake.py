@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lib import batching
+from . import batching
 
 # Parts of a name that wrappers put in: DataParallel, Opacus, torch.compile, FSDP, checkpointing.
 WRAPPERS = ("module", "_module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")

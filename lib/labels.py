@@ -18,8 +18,8 @@ from scipy.optimize import lsq_linear, nnls
 from torch import Tensor, nn
 from torch.nn.functional import softmax
 
-from lib import checks, client, models, run
-from lib.client import AssumptionError, SharedUpdate
+from . import checks, client, models, run
+from .client import AssumptionError, SharedUpdate
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from lib import batching, intake
+from . import batching, intake
 
 
 def of_clients(trained: dict[str, Tensor], params: dict, stacked: bool) -> dict[str, Tensor]:

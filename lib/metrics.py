@@ -14,7 +14,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
-from lib import checks, run
+from . import checks, run
 
 METRICS = ("mse", "psnr", "ssim", "lpips", "stlpips", "avd")
 VARIANTS = ("paper", "distance_info", "ecir2024")  # of AVD

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lib import checks, run
+from . import checks, run
 
 
 @lru_cache

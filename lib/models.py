@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from lib import checks, run
-from lib.batching import (  # noqa: F401  (public names, kept here)
+from . import checks, run
+from .batching import (  # noqa: F401  (public names, kept here)
     Ensemble,
     Rounds,
     architecture,
@@ -24,8 +24,8 @@ from lib.batching import (  # noqa: F401  (public names, kept here)
     prepare,
     try_batched,
 )
-from lib.blocks import PreActBlock, SpatialMean, VisionTransformer
-from lib.training import (  # noqa: F401
+from .blocks import PreActBlock, SpatialMean, VisionTransformer
+from .training import (  # noqa: F401
     accuracy,
     load_weights,
     save_weights,

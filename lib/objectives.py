@@ -12,7 +12,7 @@ from types import FunctionType
 import torch
 from torch import Tensor
 
-from lib import checks
+from . import checks
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from lib import layers
-from lib.copies import original, prepared
-from lib.ensembles import call, copied, label, logits
-from lib.twice import first_line, naming, refusal
+from . import layers
+from .copies import original, prepared
+from .ensembles import call, copied, label, logits
+from .twice import first_line, naming, refusal
 
 TOLERANCE = 1e-4  # of the largest entry: more than float32 loses on the way through a network
 

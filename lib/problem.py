@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from lib import batching, checks, client, engine, run
-from lib.attack import Attack, check_granted, check_pair
-from lib.engine import optimizers, tracing
-from lib.formula import Formula
-from lib.labels import infer
-from lib.spaces import NAMES, Opened, Space
-from lib.update import SharedUpdate
+from . import batching, checks, client, engine, run
+from .attack import Attack, check_granted, check_pair
+from .engine import optimizers, tracing
+from .formula import Formula
+from .labels import infer
+from .spaces import NAMES, Opened, Space
+from .update import SharedUpdate
 
 # --- where it starts -----------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.func import grad
 from torch.nn.functional import log_softmax, softmax
 
-from lib import batching, checks
+from . import batching, checks
 
 
 class AssumptionError(ValueError):

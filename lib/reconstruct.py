@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from lib import checks, client, engine, objectives, run
-from lib.attack import Attack, check_pair
-from lib.problem import Problem, problem
-from lib.update import SharedUpdate
+from . import checks, client, engine, objectives, run
+from .attack import Attack, check_pair
+from .problem import Problem, problem
+from .update import SharedUpdate
 
 _IMAGE_PIXELS_PER_CHUNK = 2**22  # dummy pixels in flight on a CPU; bounds memory, not results
 

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import hashlib
+import importlib.metadata
 import json
 import os
 import platform
@@ -15,7 +16,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from lib import checks, files
+from . import checks, files
 
 ROOT = files.ROOT
 PROFILES = ("quick", "paper")
@@ -40,7 +41,8 @@ def start(profile=None, seed=0, device="auto", data_root=None) -> Run:
 
     profile: "quick" or "paper"; None takes the environment variable PROFILE, else quick.
     device: "auto" (the GPU where there is one), "cpu", "cuda" or "cuda:<n>".
-    data_root: where data sets and weights lie; None takes DATA_ROOT, else `data/` beside lib.
+    data_root: where data sets and weights lie; None takes DATA_ROOT, else `data/` in
+    `files.home`, which need not be there: the embedded sets need no file.
     Raises ValueError naming the first setting that is wrong."""
     global _current
     if profile is None:
@@ -86,8 +88,9 @@ def _device(device) -> torch.device:
 
 
 def _data_root(data_root) -> Path:
+    named = data_root is not None or bool(os.environ.get("DATA_ROOT"))
     if data_root is None:
-        data_root = os.environ.get("DATA_ROOT") or ROOT / "data"
+        data_root = os.environ.get("DATA_ROOT") or files.home() / "data"
     if not isinstance(data_root, str | os.PathLike) or not str(data_root):
         raise ValueError(f"data_root must name a folder, not {data_root!r}")
     try:
@@ -95,7 +98,7 @@ def _data_root(data_root) -> Path:
         there = path.is_dir()
     except (OSError, RuntimeError, ValueError) as error:     # ~nobody, or a name that no file has
         raise ValueError(f"data_root {data_root!r}: {error}") from error
-    if not there:
+    if not there and (named or files.in_repository()):
         raise ValueError(f"data_root {path} is not a folder")
     return path
 
@@ -138,9 +141,12 @@ def device_name(device="cpu") -> str:
 
 @functools.cache
 def commit() -> str:
-    """The commit the code stands at, "+dirty" if lib, studies or a notebook's source differs."""
+    """The commit the code stands at, "+dirty" if lib, studies or a notebook's source differs; of an
+    installed package its version, and "unknown" where neither is known."""
     if os.environ.get("COMMIT"):
         return os.environ["COMMIT"]
+    if files.installed():  # a repository around the environment is another one
+        return _release()
     git = functools.partial(subprocess.check_output, cwd=ROOT, text=True, stderr=subprocess.DEVNULL)
     try:
         head = git(["git", "rev-parse", "--short=10", "HEAD"]).strip()
@@ -148,3 +154,9 @@ def commit() -> str:
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return head + ("+dirty" if changed else "")
+
+
+def _release() -> str:
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        return f"leaky-gradients {importlib.metadata.version('leaky-gradients')}"
+    return "unknown"

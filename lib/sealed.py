@@ -1,4 +1,5 @@
-"""What one process has found out and another may read: small sealed files in `build/graphs`.
+"""What one process has found out and another may read: small sealed files in `build/graphs`, in the
+repository or in the user's data folder (`files.home`).
 
 A file is JSON below the digest of its text. Its name is the digest of all that decides what it
 holds: what it is of, versions, settings, and the text of lib. What is damaged, of another key or
@@ -16,17 +17,23 @@ from pathlib import Path
 
 import torch
 
-from lib import descriptions, files
+from . import descriptions, files
 
-# Of a checkout alone: an installed lib has no build folder. None: nothing is read or written.
-FOLDER = files.ROOT / "build/graphs" if (files.ROOT / "Makefile").is_file() else None
+
+def _folder() -> Path | None:
+    """None where a copy of lib stands neither in the repository nor in an installed package."""
+    known = files.in_repository() or files.installed()
+    return files.home() / "build/graphs" if known else None
+
+
+FOLDER = _folder()  # None: nothing is read or written
 MOST_FILES, MOST_BYTES = 1000, 256 * 2**20  # of the folder; those not used for longest go first
 
 
 def _text_of_lib() -> str:
     """The digest of the text of all files of lib; an editor's own, with a dot, are none of them."""
     digest = hashlib.sha256()
-    for path in sorted((files.ROOT / "lib").rglob("[!.]*.py")):
+    for path in sorted((files.ROOT / files.PACKAGE.name).rglob("[!.]*.py")):
         digest.update(f"{path.relative_to(files.ROOT).as_posix()}\n".encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()

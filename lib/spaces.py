@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from lib import batching, checks, client, descriptions, run
-from lib.update import SharedUpdate
+from . import batching, checks, client, descriptions, run
+from .update import SharedUpdate
 
 NAMES = {"x": "pixels", "z": "latents", "h": "an inner layer's activations", "w": "parameters"}
 

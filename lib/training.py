@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.func import grad, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from lib import checks, defenses, files, run
-from lib.batching import Ensemble, call
-from lib.data import ImageSet
+from . import checks, defenses, files, run
+from .batching import Ensemble, call
+from .data import ImageSet
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from torch.fx.experimental import proxy_tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from lib import layers
-from lib.ensembles import Ensemble, architecture, call, label, logits
+from . import layers
+from .ensembles import Ensemble, architecture, call, label, logits
 
 
 def try_batched(model: nn.Module, shape: tuple) -> None:

@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass, field, fields, replace
 import torch
 from torch import Tensor, nn
 
-from lib import batching, card, checks, files, intake
-from lib.evidence import Evidence, buffer_evidence, changed_buffers, check_evidence  # noqa: F401
-from lib.messages import check_before, of_clients, with_state
-from lib.protocol import (  # noqa: F401  (public names, kept here)
+from . import batching, card, checks, files, intake
+from .evidence import Evidence, buffer_evidence, changed_buffers, check_evidence  # noqa: F401
+from .messages import check_before, of_clients, with_state
+from .protocol import (  # noqa: F401  (public names, kept here)
     LOSSES,
     AssumptionError,
     Protocol,
@@ -32,7 +32,7 @@ from lib.protocol import (  # noqa: F401  (public names, kept here)
     to_input,
     update_function,
 )
-from lib.update_checks import (  # noqa: F401
+from .update_checks import (  # noqa: F401
     LARGEST,
     check_grants,
     check_kinds,
@@ -42,7 +42,7 @@ from lib.update_checks import (  # noqa: F401
     checked_protocol,
     checked_shape,
 )
-from lib.update_files import FORMAT, OWN_LOSS, check_state, checked_path, fill, read_file
+from .update_files import FORMAT, OWN_LOSS, check_state, checked_path, fill, read_file
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from lib import batching, checks, defenses
-from lib.protocol import Protocol, ThreatModel, tensors
+from . import batching, checks, defenses
+from .protocol import Protocol, ThreatModel, tensors
 
 LARGEST = 2**31  # dummy pixels of all clients: 8 GiB in float32
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from lib import batching
-from lib.protocol import Protocol
+from . import batching
+from .protocol import Protocol
 
 FORMAT = "leaky-gradients update 2"  # written by `save`; files of version 0.1 have none
 OWN_LOSS = "a function: "

@@ -14,13 +14,13 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from lib import attacks, checks, run
-from lib.audit.attempts import search
-from lib.audit.findings import Attempt, Findings, Measured  # noqa: F401
-from lib.audit.page import Report, as_html, as_json  # noqa: F401
-from lib.audit.rehearsal import against, defended
-from lib.audit.words import CANNOT, FOUND, NOTHING, Verdict, verdict  # noqa: F401
-from lib.update import SharedUpdate, buffer_evidence
+from .. import attacks, checks, run
+from ..update import SharedUpdate, buffer_evidence
+from .attempts import search
+from .findings import Attempt, Findings, Measured  # noqa: F401
+from .page import Report, as_html, as_json  # noqa: F401
+from .rehearsal import against, defended
+from .words import CANNOT, FOUND, NOTHING, Verdict, verdict  # noqa: F401
 
 REHEARSED = 0.5  # share of the budget that defenses get, where the images are known
 

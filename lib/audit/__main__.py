@@ -7,10 +7,10 @@ from pathlib import Path
 
 import torch
 
-from lib import files
-from lib.audit import CANNOT, as_html, as_json, audit, to_stderr
-from lib.audit.inputs import images_of, model_of, update_of
-from lib.audit.settings import Settings, read, write_template
+from .. import files
+from . import CANNOT, as_html, as_json, audit, to_stderr
+from .inputs import images_of, model_of, update_of
+from .settings import Settings, read, write_template
 
 EPILOG = """exit code: 0 nothing found within the budget, 1 a leak found, 2 cannot be audited.
 Files of tensors are read without pickle. A model file is your own code: it is run."""

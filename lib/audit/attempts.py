@@ -8,12 +8,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from lib import analytic, attacks, batching, metrics
-from lib.audit.findings import Attempt, Findings
-from lib.labels import NEEDS, RULES, infer, last_layer
-from lib.protocol import AssumptionError, certain_logits
-from lib.reconstruct import Reconstruction
-from lib.update import SharedUpdate, dummy_gradients
+from .. import analytic, attacks, batching, metrics
+from ..labels import NEEDS, RULES, infer, last_layer
+from ..protocol import AssumptionError, certain_logits
+from ..reconstruct import Reconstruction
+from ..update import SharedUpdate, dummy_gradients
+from .findings import Attempt, Findings
 
 TRIAL = 2  # iterations that tell how long one takes
 FEWEST = {True: 100, False: 10}  # iterations of Adam, of L-BFGS: with fewer it is not tried

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from lib.attack import Attack
+from ..attack import Attack
 
 
 @dataclass(frozen=True)

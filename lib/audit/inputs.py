@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lib import image_files
-from lib.audit.settings import Settings
-from lib.protocol import ThreatModel
-from lib.update import SharedUpdate
+from .. import image_files
+from ..protocol import ThreatModel
+from ..update import SharedUpdate
+from .settings import Settings
 
 LARGEST = 4 * 2**30  # bytes of a file, and of what it unpacks to
 READS = (".pt", ".pth", ".npz", ".safetensors")

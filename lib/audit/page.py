@@ -13,9 +13,9 @@ import pandas as pd
 from PIL import Image
 from torch import Tensor
 
-from lib.audit.findings import Attempt, Findings
-from lib.audit.words import LIMITS, Verdict
-from lib.labels import RULES
+from ..labels import RULES
+from .findings import Attempt, Findings
+from .words import LIMITS, Verdict
 
 SHOWN = 8  # images of an attempt
 STYLE = """

@@ -8,11 +8,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from lib import attacks, client, data, defenses, metrics, objectives
-from lib.audit.attempts import RESTARTS, residual
-from lib.audit.findings import Attempt, Findings, Measured
-from lib.protocol import ThreatModel
-from lib.update import SharedUpdate
+from .. import attacks, client, data, defenses, metrics, objectives
+from ..protocol import ThreatModel
+from ..update import SharedUpdate
+from .attempts import RESTARTS, residual
+from .findings import Attempt, Findings, Measured
 
 DEFENSES = {  # what a client may do; the attacker of pruning compares only what was sent
     "Gaussian noise, variance 1e-4": defenses.GaussianNoise(1e-4),

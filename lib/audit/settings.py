@@ -4,8 +4,8 @@ import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from lib import checks
-from lib.protocol import Protocol
+from .. import checks
+from ..protocol import Protocol
 
 TEMPLATE = """\
 # What the client did. Lines that begin with # hold the defaults: change what differs.

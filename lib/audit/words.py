@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from lib.audit.findings import Findings
+from .findings import Findings
 
 MATCH = 0.01  # of the client's update: what is found explains it, up to rounding
 NEARER = 0.5  # times the residual of the best flat colour

@@ -6,10 +6,10 @@ Each check is a function of a `Subject` that returns a `Row`, or None where it c
 
 import pandas as pd
 
-from lib.attack import Attack
-from lib.diagnose import of_labels, of_result, of_update
-from lib.diagnose.subject import Subject
-from lib.update import SharedUpdate
+from ..attack import Attack
+from ..update import SharedUpdate
+from . import of_labels, of_result, of_update
+from .subject import Subject
 
 CHECKS = (
     of_update.gradient_norm, of_update.layers_in_the_update, of_update.tensors_without_gradient,

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from lib.diagnose.subject import Row, Subject, row, worst_of
-from lib.labels import infer
+from ..labels import infer
+from .subject import Row, Subject, row, worst_of
 
 _COUNTING = ("uniform", "analytic")  # label rules that take the update for a mean, by its scale
 

@@ -7,9 +7,9 @@ from collections import Counter
 import torch
 from torch import Tensor
 
-from lib import objectives
-from lib.diagnose.subject import Row, Subject, norm_of, row, worst_of
-from lib.update import certain_logits, dummy_gradients
+from .. import objectives
+from ..update import certain_logits, dummy_gradients
+from .subject import Row, Subject, norm_of, row, worst_of
 
 _LEFT = 1e-3  # of the objective: above, the reconstruction's update is not the shared one
 _LEFT_BESIDE_PRIORS = 1e-2  # a prior keeps it from zero

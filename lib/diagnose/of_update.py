@@ -6,9 +6,9 @@ import itertools
 import torch
 from torch import Tensor, nn
 
-from lib import analytic, client, honest, models
-from lib.diagnose.subject import Row, Subject, row, some, worst_of
-from lib.update import SharedUpdate, buffer_evidence
+from .. import analytic, client, honest, models
+from ..update import SharedUpdate, buffer_evidence
+from .subject import Row, Subject, row, some, worst_of
 
 _PIECEWISE_LINEAR = {"ReLU", "ReLU6", "LeakyReLU", "PReLU", "RReLU", "Hardtanh"}
 _ORTHOGONAL = 3e-3  # |cosine| of weights and gradient below which batch statistics made it

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from lib import client, honest
-from lib.labels import LastLayer, last_layer
-from lib.update import SharedUpdate
+from .. import client, honest
+from ..labels import LastLayer, last_layer
+from ..update import SharedUpdate
 
 _GUESSED = 0.2  # of a batch's last bias gradient may be left unexplained, to judge its scale
 

@@ -5,11 +5,11 @@ steps, `tracing` a flat graph of either, `optimizers` moves all problems, `loop`
 their end, `capture` is for CUDA, `chunks` for memory.
 """
 
-from lib.engine.capture import Replayed, captured
-from lib.engine.chunks import of_chunks, out_of_memory
-from lib.engine.evaluation import evaluator
-from lib.engine.loop import CONVERGED, ENDED, Outcome, joined, minimise
-from lib.engine.problems import (
+from .capture import Replayed, captured
+from .chunks import of_chunks, out_of_memory
+from .evaluation import evaluator
+from .loop import CONVERGED, ENDED, Outcome, joined, minimise
+from .problems import (
     ONE_BY_ONE_FLOPS,
     Problems,
     Rollout,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from lib.engine.chunks import out_of_memory
+from .chunks import out_of_memory
 
 
 class Replayed:

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.func import grad_and_value, vmap
 
-from lib.engine.problems import Problems, is_run_alone, pair
-from lib.engine.rollout import Rolled
-from lib.engine.tracing import traced
+from .problems import Problems, is_run_alone, pair
+from .rollout import Rolled
+from .tracing import traced
 
 
 def evaluator(problems: Problems, K: int, R: int, device: torch.device) -> Callable:

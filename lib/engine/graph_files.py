@@ -11,7 +11,7 @@ import operator
 import torch
 from torch import fx
 
-from lib import sealed
+from .. import sealed
 
 GETITEM = "getitem"
 # What operations of aten are told in words. No others, since a word may be a file's name, too.

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from lib.engine.capture import Replayed, evaluate_by_graph
-from lib.engine.evaluation import evaluator
-from lib.engine.problems import Problems
+from .capture import Replayed, evaluate_by_graph
+from .evaluation import evaluator
+from .problems import Problems
 
 CONVERGED = 1e-8  # of its value at the start: gradients that differ by 1e-4 of what they did
 ENDED = ("budget", "tolerance", "converged", "not finite")  # why a problem ended, by its number

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.func import grad_and_value, vjp, vmap
 
-from lib.engine.problems import Problems, is_run_alone, pair
-from lib.engine.tracing import traced
+from .problems import Problems, is_run_alone, pair
+from .tracing import traced
 
 
 class Rolled:

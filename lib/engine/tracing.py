@@ -17,9 +17,9 @@ from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from lib import sealed
-from lib.engine import graph_files
-from lib.twice import unannotated
+from .. import sealed
+from ..twice import unannotated
+from . import graph_files
 
 GRAPHS: dict = {}  # of what is torch's or lib's own: key -> (body graph, prologue graph)
 MAX_GRAPHS = 64  # a long session with many shapes: the oldest is forgotten
