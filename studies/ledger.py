@@ -68,8 +68,11 @@ class Claim:
 
 @dataclass
 class Ledger:
-    """The claims of a page, in the order in which they were added."""
+    """The claims of a page, in the order in which they were added.
 
+    next_runs: for claims that stay undecided the run that would decide them, as in `next_runs`."""
+
+    next_runs: dict[str, str] = field(default_factory=dict)
     rows: list[dict] = field(default_factory=list)
 
     def add(self, claim: Claim, decision: Decision | tuple, rule: str, n: int,
@@ -103,11 +106,15 @@ class Ledger:
 
     def table(self) -> pd.DataFrame:
         """A row a claim. verdict: "True", "False", "None" or "not tested"; kind: "claim" or "check
-        of the code"; p: of its test; undecided: which of the rules of all pages took it."""
+        of the code"; p: of its test; undecided: which of the rules of all pages took it,
+        and what would decide it."""
         passing, rows = self._passing(), []
         for row in self.rows:
             claim, decision = row["claim"], row["decision"]
             verdict, why = self._verdict(row, passing)
+            if verdict == "None" and claim.id in self.next_runs:
+                would = f"would decide it: {self.next_runs[claim.id]}"
+                why = f"{why}; {would}" if why else would
             rows.append({
                 "id": claim.id, "claim": claim.text, "verdict": verdict, "rule": row["rule"],
                 "measured": decision.measured, "n": row["n"], "stable": claim.stable,

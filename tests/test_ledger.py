@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lib import run
 from studies import ledger as ledgers
+from studies import next_runs
 from studies.ledger import Claim, Ledger
 from studies.verdicts import Decision
 
@@ -279,3 +281,34 @@ def test_a_claim_is_in_the_ledger_once():
     with pytest.raises(ValueError, match="claim a is in the ledger already"):
         known.add(**GOOD)
     assert len(known.rows) == 1
+
+
+def test_what_would_decide_a_claim_is_said_of_the_undecided_alone():
+    known = Ledger({"open": "ten more networks", "closed": "none", "few": "two more"})
+    known.add(Claim("open", "a claim"), (None, "0.5"), "a rule", 8, 8)
+    known.add(Claim("closed", "another"), (True, "0.9", 0.001), "a rule", 8, 8)
+    known.add(Claim("few", "a third"), (True, "0.9"), "a rule", 8, 1)
+    said = known.table().set_index("id").undecided
+    assert said["open"] == "would decide it: ten more networks"
+    assert said["closed"] == ""
+    assert said["few"] == "1 network: at least 3 decide; would decide it: two more"
+
+
+def test_every_undecided_claim_of_a_paper_names_the_run_that_would_decide_it():
+    pages = sorted((run.ROOT / "figures/paper").glob("*/claims.csv"))
+    assert pages
+    for page in pages:
+        rows = pd.read_csv(page, dtype=str, keep_default_na=False)
+        theirs = ~rows.origin.str.startswith("ours")
+        undecided = rows[(rows.verdict == "None") & (rows.n != "0") & theirs]
+        undecided = undecided[undecided.kind == "claim"]
+        silent = undecided[~undecided.undecided.str.contains("would decide it")]
+        assert not len(silent), f"{page.parent.name}: {', '.join(silent.id)}: see next_runs"
+
+
+def test_next_runs_name_claims_of_their_page():
+    for study, runs in next_runs.OF.items():
+        pages = list((run.ROOT / "figures/paper").glob(f"*_{study}/claims.csv"))
+        assert len(pages) == 1, study
+        ids = set(pd.read_csv(pages[0], dtype=str).id)
+        assert set(runs) <= ids, set(runs) - ids

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from studies import verdicts
+from studies import next_runs, verdicts
 from studies.cells import Cell
 from studies.gias.compute import SIGNED
 from studies.gias.plan import BATCHES, GIML_TESTS, NOISE, SPARSITY, Plan
@@ -76,7 +76,7 @@ class Side:
 
 def ledger(plan: Plan) -> Ledger:
     """All claims of notebook 04, decided."""
-    book = Ledger()
+    book = Ledger(next_runs.OF["gias"])
     _add_spaces(book, plan)
     _add_what_was_learned(book, plan)
     _add_statistics(book, plan)

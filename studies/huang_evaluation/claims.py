@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from studies import report, verdicts
+from studies import next_runs, report, verdicts
 from studies.huang_evaluation import settings
 from studies.huang_evaluation.arms import (
     Arm,
@@ -96,7 +96,7 @@ class _Comparisons:
 
 def ledger(sweeps: Plan, mid_grey: np.ndarray) -> Ledger:
     """Every claim of the paper and of this page, decided. mid_grey: PSNRs (dB) of that guess."""
-    claims = _Comparisons(Ledger(), mid_grey, is_stable(sweeps))
+    claims = _Comparisons(Ledger(next_runs.OF["huang_evaluation"]), mid_grey, is_stable(sweeps))
     _statistics_and_labels(claims, sweeps)
     _single_images(claims, sweeps)
     _whole_batches(claims, sweeps)

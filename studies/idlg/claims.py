@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from studies import verdicts
+from studies import next_runs, verdicts
 from studies.idlg import batches, gaps, plan
 from studies.idlg.tables import (
     THRESHOLDS,
@@ -51,7 +51,7 @@ def ledger(attacks: Results, unstopped: Results, counts: Results, fours: Results
     evidence = Evidence(
         attacks.settled()[1], unstopped.stored if stored else unstopped.here, counts.settled()[1],
         fours.settled()[1], numbers, stored)
-    book = Ledger()
+    book = Ledger(next_runs.OF["idlg"])
     for paper_set in gaps.sets_of(evidence.attacks):
         _labels(book, evidence, paper_set)
     for paper_set in gaps.sets_of(evidence.attacks):

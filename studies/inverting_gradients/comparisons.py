@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from studies import next_runs
 from studies.cells import Cell
 from studies.inverting_gradients import measures, words
 from studies.inverting_gradients.configs import CIFAR10, TRAINED_ON
@@ -39,7 +40,8 @@ class Book:
         """An empty one."""
         flat = [(CIFAR10, measures.mean_colour(sweeps.mean_colour)),
                 (CIFAR10 | TRAINED_ON, measures.mean_colour(sweeps.mean_colour_trained_on))]
-        return cls(Ledger(), sweeps.lenet.stored() is not None, flat)
+        ledger = Ledger(next_runs.OF["inverting_gradients"])
+        return cls(ledger, sweeps.lenet.stored() is not None, flat)
 
     def claim(self, id: str, text: str, **about) -> Claim:
         """A claim decided by cells: of networks, where nothing else is said."""

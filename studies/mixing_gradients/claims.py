@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from studies import store
+from studies import next_runs, store
 from studies.cells import Cell
 from studies.ledger import Claim, Ledger
 from studies.mixing_gradients import measures, settings, symmetry, tables, tables_accuracy
@@ -46,7 +46,7 @@ class Evidence:
 
 def fill(sweeps: Plan, evidence: Evidence) -> Ledger:
     """The ledger of all claims."""
-    ledger = Ledger()
+    ledger = Ledger(next_runs.OF["mixing_gradients"])
     stable = _is_stored(sweeps)
     profile = "paper" if stable else store.current().run.profile
     rules = Rules(ledger, stable)
