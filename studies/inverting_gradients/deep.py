@@ -9,6 +9,7 @@ from studies.inverting_gradients.deep_sweeps import FILM, Deep
 from studies.inverting_gradients.drawings import sheet
 
 SEEN = [0, 300, 600, 1200, FILM[-1]]  # iterations that the film shows
+IN_A_LINE = 5  # photographs of the ranked sheet
 COLUMNS = {"psnr": "PSNR", "ssim": "SSIM", "stlpips": "ST-LPIPS", "avd": "AVD"}
 
 
@@ -29,6 +30,32 @@ def film(trained: Cell, untrained: Cell | None) -> Figure:
     for note in notes:
         note.append("")
     return sheet(np.stack(frames, axis=1) / 255, column_labels=labels, notes=notes)
+
+
+def ranked(cells: list[Cell]) -> Figure:
+    """The end of the attack on every photograph, its truth below, from the nearest to the farthest
+    by ST-LPIPS: five a line. Below a pair: that distance, the place of its own photograph among
+    201, the PSNR, and that of a picture which is grey all over.
+
+    cells: of embedded photographs; their truth is uint8 (clients, 1, C, H, W)."""
+    rows = pd.concat([cell.table for cell in cells], ignore_index=True)
+    ends = np.concatenate([cell.arrays["states"][:, -1, 0] for cell in cells]) / 255
+    truths = np.concatenate([cell.arrays["truth"][:, 0] for cell in cells]) / 255
+    flat = -10 * np.log10(np.square(truths - 0.5).mean((1, 2, 3)))
+    notes = [f"{row.stlpips:.2f}, place {row.rank_}\n{row.psnr:.1f} dB\ngrey: {grey:.1f} dB"
+             for row, grey in zip(rows.rename(columns={"rank": "rank_"}).itertuples(), flat,
+                                  strict=True)]
+    order = rows.stlpips.argsort().to_numpy()
+    blank = np.full_like(ends[:1], np.nan)
+    images, below = [], []
+    for start in range(0, len(order), IN_A_LINE):
+        line = order[start:start + IN_A_LINE]
+        left = IN_A_LINE - len(line)
+        for pictures in (ends, truths):
+            images.append(np.concatenate([pictures[line], *[blank] * left]))
+        below += [[], [notes[i] for i in line] + [""] * left]
+    labels = ["attack", "private"] * (len(images) // 2)
+    return sheet(np.stack(images), row_labels=labels, notes=below)
 
 
 def _scores(row) -> str:
