@@ -71,14 +71,12 @@ def direct(text) -> list[str]:
 
 
 def index_of_pip() -> dict:
-    """uv's variables for the indexes that pip is set up to look in; uv does not read pip's."""
+    """uv's variable for the index that pip is set up to look in; uv does not read pip's. Not for
+    the further ones: a folder of some wheels would give a lock without the hashes of the others."""
     asked = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True,
                            text=True, check=True)
-    settings = dict(re.findall(r"^(?:global|install|user|site|:env:)\.([a-z-]+)='(.*)'$",
-                               asked.stdout, re.M))
-    names = {"index-url": "UV_DEFAULT_INDEX", "extra-index-url": "UV_INDEX",
-             "find-links": "UV_FIND_LINKS"}
-    return {uv: settings[pip] for pip, uv in names.items() if settings.get(pip)}
+    given = re.findall(r"^(?:global|install|:env:)\.index-url='(.*)'$", asked.stdout, re.M)
+    return {"UV_DEFAULT_INDEX": given[-1]} if given else {}
 
 
 def install_uv() -> Path:
@@ -97,7 +95,7 @@ def solve(before, upgrade) -> str:
     begin.write_text(before)
     words = [uv, "pip", "compile", *SOURCES, "--universal", "--python-version", OLDEST,
              "--generate-hashes", "--no-header", "--no-annotate", "--quiet",
-             "--index-strategy", "unsafe-best-match", "--output-file", begin]
+             "--output-file", begin]
     subprocess.run([*words, *["--upgrade"][:upgrade]], check=True, cwd=ROOT,
                    stdout=subprocess.DEVNULL, env={**os.environ, **index_of_pip()})
     lines = [line for line in begin.read_text().splitlines()
