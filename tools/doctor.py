@@ -61,7 +61,7 @@ def packages() -> None:
                 found = "none"
             if found != pin[2]:
                 wrong.append(f"{pin[1]} {found} (pinned: {pin[2]})")
-    cure = f"{sys.executable} -m pip install -r requirements.txt -c requirements.lock"
+    cure = f"{sys.executable} -m pip install --require-hashes -r requirements.lock"
     say("packages", "; ".join(wrong) or "as pinned in requirements.txt", cure if wrong else None)
 
 
