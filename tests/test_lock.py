@@ -1,4 +1,4 @@
-"""requirements.lock: whole, without addresses, in step with requirements.txt; what make makes of it."""
+"""requirements.lock: whole, without addresses, in step with requirements.txt; what make does."""
 
 import json
 import re

@@ -43,7 +43,7 @@ def prepare(root: Path) -> None:
         installing.touch()
         clear(venv, installing)
         call(root, sys.executable, "-m", "venv", venv)
-    elif stamp.is_file() and stamp.read_text().rstrip("\n") != str(root):
+    elif stamp.is_file() and stamp.read_text().rstrip("\n") != str(root) or broken(venv):
         print(f"{venv.name} was moved here or copied: mending its scripts", flush=True)
         mend(venv)
     lock = lock_for(root, python)
@@ -122,6 +122,26 @@ def mend(venv) -> None:
         if header and (named := INTERPRETER.search(header[1])):
             own = HEADER.format(venv / "bin" / named[1].decode())
             script.write_bytes(own.encode() + text[header.end():])
+
+
+def broken(venv) -> list:
+    """The scripts of an environment whose first line names a Python that is gone, or one of another
+    .venv: such a script works, and installs or runs elsewhere."""
+    wrong = []
+    for script in (venv / "bin").iterdir():
+        if script.is_symlink() or not script.is_file():
+            continue
+        text = script.read_bytes()
+        header = next(filter(None, (pattern.match(text) for pattern in FORMER)), None)
+        if header is None:
+            continue
+        whole = Path(header[1].decode(errors="replace"))
+        program = whole if whole.is_file() else Path(str(whole).partition(" ")[0])
+        foreign = INTERPRETER.search(header[1]) and whole.parent.resolve() != (
+            venv / "bin").resolve()
+        if foreign or not program.is_file():
+            wrong.append(script)
+    return wrong
 
 
 def show_lib(venv, root) -> None:

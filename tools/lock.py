@@ -5,9 +5,9 @@
     python tools/lock.py --newest FILE   only writes FILE: the direct dependencies without versions,
                                          for a run on the newest of everything
 
-The lock holds for Linux, macOS and Windows and for each Python from the oldest on: markers say which
-line is for whom. It names packages and hashes and no address: pip takes them from where it is set
-up to look. uv solves it, from a folder of its own (build/lock), and looks where pip looks.
+The lock holds for Linux, macOS and Windows and for each Python from the oldest on: markers say
+which line is for whom. It names packages and hashes and no address: pip takes them from where it is
+set up to look. uv solves it, from a folder of its own (build/lock), and looks where pip looks.
 """
 
 import argparse
@@ -22,8 +22,8 @@ LOCK, TOOL = ROOT / "requirements.lock", ROOT / "requirements-lock.txt"
 SOURCES = [ROOT / "requirements.txt", ROOT / "requirements-cluster.txt"]
 PACKAGES = ROOT / "build/lock"
 OLDEST = "3.11"
-HEAD = """# Every package with its hashes, for pip install --require-hashes -r. Written by make lock from
-# requirements.txt and requirements-cluster.txt: change those, not this.
+HEAD = """# Every package with its hashes, for pip install --require-hashes -r. Written by make lock
+# from requirements.txt and requirements-cluster.txt: change those, not this.
 """
 ENTRY = re.compile(r"^([A-Za-z0-9._-]+)==([^ ;\\]+)")
 DIRECT = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?\s*[=<>~!]")
