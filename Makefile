@@ -119,6 +119,10 @@ weights: $(READY)  ## download ImageNet weights (LPIPS, ResNet-18 and 152) to DA
 scoreboard: $(READY)  ## write SCOREBOARD.md, and its summary into README.md
 	@$(PYTHON) tools/scoreboard.py
 
+.PHONY: report
+report: $(READY)  ## a reproduction report for each paper, Markdown and two pages of PDF, in build/reports
+	@$(PYTHON) tools/reports.py $(NB)
+
 .PHONY: assignments
 assignments: $(READY)  ## student versions in build/assignments, for nbgrader [SEED=7 PICTURES=digits COURSE=...]
 	@$(PYTHON) tools/assignments.py
