@@ -64,7 +64,7 @@ endif
 ifneq ($(shell cat $(VENV)/.complete 2>/dev/null),$(CURDIR))
 .PHONY: $(VENV)/.complete
 endif
-$(VENV)/.complete: requirements.txt requirements.lock
+$(VENV)/.complete: requirements.lock
 	@"$(PYTHON3)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	  echo "Python 3.11 or newer is needed, and '$(PYTHON3)' is not that. Install it, or name one:" \
 	       "make PYTHON3=/path/to/python3.11, or use conda: environment.yml" >&2; exit 1; }
@@ -119,6 +119,10 @@ weights: $(READY)  ## download ImageNet weights (LPIPS, ResNet-18 and 152) to DA
 scoreboard: $(READY)  ## write SCOREBOARD.md, and its summary into README.md
 	@$(PYTHON) tools/scoreboard.py
 
+.PHONY: report
+report: $(READY)  ## a reproduction report for each paper, Markdown and two pages of PDF, in build/reports
+	@$(PYTHON) tools/reports.py $(NB)
+
 .PHONY: assignments
 assignments: $(READY)  ## student versions in build/assignments, for nbgrader [SEED=7 PICTURES=digits COURSE=...]
 	@$(PYTHON) tools/assignments.py
@@ -161,6 +165,11 @@ lint: $(READY)  ## ruff
 doctor: export JUPYTER_PATH := $(JUPYTER_PATH)
 doctor: $(READY)  ## what this machine has, what is wrong, and the cure
 	@$(PYTHON) tools/doctor.py
+
+.PHONY: lock
+lock: export OPTIONS
+lock: $(READY)  ## write requirements.lock with hashes, and say what moved [OPTIONS=--upgrade]
+	@$(PYTHON) tools/lock.py $$OPTIONS
 
 .PHONY: clean
 clean:  ## remove build/ and caches; data/ and figures/ stay

@@ -2,7 +2,7 @@
 
 The slow test measures every network of `NETWORKS` again and compares with the committed table,
 tests/architectures.csv, which `python tests/test_architectures.py` writes. It needs two libraries
-that nothing else does: pip install -r requirements-architectures.txt -c requirements.lock
+that nothing else does: pip install -r requirements-architectures.txt
 """
 
 import copy
@@ -20,7 +20,7 @@ from lib import client, data
 
 TABLE = Path(__file__).with_name("architectures.csv")
 FIELDS = ("name", "verdict", "what", "largest relative difference")
-INSTALL = "pip install -r requirements-architectures.txt -c requirements.lock"
+INSTALL = "pip install -r requirements-architectures.txt"
 TOLERANCE = 1e-5  # of the largest entry of the gradient
 
 # name -> the smallest legal height and width, or 32 where a smaller one is legal

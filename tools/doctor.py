@@ -1,6 +1,5 @@
 """`make doctor`: what this machine has for the notebooks, what is wrong, and the cure."""
 
-import importlib.metadata
 import json
 import os
 import re
@@ -10,6 +9,7 @@ import time
 from pathlib import Path
 
 from lib import files
+from tools import machine
 
 ROOT = Path(__file__).resolve().parents[1]
 ASK = """
@@ -26,10 +26,14 @@ print(json.dumps([sys.executable, torch.__version__, run.device_name(run.start()
 faults = 0
 
 
-def say(what, text, cure=None) -> None:
+def say(what, text, cure=None, advice=False) -> None:
+    """A line, and its cure. Advice is no fault: it says what makes this slow."""
     global faults
-    faults += bool(cure)
-    print(f"{'!!' if cure else 'ok'}  {what:<12} {text}")
+    faults += bool(cure) and not advice
+    mark = "ok"
+    if cure:
+        mark = "??" if advice else "!!"
+    print(f"{mark}  {what:<12} {text}")
     if cure:
         print(f"    {'':<12} -> {cure}")
 
@@ -49,20 +53,6 @@ def environment() -> None:
             "make test, or any target, mends its scripts")
     else:
         say("environment", ".venv, complete" if ours else f"{sys.prefix}, not made by make")
-
-
-def packages() -> None:
-    wrong = []
-    for line in (ROOT / "requirements.txt").read_text().splitlines():
-        if pin := re.match(r"([\w.-]+)==(\S+)", line):
-            try:
-                found = importlib.metadata.version(pin[1]).split("+")[0]
-            except importlib.metadata.PackageNotFoundError:
-                found = "none"
-            if found != pin[2]:
-                wrong.append(f"{pin[1]} {found} (pinned: {pin[2]})")
-    cure = f"{sys.executable} -m pip install -r requirements.txt -c requirements.lock"
-    say("packages", "; ".join(wrong) or "as pinned in requirements.txt", cure if wrong else None)
 
 
 def jupyter_path() -> None:
@@ -164,8 +154,17 @@ def cells() -> None:
             else f"rm {path}, or let its notebook compute it again")
 
 
+def around() -> None:
+    """The machine, the packages and the cluster."""
+    given = os.environ.get("CLUSTER", ""), os.environ.get("JOBS", "")
+    for rows in (machine.cores(), machine.threads(), machine.disk(), machine.packages(),
+                 machine.scripts(), machine.cluster(*given)):
+        for row in rows:
+            say(row.what, row.text, row.cure, row.advice)
+
+
 def main() -> int:
-    for check in (environment, packages, jupyter_path, kernel, data, style, places, cells):
+    for check in (environment, around, jupyter_path, kernel, data, style, places, cells):
         check()
     print("nothing is wrong" if not faults else f"{faults} to mend")
     return int(faults > 0)

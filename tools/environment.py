@@ -1,4 +1,4 @@
-"""Set .venv up as requirements.txt and requirements.lock say; make runs this before all else.
+"""Set .venv up as requirements.lock says; make runs this before all else.
 
     python3 tools/environment.py        with the Python that the environment is to be made from
 
@@ -7,6 +7,9 @@ short, and is made anew, since pip takes a half-copied package for an installed 
 made is completed. `.venv/.complete`, written last, names the folder that the environment belongs
 to. Where it names another, it was moved or copied: its scripts, which name the old place, are
 mended. Needs no package.
+
+Every package is held to the hashes of the lock. A PyTorch for processors alone that is there
+already ("2.11.0+cpu") is kept, and CUDA's libraries are left out.
 """
 
 import json
@@ -18,8 +21,10 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-INSTALL = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check",
-           "-r", "requirements.txt", "-c", "requirements.lock")
+INSTALL = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes",
+           "-r")
+TORCH = "import importlib.metadata as packages; print(packages.version('torch'))"
+OF_CUDA = re.compile(r"(nvidia-|cuda-|triton==)")
 # How pip begins a script where the interpreter's path has a space: sh runs the second line, and to
 # Python lines two and three are a string.
 HEADER = "#!/bin/sh\n'''exec' \"{}\" \"$0\" \"$@\"\n' '''\n"
@@ -38,14 +43,15 @@ def prepare(root: Path) -> None:
         installing.touch()
         clear(venv, installing)
         call(root, sys.executable, "-m", "venv", venv)
-    elif stamp.is_file() and stamp.read_text().rstrip("\n") != str(root):
+    elif stamp.is_file() and stamp.read_text().rstrip("\n") != str(root) or broken(venv):
         print(f"{venv.name} was moved here or copied: mending its scripts", flush=True)
         mend(venv)
-    if installing.exists() or missing(root, python):
-        print(f"installing requirements.txt into {venv.name}: minutes the first time", flush=True)
+    lock = lock_for(root, python)
+    if installing.exists() or missing(root, python, lock):
+        print(f"installing requirements.lock into {venv.name}: minutes the first time", flush=True)
         installing.touch()
         stamp.unlink(missing_ok=True)
-        call(root, python, *INSTALL)
+        call(root, python, *INSTALL, lock)
     show_lib(venv, root)
     stamp.write_text(f"{root}\n")
     installing.unlink(missing_ok=True)
@@ -72,12 +78,34 @@ def runs(python) -> bool:
         return False
 
 
-def missing(root, python) -> bool:
+def lock_for(root, python) -> Path:
+    """The lock that this environment is held to: without CUDA where its PyTorch has none."""
+    lock = root / "requirements.lock"
+    asked = subprocess.run([python, "-c", TORCH], capture_output=True, text=True)
+    if not asked.stdout.rstrip().endswith("+cpu"):
+        return lock
+    shorter = root / ".venv/requirements.lock"
+    shorter.write_text(without_cuda(lock.read_text()))
+    return shorter
+
+
+def without_cuda(text) -> str:
+    """A lock without CUDA's libraries, each with the lines of its hashes."""
+    kept, leave = [], False
+    for line in text.splitlines(keepends=True):
+        if not line.startswith(" "):
+            leave = bool(OF_CUDA.match(line))
+        if not leave:
+            kept.append(line)
+    return "".join(kept)
+
+
+def missing(root, python, lock) -> bool:
     """Whether pip would install something. Where nothing is missing this needs no network, and
     where something is, a network that fails leaves the environment as it was."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
-        call(root, python, *INSTALL, "--dry-run", "--report", report)
+        call(root, python, *INSTALL, lock, "--dry-run", "--report", report)
         return bool(json.loads(report.read_text())["install"])
 
 
@@ -94,6 +122,26 @@ def mend(venv) -> None:
         if header and (named := INTERPRETER.search(header[1])):
             own = HEADER.format(venv / "bin" / named[1].decode())
             script.write_bytes(own.encode() + text[header.end():])
+
+
+def broken(venv) -> list:
+    """The scripts of an environment whose first line names a Python that is gone, or one of another
+    .venv: such a script works, and installs or runs elsewhere."""
+    wrong = []
+    for script in (venv / "bin").iterdir():
+        if script.is_symlink() or not script.is_file():
+            continue
+        text = script.read_bytes()
+        header = next(filter(None, (pattern.match(text) for pattern in FORMER)), None)
+        if header is None:
+            continue
+        whole = Path(header[1].decode(errors="replace"))
+        program = whole if whole.is_file() else Path(str(whole).partition(" ")[0])
+        foreign = INTERPRETER.search(header[1]) and whole.parent.resolve() != (
+            venv / "bin").resolve()
+        if foreign or not program.is_file():
+            wrong.append(script)
+    return wrong
 
 
 def show_lib(venv, root) -> None:

@@ -71,8 +71,8 @@ def of_slurm(jobs):
     try:
         from dask_jobqueue import SLURMCluster
     except ImportError as error:
-        raise Failed("CLUSTER=slurm needs dask-jobqueue: pip install -r requirements-cluster.txt "
-                     "-c requirements.lock") from error
+        raise Failed("CLUSTER=slurm needs dask-jobqueue: pip install "
+                     "-r requirements-cluster.txt") from error
     try:
         workers = SLURMCluster()
     except (TypeError, ValueError) as error:
