@@ -133,6 +133,14 @@ audit: $(READY)  ## what an update gives away [UPDATE=update.pt MODEL=net.py:Net
 	@$(PYTHON) -m lib.audit "$$UPDATE" --model "$$MODEL" --html "$${HTML:-build/audit.html}" $$OPTIONS || \
 	  test $$? -eq 1  # a leak found is a result, no error of make
 
+.PHONY: wheel wheel-test examples
+wheel: $(READY)  ## the package leaky_gradients, in build/wheel, to install beside a framework
+	@$(PYTHON) tools/wheel.py
+wheel-test: $(READY)  ## install it in an empty environment, and audit a file there: minutes
+	@WHEEL_TEST=1 $(PYTHON) -m pytest -q -rs tests/test_wheel.py
+examples: $(READY)  ## run examples/: Flower, Opacus, Hugging Face
+	@$(PYTHON) tools/examples.py
+
 .PHONY: solutions
 solutions: $(READY)  ## run the solutions of the exercises, notebooks/solutions/*.ipynb
 	@$(PYTHON) tools/solutions.py $(NB)

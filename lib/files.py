@@ -24,13 +24,8 @@ DAY = 86_400  # seconds: no file is written for so long
 HOST = socket.gethostname().replace(".", "-") or "unknown"
 
 
-def in_repository() -> bool:
-    """Whether this is the repository's own folder, and no installed copy."""
-    return not installed() and (ROOT / "Makefile").is_file()
-
-
 def installed() -> bool:
-    """Whether this is the package as a wheel brings it."""
+    """Whether this is the package as a wheel brings it, and not the repository's own folder."""
     return PACKAGE.name != "lib"
 
 
@@ -38,7 +33,7 @@ def home() -> Path:
     """The folder of `data/` and `build/`: the repository; of an installed package what the
     environment variable LEAKY_GRADIENTS_HOME names, else the user's data folder of this system.
     It need not be there yet."""
-    if in_repository():
+    if not installed():
         return ROOT
     if os.environ.get(HOME):
         return Path(os.environ[HOME]).expanduser().absolute()

@@ -42,7 +42,7 @@ def start(profile=None, seed=0, device="auto", data_root=None) -> Run:
     profile: "quick" or "paper"; None takes the environment variable PROFILE, else quick.
     device: "auto" (the GPU where there is one), "cpu", "cuda" or "cuda:<n>".
     data_root: where data sets and weights lie; None takes DATA_ROOT, else `data/` in
-    `files.home`, which need not be there: the embedded sets need no file.
+    `files.home`. Of an installed package that need not be there: embedded sets need no file.
     Raises ValueError naming the first setting that is wrong."""
     global _current
     if profile is None:
@@ -98,7 +98,7 @@ def _data_root(data_root) -> Path:
         there = path.is_dir()
     except (OSError, RuntimeError, ValueError) as error:     # ~nobody, or a name that no file has
         raise ValueError(f"data_root {data_root!r}: {error}") from error
-    if not there and (named or files.in_repository()):
+    if not there and (named or not files.installed()):
         raise ValueError(f"data_root {path} is not a folder")
     return path
 

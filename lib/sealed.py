@@ -21,9 +21,9 @@ from . import descriptions, files
 
 
 def _folder() -> Path | None:
-    """None where a copy of lib stands neither in the repository nor in an installed package."""
-    known = files.in_repository() or files.installed()
-    return files.home() / "build/graphs" if known else None
+    """None where this is a copy of lib that stands in no repository."""
+    kept = files.installed() or (files.ROOT / "Makefile").is_file()
+    return files.home() / "build/graphs" if kept else None
 
 
 FOLDER = _folder()  # None: nothing is read or written

@@ -207,7 +207,7 @@ def test_settings_come_from_a_file_and_options_go_before(desk):
     (["update.npz", "--model", "net.py:Net"], "does not say what it is"),
     (["update.npz", "--model", "net.py:Net", "--shape", "1,8,8"], "classes is missing"),
     (["update.npz", *TOLD, "--model", "net.py:Other"], "net.py has no Other"),
-    (["update.npz", *TOLD, "--model", "net.py:number"], "number is no torch.nn.Module"),
+    (["update.npz", *TOLD, "--model", "net.py:number"], "net.py:number: it is no torch.nn.Module"),
     (["update.npz", *TOLD, "--model", "net.py:broken"], "RuntimeError: no GPU here"),
     (["update.npz", *TOLD, "--model", "gone.py:Net"], "no model file gone.py"),
     (["update.npz", *TOLD, "--model", "Net"], "it is file.py:Name"),

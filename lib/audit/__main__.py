@@ -1,8 +1,10 @@
 """The command: `leaky-gradients audit`, or `python -m lib.audit`."""
 
 import argparse
+import os
 import shlex
 import sys
+import traceback
 from pathlib import Path
 
 import torch
@@ -12,6 +14,7 @@ from . import CANNOT, as_html, as_json, audit, to_stderr
 from .inputs import images_of, model_of, update_of
 from .settings import Settings, read, write_template
 
+TRACEBACK = "LEAKY_GRADIENTS_TRACEBACK"  # the environment variable that asks for tracebacks
 EPILOG = """exit code: 0 nothing found within the budget, 1 a leak found, 2 cannot be audited.
 Files of tensors are read without pickle. A model file is your own code: it is run."""
 
@@ -31,6 +34,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--classes", type=int, help="outputs of the model")
     made.add_argument("--batch-size", type=int, help="images behind the update (1)")
     made.add_argument("--mode", choices=("eval", "train"), help="of the client's model (eval)")
+    made.add_argument("--loss", help="cross_entropy, mse, mse_softmax, or your own function, "
+                                     "file.py:name (cross_entropy)")
     made.add_argument("--local-lr", type=float, help="of local SGD, where the client took steps")
     made.add_argument("--epochs", type=int, help="local passes over the batch (1)")
     made.add_argument("--labels", type=_numbers, help="where the client told them: 3,7")
@@ -59,7 +64,7 @@ def _seconds(text: str) -> float:
 def settings_of(asked: argparse.Namespace) -> Settings | None:
     """The settings of the file and the options, or None where neither is given."""
     given = {name: getattr(asked, name) for name in
-             ("shape", "classes", "batch_size", "mode", "local_lr", "epochs", "labels")
+             ("shape", "classes", "batch_size", "mode", "loss", "local_lr", "epochs", "labels")
              if getattr(asked, name) is not None}
     if asked.before:
         given["sends"] = "weights"
@@ -88,6 +93,14 @@ def _audited(asked: argparse.Namespace, command: str) -> int:
     return report.verdict.code
 
 
+def _refused(why: str, error: Exception | None = None) -> int:
+    """Say in one line why there is no audit; where asked, show where an error was raised."""
+    if error is not None and os.environ.get(TRACEBACK):
+        traceback.print_exception(error)
+    to_stderr("cannot be audited: " + " ".join(why.split()))
+    return CANNOT
+
+
 def main(words: list[str] | None = None) -> int:
     words = sys.argv[1:] if words is None else words
     if words[:1] == ["audit"]:  # of `leaky-gradients audit`
@@ -105,8 +118,10 @@ def main(words: list[str] | None = None) -> int:
                 raise ValueError(f"no folder {path.absolute().parent} for {path.name}")
         return _audited(asked, shlex.join(["leaky-gradients", "audit", *words]))
     except (ValueError, FileNotFoundError) as error:
-        to_stderr(f"cannot be audited: {error}")
-        return CANNOT
+        return _refused(str(error))
+    except Exception as error:  # python's own exit code for it, 1, would say that a leak was found
+        return _refused(f"{type(error).__name__}: {error}; this is no error that was foreseen, and "
+                        f"with {TRACEBACK}=1 it is shown whole", error)
 
 
 if __name__ == "__main__":

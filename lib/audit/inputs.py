@@ -3,8 +3,7 @@
 Files of tensors are read without pickle. A model is code of the user's own, which is run.
 """
 
-import importlib
-import importlib.util
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from .. import image_files
 from ..protocol import ThreatModel
 from ..update import SharedUpdate
+from . import code
 from .settings import Settings
 
 LARGEST = 4 * 2**30  # bytes of a file, and of what it unpacks to
@@ -24,39 +24,16 @@ READS = (".pt", ".pth", ".npz", ".safetensors")
 def model_of(named: str) -> nn.Module:
     """The module that "file.py:Name" or "package.module:Name" names: a module, or a class or
     function that makes one without arguments. ValueError for what is none."""
-    place, _, name = named.rpartition(":")
-    if not place or not name:
-        raise ValueError(f"--model {named}: it is file.py:Name or package.module:Name")
-    made = getattr(_module(place), name, None)
-    if made is None:
-        raise ValueError(f"--model {named}: {place} has no {name}")
+    made = code.named(named, "--model")
     if not isinstance(made, nn.Module) and callable(made):
         try:
             made = made()
         except Exception as error:  # whatever the user's own code raises
-            raise ValueError(f"--model {named}: {name}() failed with {type(error).__name__}: "
+            raise ValueError(f"--model {named}: it failed with {type(error).__name__}: "
                              f"{error}") from error
     if not isinstance(made, nn.Module):
-        raise ValueError(f"--model {named}: {name} is no torch.nn.Module, and makes none")
+        raise ValueError(f"--model {named}: it is no torch.nn.Module, and makes none")
     return made
-
-
-def _module(place: str):  # noqa: ANN202  (a module)
-    try:
-        if not place.endswith(".py"):
-            return importlib.import_module(place)
-        path = Path(place)
-        if not path.is_file():
-            raise ValueError(f"no model file {path}")
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
-    except ValueError:
-        raise
-    except Exception as error:  # whatever the user's own code raises
-        raise ValueError(f"--model: {place} cannot be imported: {type(error).__name__}: {error}") \
-            from error
 
 
 def tensors_of(path: Path) -> dict | list:
@@ -75,7 +52,9 @@ def tensors_of(path: Path) -> dict | list:
             return _arrays(path)
         if path.suffix == ".safetensors":
             return _safe(path)
-        return torch.load(path, weights_only=True, map_location="cpu")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of an archive that is refused anyway
+            return torch.load(path, weights_only=True, map_location="cpu")
     except ValueError:
         raise
     except Exception as error:  # a damaged or foreign file fails in a dozen ways
@@ -90,7 +69,14 @@ def _arrays(path: Path) -> dict | list:
         raise ValueError(f"{path} unpacks to {size / 2**30:.1f} GiB, more than "
                          f"{LARGEST / 2**30:.0f}")
     with np.load(path, allow_pickle=False) as packed:
-        arrays = {name: packed[name] for name in packed.files}
+        arrays = {}
+        for name in packed.files:
+            try:
+                arrays[name] = packed[name]
+            except ValueError as error:  # numpy names neither the file nor the way out
+                raise ValueError(f"{path}: {name} cannot be read without pickle, or is damaged "
+                                 f"({error}); numpy.savez(file, *arrays) writes arrays that "
+                                 "can") from error
     numbered = [f"arr_{i}" for i in range(len(arrays))]
     if sorted(arrays) == sorted(numbered):  # np.savez(file, *arrays): in the order of the model
         return [arrays[name] for name in numbered]

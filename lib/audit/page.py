@@ -20,14 +20,15 @@ from .words import LIMITS, Verdict
 SHOWN = 8  # images of an attempt
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8882; }
-body { font: 1rem/1.5 system-ui, sans-serif; max-width: 52rem; margin: 0 auto; padding: 1rem; }
+body { font: 1rem/1.5 system-ui, sans-serif; max-width: 52rem; margin: 0 auto; padding: 1rem;
+  overflow-wrap: anywhere; }
 h1 { font-size: 1.5rem; line-height: 1.25; } h2 { font-size: 1.2rem; margin-top: 2rem; }
 .verdict { border-left: 0.4rem solid; padding: 0.5rem 1rem; background: var(--soft); }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: 0.9rem; }
 th, td { text-align: left; vertical-align: top; padding: 0.3rem 0.8rem 0.3rem 0;
   border-bottom: 1px solid var(--line); }
-td { overflow-wrap: anywhere; }
+th { overflow-wrap: normal; } td { min-width: 5rem; }
 figure { display: inline-block; margin: 0 1rem 1rem 0; max-width: 100%; }
 figcaption { font-size: 0.85rem; max-width: 22rem; }
 img { image-rendering: pixelated; width: 8rem; height: auto; border: 1px solid var(--line); }
@@ -58,8 +59,10 @@ def table(rows: list[list[str]], head: list[str]) -> str:
     cells = "".join(f"<th scope=col>{escaped(name)}</th>" for name in head)
     body = "".join(f"<tr>{''.join(f'<td>{escaped(text)}</td>' for text in row)}</tr>"
                    for row in rows)
-    return (f"<div class=scroll><table><thead><tr>{cells}</tr></thead>"
-            f"<tbody>{body}</tbody></table></div>")
+    # What scrolls is reached by the keyboard, and has a name for who cannot see it.
+    label = escaped("table: " + ", ".join(head))
+    return (f'<div class=scroll tabindex=0 role=region aria-label="{label}"><table><thead>'
+            f"<tr>{cells}</tr></thead><tbody>{body}</tbody></table></div>")
 
 
 def number(value: float, unit: str = "") -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from .. import checks
 from ..protocol import Protocol
+from . import code
 
 TEMPLATE = """\
 # What the client did. Lines that begin with # hold the defaults: change what differs.
@@ -15,7 +16,7 @@ classes = 10               # outputs of the model
 # batch_size = 1           # images behind the update
 
 # [protocol]
-# loss = "cross_entropy"   # or "mse", "mse_softmax"
+# loss = "cross_entropy"   # or "mse", "mse_softmax"; or your own function: "file.py:name"
 # mode = "eval"            # "train" where the model was in train mode: BatchNorm, Dropout
 # sends = "gradients"      # "weights": the file holds the difference after - before, or `after`
 # local_lr = 0.01          # of local SGD, where the client took steps
@@ -85,6 +86,8 @@ def _settings(told: dict, protocol: dict) -> Settings:
     checks.whole("batch_size", told.get("batch_size", 1))
     for size in told["shape"]:
         checks.whole("each size in shape", size)
+    if ":" in str(protocol.get("loss")):
+        protocol = protocol | {"loss": code.named(protocol["loss"], "loss")}
     return Settings(**told, protocol=Protocol(**protocol))
 
 
