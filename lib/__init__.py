@@ -45,6 +45,7 @@ A file imports only from those that stand below it here:
 1  probes         is the prepared copy the same network?
 1  twice          can it be differentiated twice in batches?
 1  copies         a copy that can be batched
+1  adapters       low-rank adapters beside frozen weights
 1  ensembles      many victims as one module
 1  metrics        how near a reconstruction comes
 1  data           image sets and private batches

@@ -116,6 +116,15 @@ def _unit(update: SharedUpdate) -> float:
     return unit_of(update.protocol, update.batch_size, update.members)
 
 
+def _hides_labels(update: SharedUpdate) -> bool:
+    """Is it a mean in which it matters which client holds which label? Where clients weigh
+    differently, and where each one's loss falls along steps of its own."""
+    members = update.members
+    if members is None or len(members) == 1:
+        return False
+    return not members.even or not _takes_one_step(update)
+
+
 def _takes_one_step(update: SharedUpdate) -> bool:
     return max(steps_of(update.protocol, update.batch_size, update.members)) == 1
 
@@ -186,7 +195,7 @@ class Scale:
 def scale(update: SharedUpdate, layer, simulated: Simulated, slack: float) -> Scale:
     """Judge the last layer's mean gradient by simulated honest clients; exactly (but for `slack`)
     where it is one gradient of one image. An update of the other sign has a negative factor.
-    Nothing is said of a batch of two classes, or of a mean whose images count differently."""
+    Nothing is said of a batch of two classes, or of a mean that hides whose label is whose."""
     up, down = (fit(update, layer, layer.weight, layer.bias,
                     read_labels(sign * layer.bias, update.batch_size)) for sign in (1, -1))
     if update.batch_size == 1 and _takes_one_step(update):
@@ -196,10 +205,8 @@ def scale(update: SharedUpdate, layer, simulated: Simulated, slack: float) -> Sc
         low, high, limit = _limits(update, layer, simulated, slack)
     turned = (up.misfit > limit) & (down.misfit <= limit) & (down.factor < 0)
     factor = torch.where(turned, down.factor, up.factor)
-    uneven = update.members is not None and not update.members.even
-    if update.batch_size > 1 and (layer.W.shape[-2] < 3 or uneven):
-        # Of two classes dl/db is one number: it tells the labels or the scale, not both. And where
-        # clients weigh differently, no label is known to be of a heavy one.
+    if update.batch_size > 1 and (layer.W.shape[-2] < 3 or _hides_labels(update)):
+        # Of two classes dl/db is one number: it tells the labels or the scale, not both.
         factor = torch.full_like(factor, torch.nan)
     return Scale(factor, torch.where(turned, down.misfit, up.misfit), low, high, limit)
 
