@@ -7,7 +7,8 @@ import torch
 from tiny import Shape, batch
 from torch.nn.functional import cross_entropy
 
-from lib import attacks, client, data, labels, models
+from lib import attacks, audit, client, data, defenses, labels, models
+from lib.audit import rehearsal
 from lib.engine import evaluator
 
 KNOWN = client.ThreatModel(labels="known")
@@ -308,3 +309,35 @@ def test_victims_of_their_own_have_no_mean():
 def test_members_that_are_none_are_refused(sizes, weights, words):
     with pytest.raises(ValueError, match=words):
         client.Members(sizes, weights)
+
+
+@pytest.mark.parametrize("of_a_mean", [True, False])
+def test_a_rehearsal_of_an_audit_shares_what_was_shared(of_a_mean):
+    model, b = models.lenet(Shape()), batch(K=3, B=2)
+    sent = client.share(model, b if of_a_mean else joined(b), LOCAL, threat=KNOWN)
+    sent = client.aggregate(sent, [1, 2, 5]) if of_a_mean else sent
+    partly = replace(sent, gradients={n: g for n, g in sent.gradients.items() if n[0] != "7"})
+    again = rehearsal.shared_under(None, partly, joined(b).images[0], joined(b).labels[0], KNOWN, 0)
+    assert again.members == partly.members
+    near(again.gradients, partly.gradients, 1e-4)  # differences of float32 weights
+
+
+def test_clients_of_a_rehearsal_draw_noise_of_their_own():
+    model, b = models.lenet(Shape()), batch(K=4, B=1)
+    mean = client.aggregate(client.share(model, b, threat=KNOWN))
+    noisy = rehearsal.shared_under(defenses.GaussianNoise(1e-2), mean, joined(b).images[0],
+                                   joined(b).labels[0], KNOWN, 0)
+    error = torch.cat([(noisy.gradients[n] - g).flatten() for n, g in mean.gradients.items()])
+    assert error.std() == pytest.approx(0.1 / 4**0.5, rel=0.1)
+
+
+def test_an_audit_takes_the_file_of_a_mean(tmp_path):
+    digits = data.load("digits")
+    model = models.dense(digits)
+    mean = client.aggregate(client.share(model, digits.clients(2)))
+    mean.save(tmp_path / "mean.pt")
+    loaded = client.SharedUpdate.load(tmp_path / "mean.pt", model)
+    report = audit.audit(loaded, budget=1)
+    assert report.card["clients x images"] == "the mean of 2 clients x 1"
+    assert "clients in the mean" in set(report.checks.check)
+    assert all(len(read) == 2 for read in report.findings.labels.values())
