@@ -13,8 +13,10 @@ from studies.inverting_gradients.shared_sweeps import PARTS
 from studies.verdicts import by_network
 
 SHOWN = 3  # images
-IN_COLUMNS = {"all but the head": "all but\nthe head", "last block and head": "last block\nand head",
-              "whole update": "whole\nupdate", "first layer": "first\nlayer"}
+IN_COLUMNS = {  # what is seen, in two lines
+    "whole update": "whole\nupdate", "all but the head": "all but\nthe head",
+    "first layer": "first\nlayer", "last block and head": "last block\nand head",
+    "head": "the head\nalone", "adapters": "adapters\nof rank 4"}
 
 
 def _of(cells: dict[tuple[str, Hashable], Cell], network: str) -> dict[Hashable, Cell]:
@@ -77,5 +79,5 @@ def parts(cells: dict[tuple[str, str], Cell]) -> Figure:
         rows.append([first.arrays["truth"][0], *(of_network[kind].arrays["found"][0]
                                                  for kind in kinds)])
         notes.append(["", *(f"{of_network[kind].table.psnr.mean():.1f}" for kind in kinds)])
-    titles = ["private", *(IN_COLUMNS.get(kind, kind) for kind in kinds)]
+    titles = ["private", *(IN_COLUMNS[kind] for kind in kinds)]
     return sheet(np.stack([np.stack(row) for row in rows]) / 255, names, titles, notes)

@@ -48,10 +48,10 @@ def _spread(values: pd.Series) -> str | float:
 
 
 def _flat(cell: Cell) -> dict:
+    """The mean colour's metrics against the same images."""
     once = cell.table.drop_duplicates("image")
-    return {"images": len(once)} | {
-        name: np.nan if once[f"flat_{column}"].isna().all() else f"{once[f'flat_{column}'].mean():.2f}"
-        for column, name in METRICS.items()}
+    flat = {name: _spread(once[[f"flat_{column}"]].mean()) for column, name in METRICS.items()}
+    return {"images": len(once)} | flat
 
 
 def parts(shared: Shared) -> pd.DataFrame:
