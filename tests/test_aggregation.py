@@ -1,6 +1,8 @@
 """The mean of several clients' updates: what it is, what is refused, and attacks on it."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -341,3 +343,17 @@ def test_an_audit_takes_the_file_of_a_mean(tmp_path):
     assert report.card["clients x images"] == "the mean of 2 clients x 1"
     assert "clients in the mean" in set(report.checks.check)
     assert all(len(read) == 2 for read in report.findings.labels.values())
+
+
+def test_the_examples_of_means_and_parts_run(capsys):
+    text = (Path(client.__file__).parent / "USING.md").read_text()
+    known = {"attacks": attacks, "client": client, "labels": labels, "models": models,
+             "replace": replace, "images": data.load("photos")}
+    for title in ("## Several clients in one mean", "## A part of an update"):
+        section = text.split(title)[1].split("\n## ")[0]
+        for code in re.findall(r"```python\n(.*?)```", section, re.S):
+            exec(code, known)
+    said = capsys.readouterr().out
+    assert "4 means of 2 clients x 1, weights 0.75, 0.25" in said and "True tensor" in said
+    truth = known["images"].clients(2).labels
+    assert torch.equal(labels.infer(known["head"]), truth)
