@@ -52,10 +52,15 @@ def test_what_is_attacked_is_the_mean(monkeypatch):
 
     monkeypatch.setattr(compute.attacks, "reconstruct", watched)
     short = ATTACK | {"iterations": 1}
-    compute.several_clients(DIGITS, LENET, short, 4, 1, 2, 0)
-    assert len(sent[0].members) == 4 and sent[0].members.even and sent[0].batch_size == 4
+    compute.several_clients(DIGITS, LENET, short, 2, 3, 2, 0)
+    assert len(sent[0].members) == 2 and sent[0].members.even and sent[0].batch_size == 2
+    truth = data.load("digits").clients(6, indices=range(6)).labels
+    assert sent[0].labels.tolist() == truth.view(3, 2).tolist()
     compute.part_of_an_update(DIGITS, LENET, {"names": ["0."]}, short, [0, 2], 0)
     assert set(sent[1].gradients) == {"0.weight", "0.bias"} and sent[1].partial
+    assert sent[1].labels.tolist() == truth[:2].tolist()
+    compute.part_of_an_update(DIGITS, LENET, {}, short | {"labels": "joint"}, [0, 2], 0)
+    assert sent[2].labels is None and sent[2].threat.labels == "unknown"
 
 
 @pytest.mark.parametrize(("part", "read", "exact", "numbers"), [
@@ -130,6 +135,25 @@ def test_leaking_is_measured_against_the_mean_colour_of_the_same_images():
     shared_claims._above_the_mean_colour(book, "hides", hidden, "it leaks")
     assert book.ledger.table().verdict.tolist() == ["True", "False"]
     assert book.ledger.table().measured[0].startswith("+8.4 ± ")
+
+
+def test_what_a_part_is_worth_is_decided_by_networks(monkeypatch):
+    noise = np.array([0.0, 0.1, -0.1, 0.05])
+
+    def of(psnr, **more) -> Cell:
+        exact = {"read": 1.0, "input_error": 1e-6} | more
+        return cell(psnr + noise * (psnr - 20), [0, 1, 2, 3], **exact)
+
+    cells = {("LeNet", "whole update"): of(22.0), ("LeNet", "all but the head"): of(21.8),
+             ("LeNet", "head"): of(14.0), ("LeNet", "adapters"): of(21.5, read=0.0)}
+    monkeypatch.setattr(shared_claims, "cells_of", lambda sweeps: cells)
+    book = comparisons.Book(Ledger(), True, [])
+    shared_claims._parts(book, shared_sweeps.Shared({}, {}, {}))
+    shared_claims._exact(book, shared_sweeps.Shared({}, {}, {}))
+    verdicts = book.ledger.table().set_index("id").verdict
+    assert verdicts["without_head_LeNet"] == "True" and verdicts["head_alone_LeNet"] == "True"
+    assert verdicts["adapters_LeNet"] == "False" and verdicts["head_alone_ViT"] == "None"
+    assert verdicts["parts_label"] == "False" and verdicts["parts_input"] == "True"
 
 
 def test_the_table_says_read_searched_or_nothing():
