@@ -316,7 +316,7 @@ report.caption(tables.restarts_note(study), restarts)
 #
 # ## Beyond the paper: sums of clients, and parts of an update
 #
-# ### Among sixteen clients an image loses detail, not its outline
+# ### Among sixteen clients little of an image is left
 #
 # With *secure aggregation* the server sees one weighted mean of its clients' updates, $\bar g = \sum_k w_k\, g_k$, and no single one. `client.aggregate` makes that mean:
 
@@ -345,9 +345,8 @@ report.caption("The same images behind the same untrained LeNet, alone and in a 
 # %%
 parts = shared_tables.cells_of(sweeps.shared.parts)
 drawings.save(shared_drawings.parts(parts), "partial_updates")
-report.caption("The first image, and the mean PSNR of all images in dB: "
-               f"{shared_tables.both_note(sweeps.shared)}. Untrained networks, one for each image; "
-               "labels known.")
+report.caption("What each part gives back of one image; PSNR in dB. Untrained networks, labels known. "
+               f"{shared_tables.patches_note(sweeps.shared)}", *parts.values())
 
 # %% [markdown]
 # @parts@

@@ -163,3 +163,13 @@ def test_the_table_says_read_searched_or_nothing():
     assert tables._label(read, None) == "1 of 2, read"
     assert tables._label(blind, searched) == "1 of 2, searched"
     assert tables._label(blind, None) == "–"
+
+
+def test_patches_are_put_where_they_fit_best():
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 256, (2, 3, 8, 8), dtype=np.uint8)
+    moved = np.concatenate([truth[..., 4:], truth[..., :4]], -1)  # whole patches change places
+    found = np.clip(moved.astype(int) + 5, 0, 255).astype(np.uint8)
+    expected = -10 * np.log10(np.square(found / 255 - moved / 255).mean((1, 2, 3)))
+    assert np.allclose(tables.patches_in_place(truth, found), expected)
+    assert (tables.patches_in_place(truth, np.roll(moved, 1, axis=-1)) < 20).all()

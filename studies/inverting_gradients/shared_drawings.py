@@ -69,7 +69,7 @@ def _panel(ax: Axes, cells: dict[int, Cell]) -> None:
 
 def parts(cells: dict[tuple[str, str], Cell]) -> Figure:
     """The first image of each network: private, and what each part of an update gives back, with
-    the mean PSNR of all its images."""
+    its PSNR."""
     names = [name for name in PARTS if _of(cells, name)]
     kinds = [*PARTS[names[0]]]
     rows, notes = [], []
@@ -78,6 +78,6 @@ def parts(cells: dict[tuple[str, str], Cell]) -> Figure:
         first = next(iter(of_network.values()))
         rows.append([first.arrays["truth"][0], *(of_network[kind].arrays["found"][0]
                                                  for kind in kinds)])
-        notes.append(["", *(f"{of_network[kind].table.psnr.mean():.1f}" for kind in kinds)])
+        notes.append(["", *(f"{of_network[kind].table.psnr.iloc[0]:.1f}" for kind in kinds)])
     titles = ["private", *(IN_COLUMNS[kind] for kind in kinds)]
     return sheet(np.stack([np.stack(row) for row in rows]) / 255, names, titles, notes)

@@ -4,10 +4,11 @@ from collections.abc import Hashable
 
 import numpy as np
 import pandas as pd
+from scipy import optimize
 
 from studies import choose
 from studies.cells import Cell
-from studies.inverting_gradients.shared_sweeps import PARTS, WITHOUT_HEAD, Shared
+from studies.inverting_gradients.shared_sweeps import PARTS, Shared
 from studies.store import Sweep
 from studies.verdicts import by_network
 
@@ -103,6 +104,34 @@ def both_note(shared: Shared) -> str:
     return "; ".join(said)
 
 
-def found_by_search(shared: Shared) -> bool:
-    """Whether the searches for labels are stored."""
-    return len(cells_of(shared.searched)) >= len(WITHOUT_HEAD)
+def patches_in_place(truth: np.ndarray, found: np.ndarray, side: int = 4) -> np.ndarray:
+    """PSNR (n,) in dB of pictures (n, C, H, W), uint8, where their square patches are put in the
+    order that fits the truth best."""
+    values = []
+    for pair in zip(truth, found, strict=True):
+        private, other = (_patches(image / 255, side) for image in pair)
+        errors = np.square(private[:, None] - other[None]).mean(-1)
+        chosen = optimize.linear_sum_assignment(errors)
+        values.append(-10 * np.log10(errors[chosen].mean()))
+    return np.array(values)
+
+
+def _patches(image: np.ndarray, side: int) -> np.ndarray:
+    """(patches, numbers) of an image (C, H, W)."""
+    C, H, W = image.shape
+    cut = image.reshape(C, H // side, side, W // side, side)
+    return cut.transpose(1, 3, 0, 2, 4).reshape(-1, C * side * side)
+
+
+def patches_note(shared: Shared) -> str:
+    """Does the ViT give patches back in other places? In a sentence; empty where none is stored."""
+    cell = cells_of({"whole": shared.parts["ViT", "whole update"]}).get("whole")
+    if cell is None:
+        return ""
+    truth, found = cell.arrays["truth"], cell.arrays["found"]
+    placed = patches_in_place(truth, found).mean()
+    others = patches_in_place(truth, np.roll(truth, 1, axis=0)).mean()
+    flat = cell.table.flat_psnr[:len(truth)].mean()
+    return (f"Put where they fit best, the ViT's patches have {placed:.1f} dB; those of another "
+            f"photograph, put so, have {others:.1f}, the mean colour {flat:.1f} "
+            f"({len(truth)} images).")
