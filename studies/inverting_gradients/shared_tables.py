@@ -125,13 +125,14 @@ def _patches(image: np.ndarray, side: int) -> np.ndarray:
 
 def patches_note(shared: Shared) -> str:
     """Does the ViT give patches back in other places? In a sentence; empty where none is stored."""
-    cell = cells_of({"whole": shared.parts["ViT", "whole update"]}).get("whole")
-    if cell is None:
+    seen = ("whole update", "first layer", "head")
+    cells = cells_of({part: shared.parts["ViT", part] for part in seen})
+    if len(cells) < len(seen):
         return ""
-    truth, found = cell.arrays["truth"], cell.arrays["found"]
-    placed = patches_in_place(truth, found).mean()
-    others = patches_in_place(truth, np.roll(truth, 1, axis=0)).mean()
-    flat = cell.table.flat_psnr[:len(truth)].mean()
-    return (f"Put where they fit best, the ViT's patches have {placed:.1f} dB; those of another "
-            f"photograph, put so, have {others:.1f}, the mean colour {flat:.1f} "
-            f"({len(truth)} images).")
+    truth = cells["head"].arrays["truth"]
+    sorted_by = {part: patches_in_place(truth, cell.arrays["found"]).mean()
+                 for part, cell in cells.items()}
+    other = patches_in_place(truth, np.roll(truth, 1, axis=0)).mean()
+    said = ", ".join(f"{part} {value:.1f} dB" for part, value in sorted_by.items())
+    return (f"The ViT's patches, each put where it fits best: {said}; those of another photograph "
+            f"{other:.1f} ({len(truth)} images).")
