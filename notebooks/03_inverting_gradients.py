@@ -338,7 +338,7 @@ report.caption("The same images behind the same untrained LeNet, alone and in a 
 # %% [markdown]
 # An image has 20 dB alone, 17 in a mean of two, 15 in one of sixteen (three networks, eight images). The mean colour has 13. Among sixteen, patches of roughly the right colour remain, and whether they beat the mean colour by more than 1 dB is undecided. On ResNet-20 (one network, 600 iterations) even an image alone is hardly above the mean colour, so this says nothing of its sums.
 #
-# Labels hide less: of one gradient each they are counted, and only their owners stay unknown. Local steps help little, since the attack rolls every client's steps out.
+# The labels of one gradient each can still be [counted](02_idlg.ipynb); only whose they are stays unknown. After local steps the attack simulates each client by itself (not measured here).
 #
 # ### The head gives the label away, the other layers give the picture
 #
@@ -625,7 +625,7 @@ report.table(survived)
 
 # %%
 drawings.save(shared_drawings.falling(means), "several_clients_psnr")
-report.caption("A dot an image and network.", *means.values())
+report.caption("Every dot is one image behind one network.", *means.values())
 in_means = shared_tables.means(sweeps.shared)
 report.save_table(in_means, "several_clients")
 pages.shown(in_means)
