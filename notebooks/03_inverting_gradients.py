@@ -336,7 +336,7 @@ report.caption("The same images behind the same untrained LeNet, alone and in a 
                *(cell for (network, _), cell in means.items() if network == "LeNet"))
 
 # %% [markdown]
-# An image has 20 dB alone, 17 in a mean of two, 15 in one of sixteen (three networks, eight images). The mean colour has 13. Among sixteen, patches of roughly the right colour remain, and whether they beat the mean colour by more than 1 dB is undecided. On ResNet-20 (one network, 600 iterations) even an image alone is hardly above the mean colour, so this says nothing of its sums.
+# On average an image has 20 dB alone, 17 in a mean of two, 16 of four or eight, and 15 of sixteen (three networks, eight images). The mean colour has 13. Among sixteen, patches of roughly the right colour remain, and whether they beat the mean colour by more than 1 dB is undecided. On ResNet-20 (one network, 600 iterations) even an image alone is hardly above the mean colour, so this says nothing of its sums.
 #
 # The labels of one gradient each can still be [counted](02_idlg.ipynb); only whose they are stays unknown. After local steps the attack simulates each client by itself (not measured here).
 #

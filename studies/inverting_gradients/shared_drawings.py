@@ -70,7 +70,7 @@ def _panel(ax: Axes, cells: dict[int, Cell]) -> None:
 def parts(cells: dict[tuple[str, str], Cell]) -> Figure:
     """The first image of each network: private, and what each part of an update gives back, with
     its PSNR."""
-    names = [name for name in PARTS if _of(cells, name)]
+    names = [name for name in PARTS if len(_of(cells, name)) == len(PARTS[name])]
     kinds = [*PARTS[names[0]]]
     rows, notes = [], []
     for network in names:
