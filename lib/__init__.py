@@ -27,6 +27,7 @@ A file imports only from those that stand below it here:
 2  models         victims and their initialisation
 2  training       training a victim, with or without a defense
 2  client         what a client computes and shares
+2  aggregation    the mean of several clients' updates: `aggregate`
 2  update         what the attacker holds: `SharedUpdate`
 2  update_files   its file
 2  update_checks  its checks
@@ -34,6 +35,7 @@ A file imports only from those that stand below it here:
 2  evidence       what a message gives away beside gradients
 2  messages       from what a framework sent to tensors of the model
 2  intake         the one door for tensors
+2  members        the clients in a mean, and the mean as a function
 2  protocol       what client and server agree on; the threat model
 2  defenses       what a client may do about it
 2  mixing         MixUp and InstaHide, and decoding them
@@ -43,6 +45,7 @@ A file imports only from those that stand below it here:
 1  probes         is the prepared copy the same network?
 1  twice          can it be differentiated twice in batches?
 1  copies         a copy that can be batched
+1  adapters       low-rank adapters beside frozen weights
 1  ensembles      many victims as one module
 1  metrics        how near a reconstruction comes
 1  data           image sets and private batches

@@ -20,7 +20,7 @@ def card(update) -> dict[str, str]:
     base, _ = batching.architecture(update.model)
     if isinstance(base, batching.Rounds):
         steps = f"{len(base.rounds)} rounds of the same batch, each {steps}"
-    card = {"clients x images": f"{len(update)} x {update.batch_size}",
+    card = {"clients x images": _clients(update),
             "shared": f"{steps} of the mean {p.loss_name.replace('_', ' ')}, {sent}",
             "model mode": f"{p.mode} ({dropout})",
             "input of the model": "(x - mean) / std" if p.normalise else "x in [0, 1]",
@@ -32,3 +32,14 @@ def card(update) -> dict[str, str]:
             "mixing keys": "known" if t.mixing_keys else "unknown",
             "defense": "known" if t.defense_known else "not known to the attacker"}
     return card | ({"intake": "; ".join(update.notes)} if update.notes else {})
+
+
+def _clients(update) -> str:
+    """How many clients share, and how many images each has; of a mean, who is in it."""
+    members = update.members
+    if members is None:
+        return f"{len(update)} x {update.batch_size}"
+    each = f"{members.sizes[0]}" if len(set(members.sizes)) == 1 else f"{members.sizes}"
+    means = "the mean" if len(update) == 1 else f"{len(update)} means"
+    weights = "" if members.even else ", weights " + ", ".join(f"{w:.3g}" for w in members.weights)
+    return f"{means} of {len(members)} clients x {each}{weights}"

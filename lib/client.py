@@ -8,10 +8,12 @@ from torch.func import vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from . import batching, checks, defenses, run
+from .aggregation import aggregate  # noqa: F401  (a public name)
 from .data import Batch, Embeddings
 from .update import (  # noqa: F401  (the public names of what is shared)
     LOSSES,
     AssumptionError,
+    Members,
     Protocol,
     SharedUpdate,
     ThreatModel,
@@ -27,9 +29,11 @@ from .update import (  # noqa: F401  (the public names of what is shared)
     local_slices,
     local_step,
     loss_function,
+    mean_function,
     outputs_of,
     read_labels,
     soft_targets,
+    steps_of,
     still,
     tensors,
     to_input,

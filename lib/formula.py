@@ -8,6 +8,7 @@ names say whose they are: "p " parameters of the victim, "b " its buffers, "g " 
 from collections.abc import Callable
 from dataclasses import fields
 
+import torch
 from torch import Tensor, nn
 
 from . import batching, client, descriptions, engine, objectives, priors
@@ -23,8 +24,9 @@ class Formula:
     def __init__(self, update: SharedUpdate, attack, base: nn.Module, space: Opened) -> None:
         self.update, self.attack, self.base, self.space = update, attack, base, space
         self.protocol = update.protocol
-        self.gradient = client.update_function(base, update.protocol)
-        self.parts = client.local_slices(update.protocol, update.batch_size)  # of the local steps
+        self.members = update.members
+        self.gradient = client.mean_function(base, update.protocol, update.members)
+        self.parts = _parts(update)  # of the local steps
         self.local_step = client.local_step(base, update.protocol)
         self.like = next(iter(update.gradients.values()))
 
@@ -72,25 +74,42 @@ class Formula:
         """The weights that the client was sent and, with momentum, the velocity beside them."""
         params = of("p ", shared | per_client)
         velocity = client.still(params, self.protocol)
-        return params | _velocities(velocity)
+        mean = {f"mean {name}": torch.zeros_like(p) for name, p in params.items()}
+        return params | _velocities(velocity) | (mean if self.members else {})
 
     def step(self, theta: dict, x: Tensor, z: Tensor | None, shared: dict, per_client: dict,
              part: slice) -> dict[str, Tensor]:
-        """One local step, on the images `part`."""
+        """One local step, on the images `part`; without images one of several clients ends."""
         state = shared | per_client
+        mean = {name: value for name, value in theta.items() if name.startswith("mean ")}
+        theta = {name: value for name, value in theta.items() if name not in mean}
+        if part.start == part.stop:
+            return self._handed_over(theta, mean, state, part.stop)
         v, targets = self.fed(x, z, state)
         weights, velocity = _parted(theta)
         weights, velocity = self.local_step(weights, velocity, of("b ", state), v[part],
                                             targets[part])
-        return weights | _velocities(velocity)
+        return weights | _velocities(velocity) | mean
+
+    def _handed_over(self, theta: dict, mean: dict, state: dict, end: int) -> dict[str, Tensor]:
+        """The client whose images end there sends its difference into the mean, and the next one
+        begins."""
+        number = [part.stop for part in self.members.slices].index(end)
+        weights, _ = _parted(theta)
+        sent, weight = of("p ", state), self.members.weights[number]
+        for name, value in weights.items():
+            mean[f"mean {name}"] = mean[f"mean {name}"] + weight * (value - sent[name])
+        return sent | _velocities(client.still(sent, self.protocol)) | mean
 
     def distance_after(self, theta: dict, x: Tensor, z: Tensor | None, shared: dict,
                        per_client: dict) -> Tensor:
         """`distance` of the weights after all steps."""
         state = shared | per_client
         sent = of("p ", state)
-        weights, _ = _parted(theta)
-        change = {name: weight - sent[name] for name, weight in weights.items()}
+        change = of("mean ", theta)
+        if not self.members:
+            weights, _ = _parted(theta)
+            change = {name: weight - sent[name] for name, weight in weights.items()}
         v, _ = self.fed(x, z, state)
         return self.distance(change, x, v, state)
 
@@ -102,12 +121,28 @@ class Formula:
         parts = [descriptions.described_module(self.base),
                  descriptions.described(self.attack.objective),
                  descriptions.described(self.attack.priors)]
+        if self.members:
+            parts += [descriptions.described(self.members.sizes),
+                      descriptions.described(self.members.weights)]
         for entry in fields(self.protocol):
             value = getattr(self.protocol, entry.name)
             parts.append(descriptions.described(value))
             if entry.name == "loss" and isinstance(value, str):
                 parts.append((value, descriptions.of_a_library(client.LOSSES[value])))
         return tuple(key for key, _ in parts), all(stays for _, stays in parts)
+
+
+def _parts(update: SharedUpdate) -> list[slice]:
+    """The images of each local step; of several clients one after the other, each followed by an
+    empty slice where its images end."""
+    if update.members is None:
+        return client.local_slices(update.protocol, update.batch_size)
+    parts = []
+    for held in update.members.slices:
+        own = client.local_slices(update.protocol, held.stop - held.start)
+        parts += [slice(held.start + s.start, held.start + s.stop) for s in own]
+        parts.append(slice(held.stop, held.stop))
+    return parts
 
 
 def _velocities(velocity: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -14,14 +14,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from . import batching, run
 from .labels import taken
-from .protocol import (
-    Protocol,
-    gradient_weight,
-    hard_targets,
-    local_slices,
-    tensors,
-    update_function,
-)
+from .members import mean_function, steps_of, unit_of
+from .protocol import hard_targets, tensors
 from .update import SharedUpdate, to_input
 
 DUMMIES = 8  # simulated batches for each client
@@ -60,7 +54,7 @@ def simulate(update: SharedUpdate, labels: Tensor, head: str | None = None) -> S
     sure of the first ones has no gradient to show. `head`: prefix of the last dense layer."""
     base, stacked = batching.architecture(update.model)
     params, buffers = tensors(update.model)
-    step = update_function(base, update.protocol)
+    step = mean_function(base, update.protocol, update.members)
     like = next(iter(params.values()))
     images = random_images(update)
     images = torch.cat([images, images[:2]])
@@ -103,8 +97,8 @@ def alignment(change: Tensor, weight: Tensor, update: SharedUpdate) -> Tensor:
     steps that holds at the mean of the weights on the way, w + (1 - 1/n) / 2 change; what weight
     decay added is taken off. Channels whose change is a millionth of the largest or less are
     rounding, and do not count."""
-    n = len(local_slices(update.protocol, update.batch_size))
-    pull = unit_of(update.protocol, update.batch_size) * update.protocol.weight_decay
+    n = max(steps_of(update.protocol, update.batch_size, update.members))
+    pull = _unit(update) * update.protocol.weight_decay
     w, change = weight.double().flatten(-3), change.double().flatten(-3)
     change = change - pull * w
     w = w + (1 - 1 / n) / 2 * change
@@ -117,12 +111,22 @@ def alignment(change: Tensor, weight: Tensor, update: SharedUpdate) -> Tensor:
 
 # --- the scale of the loss -----------------------------------------------------------------------
 
-def unit_of(protocol: Protocol, batch_size: int) -> float:
+def _unit(update: SharedUpdate) -> float:
     """The update of a gradient that is 1 in every step, without weight decay."""
-    if protocol.local_lr is None:
-        return 1.0
-    steps = len(local_slices(protocol, batch_size))
-    return -protocol.local_lr * gradient_weight(protocol, steps)
+    return unit_of(update.protocol, update.batch_size, update.members)
+
+
+def _hides_labels(update: SharedUpdate) -> bool:
+    """Is it a mean in which it matters which client holds which label? Where clients weigh
+    differently, and where each one's loss falls along steps of its own."""
+    members = update.members
+    if members is None or len(members) == 1:
+        return False
+    return not members.even or not _takes_one_step(update)
+
+
+def _takes_one_step(update: SharedUpdate) -> bool:
+    return max(steps_of(update.protocol, update.batch_size, update.members)) == 1
 
 
 def read_labels(bias: Tensor, batch_size: int) -> Tensor:
@@ -149,23 +153,23 @@ def fit(update: SharedUpdate, layer, dW: Tensor, db: Tensor, labels: Tensor) -> 
 
     The expected one comes of the same protocol on the last layer alone: the loss falls on the way,
     only earlier layers stand still."""
-    unit, decay = unit_of(update.protocol, update.batch_size), update.protocol.weight_decay
+    unit, decay = _unit(update), update.protocol.weight_decay
     W, b, dW, db = layer.W.double(), layer.b.double(), dW.double(), db.double()
     row = labels if update.batch_size > 1 else db.abs().argmax(-1, keepdim=True)
     divisor = db.gather(-1, row)[..., None]
     rows = dW.gather(-2, row[..., None].expand(*row.shape, dW.shape[-1]))
     features = rows / torch.where(divisor == 0, torch.inf, divisor)
-    expected = _of_last_layer(update.protocol, W, b, features, labels) / unit - decay * b
+    expected = _of_last_layer(update, W, b, features, labels) / unit - decay * b
     factor = (db * expected).sum(-1) / expected.square().sum(-1)
     factor = torch.where(expected.norm(dim=-1) > 1e-4, factor, torch.nan)  # surer: p is rounding
     return Fit(factor, (db - factor[..., None] * expected).norm(dim=-1) / db.norm(dim=-1))
 
 
-def _of_last_layer(protocol: Protocol, W: Tensor, b: Tensor, features: Tensor, labels: Tensor) \
+def _of_last_layer(update: SharedUpdate, W: Tensor, b: Tensor, features: Tensor, labels: Tensor) \
         -> Tensor:
     """(K, C): the update of the last bias where features (K, B, F) reach the last layer alone."""
     head = nn.Linear(W.shape[-1], W.shape[-2])
-    step = update_function(head, protocol)
+    step = mean_function(head, update.protocol, update.members)
     target = hard_targets(labels, W.shape[-2]).to(features)
     stacked = len(W) > 1
     start = {"weight": W, "bias": b} if stacked else {"weight": W[0], "bias": b[0]}
@@ -191,18 +195,18 @@ class Scale:
 def scale(update: SharedUpdate, layer, simulated: Simulated, slack: float) -> Scale:
     """Judge the last layer's mean gradient by simulated honest clients; exactly (but for `slack`)
     where it is one gradient of one image. An update of the other sign has a negative factor.
-    Nothing is said of a batch of two classes."""
+    Nothing is said of a batch of two classes, or of a mean that hides whose label is whose."""
     up, down = (fit(update, layer, layer.weight, layer.bias,
                     read_labels(sign * layer.bias, update.batch_size)) for sign in (1, -1))
-    if update.batch_size == 1 and len(local_slices(update.protocol, 1)) == 1:
+    if update.batch_size == 1 and _takes_one_step(update):
         unit = torch.ones_like(up.factor)
         low, high, limit = unit - max(0.01, slack), unit + max(0.01, slack), slack * unit
     else:
         low, high, limit = _limits(update, layer, simulated, slack)
     turned = (up.misfit > limit) & (down.misfit <= limit) & (down.factor < 0)
     factor = torch.where(turned, down.factor, up.factor)
-    if update.batch_size > 1 and layer.W.shape[-2] < 3:
-        # dl/db is one number then: it tells the labels or the scale, not both.
+    if update.batch_size > 1 and (layer.W.shape[-2] < 3 or _hides_labels(update)):
+        # Of two classes dl/db is one number: it tells the labels or the scale, not both.
         factor = torch.full_like(factor, torch.nan)
     return Scale(factor, torch.where(turned, down.misfit, up.misfit), low, high, limit)
 
@@ -210,7 +214,7 @@ def scale(update: SharedUpdate, layer, simulated: Simulated, slack: float) -> Sc
 def _limits(update, layer, simulated: Simulated, slack: float) -> tuple[Tensor, Tensor, Tensor]:
     """(low, high, misfit_limit), (K,): where simulated clients lie, and as far again as they lie
     apart, since a few images do not show all."""
-    unit, decay = unit_of(update.protocol, update.batch_size), update.protocol.weight_decay
+    unit, decay = _unit(update), update.protocol.weight_decay
     factors, misfits = [], []
     for d in range(DUMMIES):
         dW = simulated.weight[:, d] / unit - decay * layer.W

@@ -8,7 +8,6 @@ Every rule reads these. `RULES` names them, with their source and with what they
 refuses a rule where that is not so. A weight difference is turned into the mean gradient first.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -122,8 +121,12 @@ def infer(update: SharedUpdate, rule: str = "idlg", enforce: bool = True) -> Ten
 
 
 def _steps(update: SharedUpdate) -> int:
-    size = update.protocol.local_batch or update.batch_size
-    return update.protocol.epochs * math.ceil(update.batch_size / size)
+    return max(client.steps_of(update.protocol, update.batch_size, update.members))
+
+
+def _sizes(update: SharedUpdate) -> tuple[int, ...]:
+    """The images of each client that is in the update."""
+    return (update.batch_size,) if update.members is None else update.members.sizes
 
 
 NEEDS = {  # what a rule may need: (does it hold for an update and its last layer, in words)
@@ -138,7 +141,9 @@ NEEDS = {  # what a rule may need: (does it hold for an update and its last laye
                      "non-negative features in front of the last dense layer (sigmoid, ReLU)"),
     "three_classes": (lambda u, _: u.num_classes > 2, "three classes or more"),
     "one_step": (lambda u, _: _steps(u) == 1, "one gradient, or one local step"),
-    "equal_steps": (lambda u, _: u.batch_size % (u.protocol.local_batch or 1) == 0,
+    "even": (lambda u, _: u.members is None or u.members.even,
+             "a mean of clients in which every image counts the same"),
+    "equal_steps": (lambda u, _: all(n % (u.protocol.local_batch or 1) == 0 for n in _sizes(u)),
                     "local steps of equally many images"),
 }
 
@@ -238,9 +243,9 @@ RULES = {
     "yin": Rule("Yin et al. 2021 (GradInversion): the B rows of dl/dW with the smallest minimum",
                 ("unique", "non_negative", "equal_steps"), _minimum),
     "wainakh": Rule("Wainakh et al. 2022 (LLG, gradient alone): row sums, less an impact an image",
-                    ("non_negative", "equal_steps"), _magnitude),
+                    ("non_negative", "equal_steps", "even"), _magnitude),
     "uniform": Rule("the bias gradient's equation with every p_i taken as 1/C: a baseline",
-                    ("bias", "one_step"), _uniform),
+                    ("bias", "one_step", "even"), _uniform),
     "analytic": Rule("Ma et al. 2023 (iLRG): B dl/db = (P - I) n; ours: n >= 0, and its rounding",
-                     ("bias", "one_step"), _analytic),
+                     ("bias", "one_step", "even"), _analytic),
 }

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from . import batching, card, checks, files, intake
 from .evidence import Evidence, buffer_evidence, changed_buffers, check_evidence  # noqa: F401
+from .members import Members, mean_function, steps_of, unit_of  # noqa: F401
 from .messages import check_before, of_clients, with_state
 from .protocol import (  # noqa: F401  (public names, kept here)
     LOSSES,
@@ -72,6 +73,7 @@ class SharedUpdate:
     keys: tuple[Tensor, Tensor] | None = None  # (K, B, k) each: see defenses.MixUp.keys
     buffers: dict[str, Tensor] | None = None  # buffer in the message -> (K, ...), its change
     notes: tuple[str, ...] = ()  # what the intake converted, in sentences
+    members: Members | None = None  # the clients in a mean of several: see client.aggregate
 
     def __post_init__(self) -> None:
         check_kinds(self)
@@ -118,8 +120,7 @@ class SharedUpdate:
         sent = self.gradients[name]
         if self.protocol.sends == "gradients":
             return sent
-        steps = len(local_slices(self.protocol, self.batch_size))
-        mean = -1 / (self.protocol.local_lr * gradient_weight(self.protocol, steps)) * sent
+        mean = sent / unit_of(self.protocol, self.batch_size, self.members)
         if self.protocol.weight_decay == 0:
             return mean
         return mean - self.protocol.weight_decay * tensors(self.model)[0][name].detach()
@@ -227,6 +228,7 @@ class SharedUpdate:
         if callable(self.protocol.loss):
             protocol["loss"] = OWN_LOSS + self.protocol.loss_name
         plain |= {"protocol": protocol, "threat": asdict(self.threat), "format": FORMAT}
+        plain["members"] = None if self.members is None else asdict(self.members)
         plain["state"] = dict(zip(("params", "buffers"), tensors(self.model), strict=True))
         path = checked_path(path)
         if path.is_dir() or not path.absolute().parent.is_dir():
@@ -261,6 +263,8 @@ class SharedUpdate:
             fill(ready, state, path)
             saved["shape"] = tuple(saved["shape"])
             saved["notes"] = tuple(dict.fromkeys((*saved.get("notes", ()), *notes)))
+            if saved.get("members") is not None:  # files of other versions have none
+                saved["members"] = Members(**saved["members"])
             return cls(protocol=protocol, threat=threat, model=ready, **saved)
         except (TypeError, AttributeError, KeyError, ValueError) as error:
             raise ValueError(f"the update file {path} does not fit, or is damaged: {error}") \
@@ -285,7 +289,7 @@ def dummy_gradients(update: SharedUpdate, images: Tensor, logits: Tensor) -> dic
     """The update of dummy images (K, B, C, H, W) in [0, 1] and label logits (K, B, classes)."""
     base, stacked = batching.architecture(update.model)
     params, buffers = tensors(update.model)
-    f = update_function(base, update.protocol)
+    f = mean_function(base, update.protocol, update.members)
     x = to_input(images, False, update.protocol.normalise, update.mean, update.std)
     axis = 0 if stacked else None
     g = torch.func.vmap(f, in_dims=(axis, axis, 0, 0))(params, buffers, x, soft_targets(logits))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from . import batching, checks, defenses
+from .members import Members
 from .protocol import Protocol, ThreatModel, tensors
 
 LARGEST = 2**31  # dummy pixels of all clients: 8 GiB in float32
@@ -67,8 +68,21 @@ def check_kinds(update) -> None:
     if not isinstance(update.notes, tuple | list) or not all(
             isinstance(note, str) for note in update.notes):
         raise ValueError("notes is a tuple of sentences")
+    _check_members(update)
     if update.buffers is not None:
         _check_buffers(update)
+
+
+def _check_members(update) -> None:
+    """ValueError where the clients in the mean do not hold the batch."""
+    members = update.members
+    if members is None:
+        return
+    if not isinstance(members, Members):
+        raise ValueError(f"members is a client.Members, not {type(members).__name__}")
+    if sum(members.sizes) != update.batch_size:
+        raise ValueError(f"the clients in the mean hold {sum(members.sizes)} images together, and "
+                         f"batch_size is {update.batch_size}")
 
 
 def _check_buffers(update) -> None:

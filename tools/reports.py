@@ -1,4 +1,4 @@
-"""`make report`: for each paper a report of its reproduction, as Markdown and as a PDF of two pages.
+"""`make report`: for each paper a report of its reproduction, as Markdown and as two pages of PDF.
 
     python tools/reports.py [01_dlg ...]        build/reports/NAME.md and NAME.pdf
 

@@ -50,8 +50,6 @@ def defended(findings: Findings, update: SharedUpdate, truth: Tensor, labels: Te
     best, end = _best_search(findings), time.perf_counter() + budget
     if best is None:
         return
-    batch = data.Batch(truth[None], labels[None], update.num_classes, mean=update.mean,
-                       std=update.std)
     known = "inferred" if update.statistics is None else "exact"
     threat = ThreatModel(labels="known", bn_statistics=known, prior_data=update.threat.prior_data)
     for name, defense in DEFENSES.items():
@@ -59,12 +57,28 @@ def defended(findings: Findings, update: SharedUpdate, truth: Tensor, labels: Te
             say(f"{name}: not tried, the budget is spent")
             continue
         say(f"{best.name}, under {name}: about {best.seconds:.0f} s")
-        shared = client.share(update.model, batch, update.protocol, defense, threat, seed)
+        shared = shared_under(defense, update, truth, labels, threat, seed)
         attack = best.attack
         if isinstance(defense, defenses.GradPrune):
             attack = replace(attack, objective=objectives.masked(attack.objective))
         guess = attacks.reconstruct(shared, attack, RESTARTS, seed)
         findings.defended.append((name, measured(best.name, guess.images[0].cpu(), truth)))
+
+
+def shared_under(defense, update: SharedUpdate, truth: Tensor, labels: Tensor,
+                 threat: ThreatModel, seed: int) -> SharedUpdate:
+    """What the private images give under a defense: of the same tensors, and where the update is a
+    mean of several clients, of these, each of whom defends itself."""
+    members = update.members
+    parts = [slice(0, len(truth))] if members is None else members.slices
+    updates = []
+    for number, part in enumerate(parts):
+        batch = data.Batch(truth[part][None], labels[part][None], update.num_classes,
+                           mean=update.mean, std=update.std)
+        updates.append(client.share(update.model, batch, update.protocol, defense, threat,
+                                    seed + number))
+    shared = updates[0] if members is None else client.aggregate(updates, members.weights)
+    return replace(shared, gradients={name: shared.gradients[name] for name in update.gradients})
 
 
 def _best_search(findings: Findings) -> Attempt | None:

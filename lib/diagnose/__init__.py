@@ -12,7 +12,8 @@ from . import of_labels, of_result, of_update
 from .subject import Subject
 
 CHECKS = (
-    of_update.gradient_norm, of_update.layers_in_the_update, of_update.tensors_without_gradient,
+    of_update.gradient_norm, of_update.clients_in_the_mean, of_update.layers_in_the_update,
+    of_update.tensors_without_gradient,
     of_update.impossible_gradients, of_update.batch_norm, of_update.mode, of_update.buffers,
     of_update.activations, of_update.moments, of_labels.batch_size, of_labels.repeated_labels,
     of_labels.label_rule, of_labels.scale_of_the_loss, of_update.equations, of_result.non_finite,

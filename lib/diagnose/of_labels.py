@@ -57,7 +57,8 @@ def _rank(weight: Tensor) -> Tensor:
 def repeated_labels(subject: Subject) -> Row | None:
     update, B = subject.update, subject.update.batch_size
     labels, how = update.labels, "granted"
-    if B > 1 and labels is None and subject.entropy and subject.steps == 1:
+    even = update.members is None or update.members.even
+    if B > 1 and labels is None and subject.entropy and subject.steps == 1 and even:
         if bool(subject.uncounted.any()):
             return row("repeated labels", subject.uncounted,
                        "not to be counted before the scale is mended",

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from .. import analytic, client, honest, models
+from ..diagnose.subject import Row, Subject, row, some, worst_of
+from ..members import unit_of
 from ..update import SharedUpdate, buffer_evidence
-from .subject import Row, Subject, row, some, worst_of
 
 _PIECEWISE_LINEAR = {"ReLU", "ReLU6", "LeakyReLU", "PReLU", "RReLU", "Hardtanh"}
 _ORTHOGONAL = 3e-3  # |cosine| of weights and gradient below which batch statistics made it
@@ -16,7 +17,8 @@ _ORTHOGONAL_STEPS = 1e-2  # of the change of several local steps
 
 
 def gradient_norm(subject: Subject) -> Row:
-    unit = abs(honest.unit_of(subject.update.protocol, subject.update.batch_size))
+    update = subject.update
+    unit = abs(unit_of(update.protocol, update.batch_size, update.members))
     length = subject.norm / unit  # of a gradient, not of the steps
     todo = ("A converged victim or a confident image: L2 stalls, so scale it (dlg(scale=1e4)), use "
             "the cosine, or attack an earlier round.")
@@ -34,6 +36,22 @@ def layers_in_the_update(subject: Subject) -> Row | None:
     return row("layers in the update", True, f"{len(given)} of {len(trained)}, without"
                + some(missing)[1:], "Only these layers are matched, and the label rules need the "
                "last one: expect less, or ask for the rest.")
+
+
+def clients_in_the_mean(subject: Subject) -> Row | None:
+    """How many clients' updates were added up before the attacker saw anything."""
+    members = subject.update.members
+    if members is None:
+        return None
+    counted = "every image counts the same"
+    if not members.even:
+        counted = (f"weights from {min(members.weights):.3g} to {max(members.weights):.3g}")
+    images = sum(members.sizes)
+    return row("clients in the mean", len(members) > 1,
+               f"{len(members)}, {images} images together; {counted}",
+               f"The attacker sees one mean, so it is attacked as one batch of {images} images: "
+               "expect less of each. Labels are read off as a count, and which client holds what "
+               "it does not tell. Clients of small weight hide behind the others.")
 
 
 def tensors_without_gradient(subject: Subject) -> Row | None:

@@ -86,7 +86,8 @@ class Subject:
 
     @cached_property
     def steps(self) -> int:
-        return len(client.local_slices(self.update.protocol, self.update.batch_size))
+        update = self.update
+        return max(client.steps_of(update.protocol, update.batch_size, update.members))
 
     @cached_property
     def norm(self) -> Tensor:  # (K,)

@@ -60,6 +60,22 @@ ALT_TEXTS = {
         "or 8, with the median as a bar. An image alone is recovered best and one among eight "
         "worse; the dotted line, where drawn, is what the set's mean colour reaches without any "
         "gradient."),
+    "several_clients": (
+        "Image sheet, one row an image, with the PSNR under each: the private image, then what the "
+        "attack finds when its client is alone, and when it is one of 2, 4, 8 and 16 in a mean. "
+        "Alone one picture is nearly clear, a cat, and two are full of noise. The cat can be made "
+        "out among two and four; among sixteen only patches of colour are left of all three."),
+    "several_clients_psnr": (
+        "Two dot plots of PSNR, one dot an image and network, against the number of clients in "
+        "the mean, 1 to 16: left LeNet, right ResNet-20. A dotted line is what the mean colour "
+        "reaches. On LeNet most dots start far above the line and fall towards it; on ResNet-20 "
+        "they lie about the line from the start."),
+    "partial_updates": (
+        "Image sheet, one row a network (LeNet, ResNet-20, ViT): the private image, then what the "
+        "attack finds from the whole update and from parts of it, with the mean PSNR under each. "
+        "On LeNet the whole and all layers but the head show the cat, the first layer and the "
+        "adapters patches of colour. The ViT gives square patches of the picture in wrong places, "
+        "also from its first layer alone."),
     "closely_audit": (
         "Image sheet, one row: the private image, and the reconstruction from the update that "
         "plain PyTorch computed. It is noise in which the places of dark hair and dark clothes "

@@ -14,7 +14,7 @@ from scipy import stats
 
 from studies import choose
 from studies.cells import Cell
-from studies.inverting_gradients import claims_ours, measures, words
+from studies.inverting_gradients import claims_ours, measures, shared_claims, words
 from studies.inverting_gradients.comparisons import Book
 from studies.inverting_gradients.plan import Plan
 from studies.ledger import Ledger
@@ -58,6 +58,7 @@ def ledger(sweeps: Plan, angles: pd.DataFrame, error: float) -> Ledger:
     claims_ours.convnet(book, sweeps)
     claims_ours.restarts(book, sweeps)
     claims_ours.aggregation(book, sweeps)
+    shared_claims.add(book, sweeps.shared)
     return book.ledger
 
 

@@ -163,9 +163,11 @@ def psnr_of(cells: list[Cell]) -> pd.Series:
 def _numbered(cell: Cell) -> pd.DataFrame:
     """Columns network, image and psnr. A victim without a seed is one network for each client."""
     networks, images = [], []
-    for part, client, image in cell.table[["part", "client", "image"]].itertuples(index=False):
+    rows = cell.table if "client" in cell.table else cell.table.assign(client=cell.table.image)
+    numbered = "client" not in cell.table  # its images bear their numbers in the set already
+    for part, client, image in rows[["part", "client", "image"]].itertuples(index=False):
         config = cell.config[part]
         networks.append(config["victim"].get("seed", f"of client {client}"))
-        images.append(client * config.get("batch_size", 1) + image)
+        images.append(image if numbered else client * config.get("batch_size", 1) + image)
     named = {"network": [str(network) for network in networks], "image": images}
     return pd.DataFrame(named | {"psnr": cell.table.psnr.to_numpy()})

@@ -9,7 +9,12 @@ iterations, on at least three networks, is declared in `full_sweeps`.
 from dataclasses import dataclass
 
 from lib.run import Run
-from studies.inverting_gradients import deep_sweeps, full_sweeps, paper_sweeps
+from studies.inverting_gradients import (
+    deep_sweeps,
+    full_sweeps,
+    paper_sweeps,
+    shared_sweeps,
+)
 from studies.inverting_gradients.compute import mean_colour, training_path
 from studies.inverting_gradients.configs import (
     CIFAR10,
@@ -47,6 +52,7 @@ class Plan:
     mean_colour_trained_on: Sweep              # against those that victims were trained on
     full: full_sweeps.Full                     # at the paper's iterations, on several networks
     deep: deep_sweeps.Deep                     # a deep network trained on ImageNet
+    shared: shared_sweeps.Shared               # means of several clients, parts of an update
 
     @property
     def lenet(self) -> Sweep:
@@ -75,7 +81,8 @@ def declare(run: Run) -> Plan:
         mean_colour=_mean_colour("grey", CIFAR10, [0, 100]),
         mean_colour_trained_on=_mean_colour("grey_own", CIFAR10 | TRAINED_ON, [0, 10]),
         full=full_sweeps.declare(seed),
-        deep=deep_sweeps.declare(seed))
+        deep=deep_sweeps.declare(seed),
+        shared=shared_sweeps.declare(seed))
 
 
 # --- beyond the paper's own tables and figures

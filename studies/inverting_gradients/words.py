@@ -12,6 +12,7 @@ NETWORKS = {
     "resnet": "ResNet-{depth}, width {width}",
     "imagenet_resnet": "ResNet-{depth}, width {width}",
     "efficientnet_lite0": "EfficientNet-Lite0",
+    "vit": "ViT, width {width}",
 }
 
 
