@@ -26,6 +26,7 @@ ORIGINS = ("ours", "third party", "the paper, unmarked", "inferred", *CERTAINTIE
 ENOUGH = 3  # networks that decide
 WORDS = {"True": "holds", "False": "fails", "None": "undecided", "not tested": "not tested"}
 MARKS = {"True": "✓", "False": "✗", "None": "?", "not tested": "–"}
+WOULD = {"None": "would decide it", "not tested": "would test it"}  # of the next run
 MOST_BRIEF = 8  # rows of the ledger in a page's text
 LEVEL = 0.05  # of the tests of a page, together
 
@@ -70,7 +71,8 @@ class Claim:
 class Ledger:
     """The claims of a page, in the order in which they were added.
 
-    next_runs: for claims that stay undecided the run that would decide them, as in `next_runs`."""
+    next_runs: for claims that stay undecided or not tested the run that would decide or test them,
+    as in the module `next_runs`."""
 
     next_runs: dict[str, str] = field(default_factory=dict)
     rows: list[dict] = field(default_factory=list)
@@ -112,8 +114,8 @@ class Ledger:
         for row in self.rows:
             claim, decision = row["claim"], row["decision"]
             verdict, why = self._verdict(row, passing)
-            if verdict == "None" and claim.id in self.next_runs:
-                would = f"would decide it: {self.next_runs[claim.id]}"
+            if verdict in WOULD and claim.id in self.next_runs:
+                would = f"{WOULD[verdict]}: {self.next_runs[claim.id]}"
                 why = f"{why}; {would}" if why else would
             rows.append({
                 "id": claim.id, "claim": claim.text, "verdict": verdict, "rule": row["rule"],

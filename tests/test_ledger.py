@@ -284,13 +284,16 @@ def test_a_claim_is_in_the_ledger_once():
 
 
 def test_what_would_decide_a_claim_is_said_of_the_undecided_alone():
-    known = Ledger({"open": "ten more networks", "closed": "none", "few": "two more"})
+    known = Ledger({"open": "ten more networks", "closed": "none", "few": "two more",
+                    "other": "the paper's network"})
+    known.add(Claim("other", "a fourth", not_tested="LeNet"), (True, "0.9"), "a rule", 8, 8)
     known.add(Claim("open", "a claim"), (None, "0.5"), "a rule", 8, 8)
     known.add(Claim("closed", "another"), (True, "0.9", 0.001), "a rule", 8, 8)
     known.add(Claim("few", "a third"), (True, "0.9"), "a rule", 8, 1)
     said = known.table().set_index("id").undecided
     assert said["open"] == "would decide it: ten more networks"
     assert said["closed"] == ""
+    assert said["other"] == "LeNet; would test it: the paper's network"
     assert said["few"] == "1 network: at least 3 decide; would decide it: two more"
 
 
