@@ -107,7 +107,8 @@ def table(pdf, section, size) -> None:
     pdf.set_draw_color(200, 200, 200)
     headed = any(section.head)
     with pdf.table(col_widths=section.widths, line_height=size * 0.42, text_align="LEFT",
-                   borders_layout="HORIZONTAL_LINES", padding=(0.4, 1), v_align="TOP", first_row_as_headings=headed,
+                   borders_layout="HORIZONTAL_LINES", padding=(0.4, 1), v_align="TOP",
+                   first_row_as_headings=headed,
                    headings_style=FontFace(emphasis="BOLD", color=BLUE)) as rows:
         for words in [section.head, *section.rows][not headed:]:
             row = rows.row()

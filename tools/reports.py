@@ -1,4 +1,4 @@
-"""`make report`: for each paper a report of its reproduction, as Markdown and as a PDF of two pages.
+"""`make report`: for each paper a report of its reproduction: Markdown, and a PDF of two pages.
 
     python tools/reports.py [01_dlg ...]        build/reports/NAME.md and NAME.pdf
 
@@ -185,7 +185,7 @@ def missing(found) -> Section:
 
 
 def grouped(to_go) -> dict:
-    """{(what the names of sweeps begin with, needs a GPU): sweeps}; one alone has its whole name."""
+    """{(how the names of sweeps begin, needs a GPU): sweeps}; one alone has its whole name."""
     groups = {}
     for sweep in to_go:
         groups.setdefault((sweep[0].partition("_")[0], sweep[3]), []).append(sweep)
