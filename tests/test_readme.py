@@ -9,7 +9,9 @@ from lib import run as runs
 
 TEXTS = {name: (runs.ROOT / name).read_text() for name in ("README.md", "RESULTS.md",
                                                            "SCOREBOARD.md", "data/README.md",
-                                                           "notebooks/README.md")}
+                                                           "notebooks/README.md",
+                                                           "CONTRIBUTING.md", "SECURITY.md",
+                                                           "CHANGELOG.md")}
 README = TEXTS["README.md"]
 
 

@@ -11,7 +11,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 LIST = ROOT / "notebooks/README.md"
 DOCUMENTS = [ROOT / name for name in ("README.md", "RESULTS.md", "lib/README.md",
-                                      "data/README.md")]
+                                      "data/README.md", "CONTRIBUTING.md",
+                                      "SECURITY.md", "CHANGELOG.md")]
 DOCUMENTS += sorted((ROOT / "docs").rglob("*.md"))
 PAGES = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.py"))
 SOLUTIONS = sorted((ROOT / "notebooks/solutions").glob("[0-9][0-9]_*.py"))

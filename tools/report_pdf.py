@@ -12,6 +12,7 @@ from pathlib import Path
 PAGES = 2
 SIZES = (8.5, 8.0, 7.5, 7.0, 6.5, 6.0)  # points, of the text
 SHORTEST = 4                            # rows that a table keeps
+ROOM = 22                               # mm below a heading
 BLUE, GREY = (30, 60, 110), (110, 110, 110)
 
 
@@ -23,7 +24,7 @@ def write(path, title, line, sections) -> tuple[int, int]:
         if pdf.page_no() <= PAGES:
             break
     while pdf.page_no() > PAGES:
-        sections, cut = shortened(sections)
+        sections, cut = shortened(sections, PAGES / pdf.page_no())
         if not cut:
             break
         left += cut
@@ -32,10 +33,11 @@ def write(path, title, line, sections) -> tuple[int, int]:
     return pdf.page_no(), left
 
 
-def shortened(sections) -> tuple[list, int]:
-    """The sections with two rows fewer in the longest table, and how many went."""
+def shortened(sections, share) -> tuple[list, int]:
+    """The sections with that share of the longest table, but two rows fewer at least and SHORTEST
+    left; and how many rows went."""
     longest = max(sections, key=lambda section: len(section.rows))
-    kept = max(SHORTEST, len(longest.rows) - 2)
+    kept = max(SHORTEST, min(len(longest.rows) - 2, int(len(longest.rows) * share)))
     shorter = replace(longest, rows=longest.rows[:kept])
     return [shorter if section is longest else section for section in sections], (
         len(longest.rows) - kept)
@@ -50,6 +52,8 @@ def drawn(title, line, sections, size, left=0):
     text(pdf, line, size, GREY)
     for section in sections:
         pdf.ln(size * 0.14)
+        if pdf.will_page_break(ROOM):  # no heading stands alone at the foot of a page
+            pdf.add_page()
         pdf.set_font("sans", "B", size + 1.5)
         pdf.set_text_color(*BLUE)
         pdf.multi_cell(0, (size + 1.5) * 0.5, section.title, new_x="LMARGIN", new_y="NEXT")
@@ -103,7 +107,8 @@ def table(pdf, section, size) -> None:
     pdf.set_draw_color(200, 200, 200)
     headed = any(section.head)
     with pdf.table(col_widths=section.widths, line_height=size * 0.42, text_align="LEFT",
-                   borders_layout="HORIZONTAL_LINES", padding=0.4, first_row_as_headings=headed,
+                   borders_layout="HORIZONTAL_LINES", padding=(0.4, 1), v_align="TOP",
+                   first_row_as_headings=headed,
                    headings_style=FontFace(emphasis="BOLD", color=BLUE)) as rows:
         for words in [section.head, *section.rows][not headed:]:
             row = rows.row()

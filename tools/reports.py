@@ -1,4 +1,4 @@
-"""`make report`: for each paper a report of its reproduction, as Markdown and as two pages of PDF.
+"""`make report`: for each paper a report of its reproduction: Markdown, and a PDF of two pages.
 
     python tools/reports.py [01_dlg ...]        build/reports/NAME.md and NAME.pdf
 
@@ -84,9 +84,9 @@ def of_the_paper(ledger):
 
 
 def counted(states) -> str:
-    """"3 hold, 1 fails": in the order of a report, without those that are none."""
+    """"fails 1, holds 3": in the order of a report, without those that are none."""
     number = Counter(states)
-    return ", ".join(f"{number[state]} {state}" for state in FIRST if number[state]) or "none"
+    return ", ".join(f"{state} {number[state]}" for state in FIRST if number[state]) or "none"
 
 
 def scope(found) -> Section:
@@ -95,7 +95,7 @@ def scope(found) -> Section:
     others = found.ledger.drop(theirs.index)
     return Section("Scope of reproducibility", [
         f"{len(theirs)} claims of the paper were put as orderings, regimes or thresholds, each with"
-        f" a rule written before it was counted: {counted(theirs.state)}. {len(others)} further "
+        f" a rule that stands beside it: {counted(theirs.state)}. {len(others)} further "
         f"claims, ours or a third party's: {counted(others.state)}. {found.checks} checks of the "
         "code are in no total.",
         f"{drawn} of the paper's {len(found.floats)} figures and tables were drawn again. The "
@@ -165,22 +165,35 @@ def differs(found) -> Section:
         return Section(title, [f"None of the {len(cells)} stored results bears a note on it."])
     rows = [[short(text), str(count)] for text, count in why.most_common(MOST)]
     rest = len(why) - len(rows)
-    told = [f"{sum(why.values())} of {len(cells)} stored results bear a note; the others are held "
-            "to the paper's numbers as they are." + (f" {rest} rarer notes are not listed here."
-                                                     if rest else "")]
+    told = [f"{sum(why.values())} of {len(cells)} stored results bear a note on what differs."
+            + (f" {rest} rarer notes are not listed here." if rest else "")]
     return Section(title, told, ("note", "results"), rows, (90, 10))
 
 
 def missing(found) -> Section:
     rows = [["figure or table", f"{row[0]}: {row[1]}", short(row[3])]
             for row in found.floats if row[3] != "made"]
-    for name, left, minutes, gpu in found.to_go:
-        cost = "time unknown" if minutes is None else f"about {plan.spoken(minutes)}"
-        rows.append(["results", f"{name}: {left}", cost + (", on a GPU" if gpu else "")])
+    for (group, gpu), sweeps in grouped(found.to_go).items():
+        minutes = [cost for _, _, cost, _ in sweeps]
+        cost = "time unknown" if None in minutes else f"about {plan.spoken(sum(minutes))}"
+        count = sum(left for _, left, _, _ in sweeps)
+        rows.append(["results", f"{group}: {count}", cost + (", on a GPU" if gpu else "")])
     if not rows:
         return Section("What is missing", ["Nothing that the plan declares."])
     return Section("What is missing", [], ("kind", "what", "why, or what it costs"), rows,
                    (14, 52, 34))
+
+
+def grouped(to_go) -> dict:
+    """{(how the names of sweeps begin, needs a GPU): sweeps}; one alone has its whole name."""
+    groups = {}
+    for sweep in to_go:
+        groups.setdefault((sweep[0].partition("_")[0], sweep[3]), []).append(sweep)
+    told = {}
+    for (begin, gpu), sweeps in groups.items():
+        name = sweeps[0][0] if len(sweeps) == 1 else f"{begin}_..., {len(sweeps)} sweeps"
+        told[name, gpu] = sweeps
+    return told
 
 
 def checklist(found) -> Section:
