@@ -73,8 +73,8 @@ ALT_TEXTS = {
     "partial_updates": (
         "Image sheet, one row a network (LeNet, ViT): the private image, then what the "
         "attack finds from the whole update and from parts of it, with the mean PSNR under each. "
-        "On LeNet the whole and all layers but the head show the cat, the first layer and the "
-        "adapters patches of colour. The ViT gives square patches of the picture in wrong places, "
+        "On LeNet the whole and all layers but the head show the cat, the head a trace of it, the "
+        "rest patches of colour. The ViT gives square patches of the picture in wrong places, "
         "also from its first layer alone."),
     "closely_audit": (
         "Image sheet, one row: the private image, and the reconstruction from the update that "

@@ -17,7 +17,7 @@ SHOWN_NETWORKS = ("LeNet", "ViT")  # ResNet-20 ends in noise throughout
 IN_COLUMNS = {  # what is seen, in two lines
     "whole update": "whole\nupdate", "all but the head": "all but\nthe head",
     "first layer": "first\nlayer",
-    "head": "the head\nalone", "adapters": "adapters\nof rank 4"}
+    "head": "head\nalone", "adapters": "rank-4\nadapters"}
 
 
 def _of(cells: dict[tuple[str, Hashable], Cell], network: str) -> dict[Hashable, Cell]:
