@@ -331,7 +331,7 @@ Markdown(f"*`diagnose` says: {told.measured}. {told['what to do']}*")
 # %%
 means = shared_tables.cells_of(sweeps.shared.means)
 drawings.save(shared_drawings.among(means), "several_clients")
-report.caption("The same images behind the same untrained LeNet, alone and in a mean of 2 to 16 "
+report.caption("The same images behind the same untrained LeNet, alone and in a mean of 2, 4 and 16 "
                "clients with one image each; labels known. PSNR in dB.",
                *(cell for (network, _), cell in means.items() if network == "LeNet"))
 
@@ -449,7 +449,7 @@ attacks.inverting_gradients()  # the settings of Table 1
 #
 # ### One attack on the usual LeNet, seen closely
 #
-# Three photographs behind the untrained LeNet with 12 channels, from noise to the end, at the paper's 4,800 iterations.
+# Two photographs behind the untrained LeNet with 12 channels, from noise to the end, at the paper's 4,800 iterations.
 
 # %%
 if run.quick:

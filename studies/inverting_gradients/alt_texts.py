@@ -8,7 +8,7 @@ ALT_TEXTS = {
         "ResNet's bands of length and squared distance span far more than its band of cosine "
         "distance."),
     "closely_strip": (
-        "Image sheet, three rows, one a photograph, columns from noise at iteration 0 to "
+        "Image sheet, two rows, one a photograph, columns from noise at iteration 0 to "
         "iteration 4,800 and the private image, with the PSNR under each. The outline is there "
         "early, under noise that hardly changes for most of the attack and fades in the last "
         "columns; how clear the end is differs between photographs."),
@@ -62,19 +62,19 @@ ALT_TEXTS = {
         "gradient."),
     "several_clients": (
         "Image sheet, one row an image, with the PSNR under each: the private image, then what the "
-        "attack finds when its client is alone, and when it is one of 2, 4, 8 and 16 in a mean. "
-        "Alone one picture is nearly clear, a cat, and two are full of noise. The cat can be made "
-        "out among two and four; among sixteen only patches of colour are left of all three."),
+        "attack finds when its client is alone, and when it is one of 2, 4 and 16 in a mean. "
+        "Alone one picture is nearly clear, a cat, and one, a ship, is full of noise. The cat can "
+        "be made out among two and four; among sixteen patches of colour are left of both."),
     "several_clients_psnr": (
         "Two dot plots of PSNR, one dot an image and network, against the number of clients in "
         "the mean, 1 to 16: left LeNet, right ResNet-20. A dotted line is what the mean colour "
         "reaches. On LeNet most dots start far above the line and fall towards it; on ResNet-20 "
         "they lie about the line from the start."),
     "partial_updates": (
-        "Image sheet, one row a network (LeNet, ResNet-20, ViT): the private image, then what the "
+        "Image sheet, one row a network (LeNet, ViT): the private image, then what the "
         "attack finds from the whole update and from parts of it, with the mean PSNR under each. "
-        "On LeNet the whole and all layers but the head show the cat, the first layer and the "
-        "adapters patches of colour. The ViT gives square patches of the picture in wrong places, "
+        "On LeNet the whole and all layers but the head show the cat, the head a trace of it, the "
+        "rest patches of colour. The ViT gives square patches of the picture in wrong places, "
         "also from its first layer alone."),
     "closely_audit": (
         "Image sheet, one row: the private image, and the reconstruction from the update that "

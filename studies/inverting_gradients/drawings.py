@@ -64,8 +64,8 @@ def along_training(paths: dict[str, Cell]) -> Figure:
 
 
 def strip(cell: Cell) -> Figure:
-    """Three photographs from noise to the end of the attack, with PSNR."""
-    shown = [0, 2, 4]
+    """Two photographs from noise to the end of the attack, with PSNR."""
+    shown = [0, 2]
     states, truth = cell.arrays["states"][shown][:, :, 0], cell.arrays["truth"][shown]
     images = np.concatenate([states, truth], 1) / 255
     notes = []
@@ -128,10 +128,10 @@ def fig6(cell: Cell) -> Figure:
 
 def servers(cells: dict[str, Cell]) -> Figure:
     """What an honest and an active server recover."""
-    images = [cells["honest"].arrays["truth"][:6, 0]]
-    images += [_last(cell, 6) for cell in cells.values()]
-    notes = [[]] + [_decibels(cell, 6) for cell in cells.values()]
-    return sheet(np.stack(images) / 255, ["private", "honest", "active"], notes=notes, width=0.6)
+    images = [cells["honest"].arrays["truth"][:4, 0]]
+    images += [_last(cell, 4) for cell in cells.values()]
+    notes = [[]] + [_decibels(cell, 4) for cell in cells.values()]
+    return sheet(np.stack(images) / 255, ["private", "honest", "active"], notes=notes, width=0.45)
 
 
 # --- dots of PSNR

@@ -9,14 +9,15 @@ from matplotlib.figure import Figure
 from studies import plots
 from studies.cells import Cell
 from studies.inverting_gradients.drawings import sheet
-from studies.inverting_gradients.shared_sweeps import PARTS
 from studies.verdicts import by_network
 
-SHOWN = 3  # images
+SHOWN = 2  # images
+SHOWN_COUNTS = (1, 2, 4, 16)  # clients in a mean
+SHOWN_NETWORKS = ("LeNet", "ViT")  # ResNet-20 ends in noise throughout
 IN_COLUMNS = {  # what is seen, in two lines
     "whole update": "whole\nupdate", "all but the head": "all but\nthe head",
-    "first layer": "first\nlayer", "last block and head": "last block\nand head",
-    "head": "the head\nalone", "adapters": "adapters\nof rank 4"}
+    "first layer": "first\nlayer",
+    "head": "head\nalone", "adapters": "rank-4\nadapters"}
 
 
 def _of(cells: dict[tuple[str, Hashable], Cell], network: str) -> dict[Hashable, Cell]:
@@ -26,7 +27,8 @@ def _of(cells: dict[tuple[str, Hashable], Cell], network: str) -> dict[Hashable,
 def among(cells: dict[tuple[str, int], Cell]) -> Figure:
     """Pictures of the same images behind the first LeNet, alone and among more and more clients,
     with PSNR."""
-    of_lenet = _of(cells, "LeNet")
+    of_lenet = {count: cell for count, cell in _of(cells, "LeNet").items()
+                if count in SHOWN_COUNTS}
     first = next(iter(of_lenet.values()))
     frames, notes = [first.arrays["truth"][:SHOWN]], [[""] for _ in range(SHOWN)]
     titles = ["private"]
@@ -37,7 +39,7 @@ def among(cells: dict[tuple[str, int], Cell]) -> Figure:
             note.append(f"{table.psnr[number]:.1f}")
         titles.append("alone" if count == 1 else f"of {count}")
     images = np.stack(frames, axis=1) / 255  # (images, columns, C, H, W)
-    return sheet(images, column_labels=titles, notes=notes, width=0.8)
+    return sheet(images, column_labels=titles, notes=notes, width=0.45)
 
 
 def falling(cells: dict[tuple[str, int], Cell]) -> Figure:
@@ -68,10 +70,10 @@ def _panel(ax: Axes, cells: dict[int, Cell]) -> None:
 
 
 def parts(cells: dict[tuple[str, str], Cell]) -> Figure:
-    """The first image of each network: private, and what each part of an update gives back, with
-    its PSNR."""
-    names = [name for name in PARTS if len(_of(cells, name)) == len(PARTS[name])]
-    kinds = [*PARTS[names[0]]]
+    """The first image behind LeNet and ViT: private, and what each part of an update gives back,
+    with its PSNR."""
+    names = [name for name in SHOWN_NETWORKS if set(IN_COLUMNS) <= set(_of(cells, name))]
+    kinds = [*IN_COLUMNS]
     rows, notes = [], []
     for network in names:
         of_network = _of(cells, network)
@@ -80,4 +82,4 @@ def parts(cells: dict[tuple[str, str], Cell]) -> Figure:
                                                  for kind in kinds)])
         notes.append(["", *(f"{of_network[kind].table.psnr.iloc[0]:.1f}" for kind in kinds)])
     titles = ["private", *(IN_COLUMNS[kind] for kind in kinds)]
-    return sheet(np.stack([np.stack(row) for row in rows]) / 255, names, titles, notes)
+    return sheet(np.stack([np.stack(row) for row in rows]) / 255, names, titles, notes, width=0.58)
