@@ -340,6 +340,24 @@ def test_attacks_that_the_budget_cannot_pay_are_not_tried():
     assert findings.best is None
 
 
+def test_no_trial_of_a_dear_attack_is_begun(monkeypatch):
+    digits = data.load("digits")
+    update = client.share(models.lenet(digits, channels=6, seed=0), digits.clients(1))
+    monkeypatch.setattr(tries.attacks, "reconstruct", lambda *given: pytest.fail("a trial"))
+    ticks = iter(range(100))
+    monkeypatch.setattr(tries.time, "perf_counter", lambda: float(next(ticks)))  # a gradient: 1 s
+    for attack, least in ((attacks.dlg(), 320), (attacks.inverting_gradients(), 16)):
+        tried = tries.attempt(update, "x", attack, least / tries.DEAR - 0.1, 0)
+        assert f"would take about {least:.2g} s" in tried.note and tried.images is None
+        monkeypatch.setattr(tries.attacks, "reconstruct", refuse)
+        assert "does not fit" in tries.attempt(update, "x", attack, least / tries.DEAR, 0).note
+        monkeypatch.setattr(tries.attacks, "reconstruct", lambda *given: pytest.fail("a trial"))
+
+
+def refuse(*given):
+    raise ValueError("a trial was begun")
+
+
 @pytest.mark.parametrize(("arguments", "says"), [
     ({"budget": 0}, "budget"), ({"seed": -1}, "seed"), ({"truth": torch.rand(1, 8, 8)}, "truth"),
     ({"labels": torch.tensor([1, 2])}, "labels")])

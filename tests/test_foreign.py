@@ -469,3 +469,17 @@ def test_what_cannot_be_audited_ends_in_one_line(desk, capsys, sends):
     assert said.startswith("cannot be audited: ") and said.count("\n") == 1, said
     assert REFUSED[sends] in said and "foreseen" not in said, said
     assert len(said) < 500 and not Path("r.html").exists() and not Path("r.json").exists()
+
+
+def test_an_error_that_nobody_foresaw_is_no_leak(desk, capsys, monkeypatch):
+    def broken(*given):
+        raise TypeError("two\nlines")
+
+    monkeypatch.setattr(command, "update_of", broken)
+    words = told(gradient_list())
+    assert command.main(words) == 2
+    said = capsys.readouterr().err
+    assert "TypeError: two lines; this is no error that was foreseen" in said
+    assert said.count("\n") == 1
+    monkeypatch.setenv(command.TRACEBACK, "1")
+    assert command.main(words) == 2 and "Traceback" in capsys.readouterr().err

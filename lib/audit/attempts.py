@@ -17,6 +17,9 @@ from .findings import Attempt, Findings
 
 TRIAL = 2  # iterations that tell how long one takes
 FEWEST = {True: 100, False: 10}  # iterations of Adam, of L-BFGS: with fewer it is not tried
+INNER = 20  # evaluations of an L-BFGS iteration, at most
+SECOND = 2  # times a gradient that its own derivative takes, or more
+DEAR = 2  # a trial that would take more than so many times its share of the budget is left out
 RESTARTS = 4  # of each attack: two starts that end at one picture are evidence
 WORSE = 100  # times the objective of the best start: a start that failed
 
@@ -129,6 +132,10 @@ def attempt(update: SharedUpdate, name: str, attack: attacks.Attack, seconds: fl
     """One attack in about so many seconds: as many of its iterations as fit."""
     begin = time.perf_counter()
     stages = 1 if attack.then is None else 2
+    least = _trial_seconds(update, attack)
+    if least > DEAR * seconds:
+        return Attempt(name, note=f"not tried: {TRIAL} iterations would take about {least:.2g} s, "
+                                  f"and the budget has {max(seconds, 0):.2g} s for it")
     try:
         trial = attacks.reconstruct(update, _of(attack, TRIAL), RESTARTS, seed)
     except (AssumptionError, ValueError) as error:
@@ -143,6 +150,17 @@ def attempt(update: SharedUpdate, name: str, attack: attacks.Attack, seconds: fl
     attack = _of(attack, count)
     guess = attacks.reconstruct(update, attack, RESTARTS, seed)
     return _of_guess(update, name, attack, guess, time.perf_counter() - begin)
+
+
+def _trial_seconds(update: SharedUpdate, attack: attacks.Attack) -> float:
+    """About how long the trial of an attack takes: on a large network one of L-BFGS, of up to 20
+    evaluations an iteration, alone took many times the budget. From one gradient of the client's
+    loss; where restarts share work the trial is faster."""
+    grey = torch.full((update.batch_size, *update.shape), 0.5)
+    begin = time.perf_counter()
+    residual(update, grey, torch.zeros(update.batch_size, dtype=torch.long))
+    one = time.perf_counter() - begin
+    return TRIAL * (1 if attack.is_adam else INNER) * SECOND * RESTARTS * one
 
 
 def _of(attack: attacks.Attack, iterations: int) -> attacks.Attack:

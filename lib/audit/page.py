@@ -28,7 +28,7 @@ h1 { font-size: 1.5rem; line-height: 1.25; } h2 { font-size: 1.2rem; margin-top:
 table { border-collapse: collapse; font-size: 0.9rem; }
 th, td { text-align: left; vertical-align: top; padding: 0.3rem 0.8rem 0.3rem 0;
   border-bottom: 1px solid var(--line); }
-th { overflow-wrap: normal; } td { min-width: 5rem; }
+th { overflow-wrap: normal; } td { min-width: 6.5rem; }
 figure { display: inline-block; margin: 0 1rem 1rem 0; max-width: 100%; }
 figcaption { font-size: 0.85rem; max-width: 22rem; }
 img { image-rendering: pixelated; width: 8rem; height: auto; border: 1px solid var(--line); }
