@@ -181,7 +181,7 @@ report.table(vocabulary())
 #
 # ![Image sheet, one row a photograph: an astronaut and a pagoda. From left to right the attack at growing numbers of iterations, from noise to pictures in which the face and the pagoda can be recognised, in wrong colours; at the right the private photograph.](../figures/paper/03_inverting_gradients/fig1_imagenet.png)
 #
-# *Two photographs were attacked, and both are shown (n = 2). The attack's weight for smoothness was chosen on the first. Nobody knows yet how often this works. Under the reconstructions stand PSNR and ST-LPIPS, a learned distance (smaller is nearer). By PSNR each is worse than its photograph's mean colour, and yet you see what it shows.*
+# *Ten photographs were attacked, and two are shown. We, who know them, recognise the subject of seven; page 03 has all ten. The attack's weight for smoothness was chosen on the first. Under the reconstructions stand PSNR and ST-LPIPS, a learned distance (smaller is nearer). By PSNR each is worse than its photograph's mean colour, and yet you see what it shows.*
 #
 # ## Your own picture
 #

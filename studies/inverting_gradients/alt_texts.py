@@ -50,6 +50,11 @@ ALT_TEXTS = {
         "left to right the attack on the trained network at more and more iterations, from noise "
         "to the end; where it is stored the end of the same attack on the untrained network; at "
         "the right the private photograph. PSNR and ST-LPIPS stand under the ends."),
+    "fig1_ranked": (
+        "Image sheet of ten photographs, five a line, what the attack returns above the private "
+        "one. A cat's eye, a pagoda, a flower, a cup, a tissue, a rocket and a face can be made "
+        "out in wrong colours. Retina, galaxies and motorcycle cannot. ST-LPIPS ranks the eye, "
+        "the retina and the pagoda first, the rocket and the face near the end."),
     "loss_and_picture": (
         "Left, scatter plot, x: gradient distance at the end, y: PSNR, one dot a restart, "
         "joined by a line for each image: the lower the distance, the better the picture, "

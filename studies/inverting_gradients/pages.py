@@ -41,10 +41,20 @@ def stored(deep: Deep) -> dict[str, Cell]:
     return choose.stored_of({**deep.shown, "others": deep.others, "imagenet": deep.imagenet})
 
 
-def photographs(cell: Cell) -> pd.DataFrame:
+def behind_trained(deep: Deep) -> list[Cell]:
+    """What is stored of the photographs that come with the packages, behind the trained network."""
+    cells = stored(deep)
+    return [cells[name] for name in ("trained", "others") if name in cells]
+
+
+def photographs(cells: list[Cell]) -> pd.DataFrame:
     """A row a photograph: its reconstruction against a picture that is grey all over.
 
-    cell: of embedded photographs; its truth is uint8 (clients, 1, C, H, W)."""
+    cells: of embedded photographs; their truth is uint8 (clients, 1, C, H, W)."""
+    return pd.concat([_photographs(cell) for cell in cells], ignore_index=True)
+
+
+def _photographs(cell: Cell) -> pd.DataFrame:
     classes = data.load("photos", size=SIZE).classes
     named = [classes[client % len(classes)] for client in cell.table.client]
     truth = cell.arrays["truth"][:, 0] / 255
