@@ -25,7 +25,7 @@ _current = None
 
 
 def name_the_user() -> None:
-    """torch asks for the user's name to name a folder. A container that runs under a bare number has
+    """torch asks for the user's name, for a folder. A container that runs under a bare number has
     none, and torch fails: the number is the name then."""
     try:
         getpass.getuser()

@@ -1,6 +1,7 @@
 """lib/run.py: settings are checked, draws depend on their key alone, bars stay out of the way."""
 
 import getpass
+import os
 import subprocess
 
 import numpy as np
