@@ -123,6 +123,10 @@ scoreboard: $(READY)  ## write SCOREBOARD.md, and its summary into README.md
 report: $(READY)  ## a reproduction report for each paper, Markdown and two pages of PDF, in build/reports
 	@$(PYTHON) tools/reports.py $(NB)
 
+.PHONY: cards
+cards: $(READY)  ## docs/CARDS.md: a card for each data set and each generator
+	@$(PYTHON) tools/cards.py
+
 .PHONY: assignments
 assignments: $(READY)  ## student versions in build/assignments, for nbgrader [SEED=7 PICTURES=digits COURSE=...]
 	@$(PYTHON) tools/assignments.py

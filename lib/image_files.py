@@ -66,7 +66,8 @@ def read_folder(folder: Path, size: int | None) -> tuple[Tensor, Tensor, list[st
     classes = sorted(path.name for path in folder.glob("[!.]*") if path.is_dir())
     files = [sorted((folder / name).glob("[!.]*")) for name in classes]
     labels = [label for label, of_class in enumerate(files) for _ in of_class]
-    require(labels, f"{folder} holds no images: expected one sub-folder a class")
+    require(labels, f"{folder} holds no images: expected one sub-folder a class, as in "
+                    f"{folder.name}/any/photo.jpg")
     empty = [name for name, of_class in zip(classes, files, strict=True) if not of_class]
     require(not empty, f"sub-folders of {folder} hold no images: {', '.join(empty)}")
     images = [read_image(file, size) for of_class in files for file in of_class]

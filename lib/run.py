@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import getpass
 import hashlib
 import importlib.metadata
 import json
@@ -22,6 +23,18 @@ ROOT = files.ROOT
 PROFILES = ("quick", "paper")
 LARGEST_SEED = 2**32 - 1  # that numpy takes; a client's is 10**6 times this and more, in torch
 _current = None
+
+
+def name_the_user() -> None:
+    """torch asks for the user's name, for a folder. A container that runs under a bare number has
+    none, and torch fails: the number is the name then."""
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        os.environ["LOGNAME"] = f"user{os.getuid()}"
+
+
+name_the_user()
 
 
 @dataclass(frozen=True)

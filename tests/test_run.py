@@ -1,5 +1,7 @@
 """lib/run.py: settings are checked, draws depend on their key alone, bars stay out of the way."""
 
+import getpass
+import os
 import subprocess
 
 import numpy as np
@@ -135,3 +137,22 @@ def test_commit_without_git_and_with_changes(monkeypatch, tmp_path):
         runs.commit.cache_clear()
         assert runs.commit() == clean + "+dirty"
         (tmp_path / folder / "a.py").unlink()
+
+
+def test_a_user_without_a_name_has_a_number(monkeypatch):
+    """As in a container that runs under a number: torch would fail in the first attack."""
+    def nobody(number):
+        raise KeyError(f"getpwuid(): uid not found: {number}")
+
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    monkeypatch.setenv("LOGNAME", "")                        # put back after the test
+    runs.name_the_user()
+    assert getpass.getuser() == f"user{os.getuid()}"
+
+
+def test_a_users_own_name_stays(monkeypatch):
+    monkeypatch.setenv("LOGNAME", "reader")
+    runs.name_the_user()
+    assert os.environ["LOGNAME"] == "reader"
