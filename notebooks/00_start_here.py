@@ -9,7 +9,7 @@
 # %% [markdown]
 # # Start here: a gradient can give the image away
 #
-# The first page of Leaky Gradients. It follows no single paper, and asks for no more than the basics of PyTorch.
+# This is the first page of Leaky Gradients. It follows no single paper, and asks for no more than the basics of PyTorch.
 #
 # **contents**: [this page](#the-pages) · next: [01_dlg](01_dlg.ipynb) · all attacks side by side: [08_all_attacks](08_all_attacks.ipynb)
 #
@@ -20,7 +20,7 @@
 # ## In three sentences
 #
 # - **The claim.** In federated learning a client keeps its images and shares only the gradient of its loss; a line of papers says that this gradient gives the images back.
-# - **What we found.** For one image and a small network it often does, to the last visible detail; how often depends on the network, the batch, the start, and what the attacker is given.
+# - **What we found.** For one image and a small network it often does, to the last visible detail; how often it does depends on the network, on how many images share the gradient, on the noise from which the attack starts, and on what the attacker is given.
 # - **To remember.** One recovered image shows that a leak is possible; only many clients show how often it happens, and only an attacker who knows a defense shows whether it holds.
 
 # %% tags=["parameters"]
@@ -52,11 +52,11 @@ report.start("00_start_here", run)
 # %% [markdown]
 # ## The question
 #
-# A *client* (a phone, a hospital) trains a shared network on images that never leave it. In each round a *server* sends the network, and the client answers with an *update*: the gradient of its loss, one number for each weight. The server follows the protocol, and it is curious. Can it work out the image from the update?
+# A *client* (a phone, a hospital) trains a shared network on images that never leave it. In each round a *server* sends the network, and the client answers with an *update*: the gradient of its loss, one number for each weight. The server follows the protocol, but it looks at every update that it gets: it is *honest but curious*. It is the attacker on all of these pages. Can it work out the image from the update?
 #
 # ## The sixty-second attack
 #
-# One client has one private image. `share` computes what the client sends, and `reconstruct` sees that update and nothing else.
+# One client has one private image. The network is a LeNet, a small convolutional network, with random weights. `client.share` computes what the client sends, and `attacks.reconstruct` sees that update and nothing else. The attack starts twice, from different noise, since one start may fail:
 
 # %%
 photos = data.load("photos", size=24)  # crops of ten photographs, 24 x 24 pixels
@@ -95,7 +95,7 @@ display(Markdown(
 #
 # $$x'^\star = \arg\min_{x'} D, \qquad D = \left\lVert \nabla_W\, \ell\big(F(x', W), y\big) - \nabla W \right\rVert^2$$
 #
-# Here $\ell$ is the cross-entropy. The label $y$ needs no search: only one entry of the last bias's gradient is negative, and it is that of $y$ (page 02). Here is the same attack in plain PyTorch:
+# Here $\ell$ is the cross-entropy, and the distance $D$ is called the *objective*. The label $y$ needs no search: only one entry of the last bias's gradient is negative, and it is that of $y$ (page 02). The attack that reads the label in this way and then searches for the image is called *iDLG*, hence the name `attacks.idlg` above. It searches with L-BFGS, an optimiser that estimates the curvature of $D$ from the gradients it has seen. Here is the same attack in plain PyTorch:
 
 # %%
 shared = [gradient[0].cpu() for gradient in update.gradients.values()]
@@ -126,7 +126,7 @@ rows = pd.DataFrame({"iterations": range(6), "D, plain loop": plain, "D, lib": e
 report.table(rows)
 
 # %% [markdown]
-# The whole scene in one picture. The striped squares are the gradient of the network's first layer, one row for each of its channels:
+# The next picture shows the whole scene. The striped squares are gradients of the network's first layer, with one row for each of its channels: the one that was shared, and the one that the dummy image gives:
 
 # %%
 half = guess.history.images[LOOKED_AT[1]][0, best]  # a dummy image on its way
@@ -139,13 +139,13 @@ report.save_figure(figure, "threat_model", diagram.ALT)
 # %% [markdown]
 # ## What the attacker is given
 #
-# Papers differ most in what they give the attacker without saying so. Here every update carries a card with these assumptions. By default the attacker is told the size of the batch, and no label:
+# Papers differ most in what they give the attacker without saying so. Here every update carries a list of these assumptions, its *card*. Some lines name things that later pages explain, such as BatchNorm statistics and mixing keys. By default the attacker is told the size of the batch, and no label:
 
 # %%
 report.table(assumptions(update))
 
 # %% [markdown]
-# An attack that needs more than it is given does not run. Here a client shares the gradient of *two* images, and iDLG's rule reads the label of one:
+# An attack that needs more than it is given does not run. Here a client shares the gradient of *two* images, but iDLG's rule can read the label of a single image only, so the attack is refused:
 
 # %%
 two = client.share(network, photos.clients(1, batch_size=2))
@@ -154,7 +154,7 @@ print_error(lambda: attacks.reconstruct(two, attacks.idlg(10)))
 # %% [markdown]
 # ## Vocabulary
 #
-# One word for each thing, on all pages and in `lib`. Skim it now, and come back to it:
+# All pages and the library `lib` use one word for each thing. Skim the table now, and come back to it when you meet a word again:
 
 # %%
 report.table(vocabulary())
@@ -185,7 +185,7 @@ report.table(vocabulary())
 #
 # ## Your own picture
 #
-# Give `data.load` a folder with one sub-folder for each class, or a packed `.npz` ([data/README.md](../data/README.md)). The first cell writes such a folder, with two pictures in the place of yours:
+# Give `data.load` a folder with one sub-folder for each class, or a packed `.npz` file ([data/README.md](../data/README.md)). The first cell below writes such a folder and puts two photographs where yours would be. The second cell attacks one of them:
 
 # %%
 folder = Path("../build/my_pictures")
@@ -205,7 +205,7 @@ report.table(score[["mse", "psnr", "ssim"]].rename(columns={
     "mse": "mean squared error", "psnr": "PSNR, dB", "ssim": "SSIM (1 is equal)"}))
 
 # %% [markdown]
-# The first thing that goes wrong is a folder of pictures of different sizes:
+# What most often goes wrong at first is a folder of pictures of different sizes. The error says what to do:
 
 # %%
 print_error(lambda: data.load("../build/my_pictures"))
@@ -227,7 +227,7 @@ checked = attacks.diagnose(sent, attacks.dlg())
 report.table(checked[checked.verdict != "ok"])
 
 # %% [markdown]
-# With four channels and ReLUs the gradient gives fewer equations than the image has pixels, so many images fit it. A network with more channels and smooth activations passes:
+# Each entry of the gradient is an equation for the pixels. With four channels and ReLUs there are fewer equations than pixels, so many images fit the gradient (page 01 counts them). A network with more channels and smooth activations passes:
 
 # %%
 torch.manual_seed(seed)
@@ -241,7 +241,7 @@ print(f"{warnings} warnings. Four clients, one image each: PSNR {psnr.min():.0f}
       f"{psnr.max():.0f} dB, {(psnr > 30).sum()} of {len(psnr)} recovered (above 30 dB)")
 
 # %% [markdown]
-# All clients are attacked as one batch, so a layer that decides by the values of a tensor is refused:
+# The library attacks all clients at once, through `torch.func.vmap`. So it refuses a network whose code branches on the values of a tensor:
 
 # %%
 class Gate(nn.Module):
@@ -275,7 +275,7 @@ checked = attacks.diagnose(audited, attacks.idlg(labels="analytic"))
 report.table(checked[checked.verdict != "ok"])
 
 # %% [markdown]
-# `diagnose` found the scale. Divided by two the update passes, and the attack can be tried. The saved file holds no image and loads on another machine:
+# `diagnose` found that the scale is wrong. Divided by two, the update passes, and the attack can be tried. The update can also be saved to a file, which holds no image and loads on another machine:
 
 # %%
 idlg = attacks.idlg(20, labels="analytic")
@@ -311,9 +311,9 @@ print(f"warnings: {(attacks.diagnose(halved, idlg).verdict != 'ok').sum()}; "
 #
 # ## Appendix
 #
-# **Settings.** Both profiles run this page alike, on images that ship with scikit-learn and scikit-image. Nothing on it is stored. The two pictures from pages 01 and 03 come from the paper profile of those pages.
+# **Settings.** Both profiles run this page alike, on images that ship with scikit-learn and scikit-image. Everything on it is computed anew at each run. The two pictures from pages 01 and 03 come from the paper profile of those pages.
 #
-# **More errors that a first try meets.** A set that is not there, labels that the network has no output for, images that do not fit:
+# **More errors that a first try meets.** The first error below is about a set that is not there, the second about labels that the network has no output for, and the third about images that do not fit the network:
 
 # %%
 ten_classes = data.load("photos", size=16).clients(1, indices=[[179]])
@@ -322,7 +322,7 @@ print_error(lambda: client.share(models.lenet(mine, seed=seed), ten_classes))
 print_error(lambda: client.share(models.lenet(data.load("digits")), batch))
 
 # %% [markdown]
-# Gradients in the wrong order, a shape with the channels last, and an entry that is not a number:
+# The next three are about gradients in the wrong order, a shape with the channels last, and an entry that is not a number:
 
 # %%
 from_gradients = client.SharedUpdate.from_gradients

@@ -21,7 +21,7 @@
 # ## In three sentences
 #
 # - **The paper says** that a shared gradient is enough to rebuild the private image and its label: search for a dummy image whose gradient is the same.
-# - **We found** that one random start recovers 105 of 144 single images on the official code's network (error below 0.001), and none of 32 CIFAR-10 images in batches of eight.
+# - **We found** that one random start recovers 105 of 144 single images on the official code's network (mean squared error below 0.001), and no image of four batches of eight CIFAR-10 images.
 # - **Remember** that a gradient is a list of equations for the pixels: an image returns where they suffice and where the search can follow them.
 
 # %% tags=["parameters"]
@@ -54,7 +54,7 @@ sweeps, published = plan.declare(run), report.published("dlg")
 # In federated learning many clients train one network together: each keeps its images and sends the gradient of its loss to a server.
 # Can the server compute the images from that gradient? The attacker here is this server, and it is *honest but curious*: it follows the protocol and reads what arrives.
 # It knows the network $F$ with its weights $W$, the loss, the shape of an image, and how many images the gradient averages. It has never seen an image or a label of the client.
-# The network is LeNet, a small convolutional one with sigmoids. Its weights are random, in the paper and here: each is drawn from the uniform distribution U(-0.5, 0.5), as in the official code.
+# The network under attack, the *victim*, is LeNet, a small convolutional network with sigmoids. Its weights are random, in the paper and here: each is drawn from the uniform distribution U(-0.5, 0.5), as in the official code.
 
 # %%
 photos = data.load("photos", size=24)
@@ -83,7 +83,7 @@ assert torch.allclose(x, analytic.dense_input(dense["1.weight"], dense["1.bias"]
 
 # %% [markdown]
 # With two images in the batch, the gradient is the mean of two gradients, and each row of the division returns a mixture of the two.
-# The row that belongs to the label of one image is dominated by that image. So averaging hides little while the labels differ.
+# The row that belongs to the label of one image consists mostly of that image. So averaging hides little while the labels differ.
 
 # %%
 pair = photos.clients(1, batch_size=2, indices=[[0, 2]])
@@ -98,7 +98,7 @@ report.save_figure(fig, "closely_division", ALT["closely_division"])
 # ### In any other network: match the gradient
 #
 # A convolution uses the same weights at every position, so no single division undoes it. DLG searches instead. It starts from a *dummy image* $x'$
-# and *dummy label* scores $y'$, both drawn from N(0, 1), and asks which gradient a client with these would have sent. The objective $D$ is the squared distance
+# and *dummy label* scores $y'$, both drawn from N(0, 1), and computes the gradient that a client with this image and label would have sent. The objective $D$ is the squared distance
 # between that gradient and the shared one, $\nabla W$; the loss $\ell$ is the cross-entropy with the soft label $\mathrm{softmax}(y')$:
 #
 # $$D(x', y') = \Big\lVert \frac{\partial\, \ell\big(F(x', W), \mathrm{softmax}(y')\big)}{\partial W} - \nabla W \Big\rVert^2$$
@@ -156,7 +156,7 @@ display(Markdown(
 # The label settles first. The last layer's gradient marks the true label, and the next page, iDLG, reads it without any search.
 #
 # The attack of the library, `attacks.dlg`, is the same algorithm, for hundreds of clients at once. On this client it begins with the same $D$.
-# Later the two differ by a few per cent, since L-BFGS amplifies the rounding of 32-bit numbers; in 64 bits a test holds the library to torch's path.
+# Later the two differ by a few per cent, since L-BFGS amplifies the rounding of 32-bit numbers. In 64 bits the two agree, which a test of the library checks.
 
 # %%
 guess = attacks.reconstruct(update, attacks.dlg(iterations=10), seed=seed, record=range(11))
@@ -168,8 +168,8 @@ report.table(both.iloc[[0, 1, 2, 4, 9]])
 # %% [markdown]
 # ## Results
 #
-# Three words for what follows. An image is *recovered* where its MSE is below 0.001; the paper states no criterion, and this one is ours.
-# The peak signal-to-noise ratio, PSNR $= 10 \log_{10}(1/\mathrm{MSE})$ in decibels, says the same: 0.001 is 30 dB.
+# Some words are needed for what follows. An image is *recovered* where its MSE is below 0.001; the paper states no criterion, and this one is ours.
+# The peak signal-to-noise ratio, PSNR $= 10 \log_{10}(1/\mathrm{MSE})$ in decibels, says the same on another scale: an MSE of 0.001 is 30 dB.
 # The *quick profile* is what this run computes, on small images; the *paper profile* uses the paper's image sets, and its results are stored.
 #
 # ### One start often suffices, and a failure is total (Figures 3 and 6)
@@ -194,7 +194,7 @@ report.caption("Figure 6, this run. Grey: worse than any image in [0, 1]; larger
 # The dots form two groups with hardly a dot between them. An attack ends at a nearly perfect copy or at noise, and a failure does not look like a bad picture.
 # Most failures jump within a few iterations to values far outside [0, 1] and stay there. Probably a step was too long and the sigmoids saturated (untested).
 #
-# The paper gives one mean error for each set, such as 0.0038 for MNIST[†](#Sources-of-published-numbers). A mean hides the two groups: ours, 0.09 on MNIST, says little but how many attacks failed.
+# The paper gives one mean error for each set, such as 0.0038 for MNIST[†](#Sources-of-published-numbers). A mean hides the two groups: ours, 0.09 on MNIST, hardly says more than how many attacks failed.
 # The paper's Figure 3 agrees with ours on speed: grey digits are there within 10 iterations, colour images need about 100.
 #
 # ### The attacker can tell which start worked
@@ -233,7 +233,7 @@ report.save_figure(drawings.batch_of_8(eight), "fig4_batch", ALT["fig4_batch"])
 report.caption(f"Figure 4, this run. {tables.batch_in_words(eight)} = recovered, ≈ not.", eight)
 
 # %% [markdown]
-# The gradient is a mean over the batch and knows no order, so each dummy image settles on some private image; errors are taken after a one-to-one matching.
+# The gradient is a mean over the batch and knows no order, so each dummy image settles on some private image. Before errors are computed, dummy and private images are matched one to one.
 # These digits are the easiest case, with eight different labels. The paper recovers eight CIFAR images on a ResNet and moves one image at a time.
 # Our paper profile moves all eight together on the official LeNet, and after 500 iterations 0 of 32 images have come back:
 #
@@ -241,10 +241,10 @@ report.caption(f"Figure 4, this run. {tables.batch_in_words(eight)} = recovered,
 #
 # *Figure 4, paper profile, stored: the first of four batches.*
 #
-# For batches a small $D$ says less than for single images: in the run above, images were missed at a $D$ as small as that in the caption.
+# For batches a small $D$ says less than for single images: the caption of this run's figure gives the $D$ of a batch that matched its gradient and still missed an image.
 #
 # Why do the eight fail? A gradient is a list of equations for the pixels, and fewer of them are independent than a network has parameters. The appendix derives how many there can be.
-# The table sets this count beside the number of batches that came back.
+# The table shows this count, divided by the number of pixel values, below the number of batches that came back.
 
 # %%
 report.table(tables_batches.in_short(sweeps.batches))
@@ -252,8 +252,8 @@ report.table(tables_batches.in_short(sweeps.batches))
 # %% [markdown]
 # *Table 1 in short, paper profile, stored: four batches of $B$ CIFAR-10 images each, up to 150 iterations (ResNet 100). The whole table is in the appendix.*
 #
-# Below one equation for each pixel the images are not determined, however long one searches: many batches share that gradient. The official LeNet gives one CIFAR image away, but not two, exactly.
-# Above one the count promises nothing: with twice the channels it allows eight images, and batches of four still fail.
+# With fewer than one equation for each pixel the images are not determined: many batches have that gradient, and no search, however long, can tell them apart. So the gradient of the official LeNet determines one CIFAR image (1.25), but not two (0.96).
+# With more than one equation for each pixel, success is possible but not certain: with twice the channels the count allows eight images, and batches of four still fail.
 # The paper restores 1, 2, 4 and 8 images on ResNet-20 after 270, 602, 1,173 and 2,711 iterations[†](#Sources-of-published-numbers). Our ResNet-20 gives back none, for another reason:
 # through its sigmoids the gradient of the first layers is a million times smaller than that of the last ones, so $D$ hardly sees it.
 #
@@ -262,8 +262,7 @@ report.table(tables_batches.in_short(sweeps.batches))
 # **Predict before you run.** A client may add noise to its gradient, send fewer bits, or set the smallest entries to zero (pruning).
 # Which of these still shows the cat: noise of variance 0.0001, 8-bit integers, 10 % pruned, 30 % pruned?
 #
-# You will see the first client's image as recovered under each defense. A plain start fails too often to judge a defense, so here the attack has a *line search*:
-# it halves a step until $D$ goes down. The attacker does not know the defense.
+# You will see the first client's image as recovered under each defense. Without a defense the plain attack already fails once in four. So here, where a failure should tell something about the defense, the attack has a *line search*: it halves a step until $D$ goes down. The attacker does not know the defense.
 
 # %%
 attacked = tables_defenses.attacked(sweeps.defended)
@@ -287,10 +286,9 @@ if choose.STORED in blocks:
 # %% [markdown]
 # *Table 3 in short, paper profile, stored: medians over the attacked clients, images recovered, and whether the defense defends, measured and published[†](#Sources-of-published-numbers).*
 #
-# "Not recovered" is less than "defended": under int8 no image passes our criterion, and every image is plain to see.
-# The paper judges by eye, and its numbers for the noise may be variances or standard deviations. Taken as variances, 0.0001 and 0.001 already defend here, where the paper shows a leak.
-# Taken as standard deviations, the three levels that we decide agree with the paper.
-# Pruning was tested on an attacker who does not know of it; exercise 4 is about one who looks at the zeros.
+# An image that is not recovered can still be plain to see. Under int8, gradients of 8-bit integers, no image passes our strict criterion, and yet the defense hides none.
+# The paper judges by eye, and does not say whether its numbers for the noise are variances or standard deviations. Read as variances, 0.0001 and 0.001 already defend here, where the paper shows a leak. Read as standard deviations, they agree with the paper at the three levels that we decide: a standard deviation of 0.01, for example, is a variance of 0.0001, and defends in both.
+# Pruning was tested against an attacker who does not know of it. Exercise 4 asks what an attacker gains who sees the zeros and ignores them.
 # Whether a defense costs accuracy stays open: our victims reach a third of the images right, far below the published 76 %[†](#Sources-of-published-numbers).
 #
 # ### Smooth activations and small weights leak; ReLU does not, to this search
@@ -308,21 +306,21 @@ if by_scale:
 # %% [markdown]
 # With ReLU nothing comes back at any scale. Its second derivative is zero almost everywhere, and L-BFGS finds its way by second derivatives.
 # Whether another optimiser would find the image is untested on this page; notebook [03](03_inverting_gradients.ipynb) uses Adam.
-# Sigmoid works up to $s = 0.5$, GELU and tanh up to 0.2, and at 1 nothing does. The line search adds a few images and opens no new regime.
+# Sigmoid works up to $s = 0.5$, GELU and tanh up to 0.2, and at 1 nothing does. The line search adds a few images, but where the plain search recovers nothing, it recovers nothing either.
 #
 # ## What did not reproduce
 #
-# - **Every start.** About one start in four fails (105 of 144 recover). Users of the original report the same and use smaller steps or a line search. Our line search gained 9 images of 48 and lost none.
+# - **That the attack works from every start.** About one start in four fails (105 of 144 recover). Users of the original report the same and use smaller steps or a line search. Our line search gained 9 images of 48 and lost none.
 # - **The mean error of Figure 6.** Ours is larger, since it counts the failures: the dots of Figure 6 show it. Why the published mean is smaller is untested; the paper gives no number of images and no share of successes.
-# - **The batch of eight on CIFAR.** Eight images have more than twice as many pixels as this LeNet's gradient has equations (Table 1 in short). The paper's network is another, so the ledger, our list of claims, says *not tested*.
-# - **ResNet-20.** The gradient norms in the appendix show why plain $D$ is blind there. Dividing each layer's distance by its own size brings colours and coarse shapes back. Batches under that objective, and BatchNorm with the batch's own statistics, are untested. Four networks are few, so the ledger leaves the claim undecided.
-# - **Pruning 20 % defends.** The three scores disagree: AVD calls every image still shown, MSE calls most hidden, and a person sees the outline in Figure 7. Pruning 30 % and more defends here. The paper's network is untested.
-# - **Noise of variance 0.0001 leaks.** Taken as a standard deviation the published number fits. The ledger decides both readings.
+# - **The batch of eight on CIFAR.** None of ours comes back. Eight images have more than twice as many pixels as this LeNet's gradient has equations (Table 1 in short). The paper's network is another, so the ledger, our list of claims, says *not tested*.
+# - **ResNet-20.** None of our images comes back. The gradient norms in the appendix show why: plain $D$ hardly sees the first layers. Dividing each layer's distance by its own size brings colours and coarse shapes back. Batches under that objective, and BatchNorm with the batch's own statistics, are untested. Four networks are few, so the ledger leaves the claim undecided.
+# - **That pruning 20 % defends.** The three scores disagree: AVD calls every image still shown, MSE calls most hidden, and a person sees the outline in Figure 7. Pruning 30 % and more defends here. The paper's network is untested.
+# - **That noise of variance 0.0001 leaks.** Here it defends. If the published number is a standard deviation, it fits. The ledger decides both readings.
 # - **int8 as a defense.** It does not defend here. Why is untested: we scale each tensor, and how the paper quantises is not known.
 #
 # ## Claims
 #
-# Eight claims of this page, each decided by a rule that stands in the whole ledger, in the appendix.
+# Here are eight claims of this page. Each is decided by a rule, which stands in the whole ledger in the appendix.
 # *Measured* gives counts with 95 % intervals in brackets, the p-value of the test, and why attacks ended: out of iterations (budget), by torch's stopping rule (tolerance), or converged.
 
 # %%
@@ -405,7 +403,7 @@ report.table(settings[["figure", "quick", "paper", "stored"]].rename(
 # - **LeNet, not ResNet-56**, in Figures 3 to 7. The official code holds a LeNet, and on ResNet-20 the paper's objective finds nothing (Table 1).
 # - **500 iterations, not 1,200.** The table below shows how many attacks still moved at the end.
 # - **All images of a batch move together** in Figure 4. Table 1 runs both rules. In the quick profile the eight are consecutive test digits with eight different labels.
-# - **CIFAR-10 with 100 random labels**, where the paper shows CIFAR-100: the network is untrained, so labels mean nothing to it, and 100 outputs make it the official one.
+# - **CIFAR-10 with 100 random labels**, where the paper shows CIFAR-100. The network is untrained, so labels mean nothing to it. A hundred labels give it a hundred outputs, as in the official code.
 # - **A hundred faces** that ship with scikit-image, with random labels, stand in the film strip. LFW, CIFAR-100 and SVHN are not ours to show, so only their numbers appear.
 # - **Melis et al. (2019)**, whose attack the paper compares with, is left out: we do not run it.
 
@@ -596,7 +594,7 @@ assert set(rows.tolist()) == {0, *ids[~hidden].tolist()}  # [MASK], and exactly 
 display(Markdown("*" + " ".join(compute.vocabulary()[i] for i in rows) + "*"))
 
 # %% [markdown]
-# The set of words is exact; their order, how often each occurs, and the masked ones are not in it. (Where the output layer shares the table, as in BERT, all rows differ from zero, and these stand out.) DLG finds the rest. To make it earn all of it, the table's gradient is withheld below.
+# The set of words is exact; their order, how often each occurs, and the masked ones are not in it. (Where the output layer shares the table, as in BERT, all rows differ from zero, and these stand out.) DLG finds the rest. Below, the table's gradient is withheld, so that the attack has to find every word by itself.
 
 # %%
 from studies.dlg.settings import READER
@@ -640,7 +638,7 @@ report.table(pairs)
 #
 # $$\text{independent equations} \;\le\; B F_l + \sum_{k \le l} |W_k| + \sum_{k < l} |b_k| - c_l^2 ,$$
 #
-# to be held against the number of pixels. First small batches of digits, 64 pixels each: the smallest bound, and the measured rank of the derivative of all gradients by all pixels, in 64 bits, labels known.
+# which we compare with the number of pixels. The first table is about small batches of digits of 64 pixels. It has the smallest bound, and the measured rank of the derivative of all gradients by all pixels, in 64 bits and with labels known.
 
 # %%
 ranks = tables_beyond.ranks_of_batches(sweeps.counted_batches.shown("run"))
@@ -652,7 +650,7 @@ report.table(ranks.rename(columns="B = {}".format).rename_axis(columns=None)).se
 # The bound is attained here; the ledger counts where it is not. Counting of this kind is not new: R-GAP (Zhu and Blaschko 2021, [arXiv 2010.07733](https://arxiv.org/abs/2010.07733)) counts, layer by layer, the constraints for the layer's input, to say whether one image is at risk.
 # Ours bounds the rank of the whole gradient, for batches too, and is held against the measured rank.
 #
-# Next what it means for the attack: single photographs of 16x16 (768 pixel values), tanh, weights within 0.1, DLG with line search, kernels of 3 and of 5.
+# The next table shows what this means for the attack. DLG with line search attacks single photographs of 16x16 pixels (768 values), behind networks with tanh, weights within 0.1, and kernels of 3 or of 5.
 
 # %%
 pair = {"counted": sweeps.counted, "attacked": sweeps.attacked}  # of one profile, by part

@@ -61,8 +61,9 @@ numbers = report.published("idlg")
 # until their gradient matches the shared one. Sometimes the search settles on a wrong label, and the
 # image is lost with it. Does the label have to be searched for at all?
 #
-# The attacker is the server. It is honest but curious: it follows the protocol and reads what arrives.
-# It knows the model's weights and holds the gradient of one image; nobody tells it the label.
+# The attacker is the server. It is honest but curious: it follows the protocol and reads what arrives. It
+# knows the weights of the network under attack, the *victim*, and holds the gradient of one image; nobody
+# tells it the label. The next table lists all that is assumed:
 
 # %%
 photos = data.load("photos", size=16)  # small crops of ten photographs, a class each
@@ -105,11 +106,11 @@ report.save_figure(fig, "closely_rule", drawings.ALT["closely_rule"])
 # $$\frac{\partial \ell}{\partial W_i} = \big(p_i - [i = c]\big)\, a^\top .$$
 #
 # - **Bias.** The label is the smallest entry of $\partial\ell/\partial b$.
-# - **Row sums.** Features behind a sigmoid or a ReLU are never negative. Then the row of the label is
-#   the only one with a negative sum. The official code does this.
-# - **Products.** All rows are multiples of one vector, and the label's row alone points the other way.
-#   It is the row whose product with every other row is at most zero. The paper derives this rule for
-#   any activation.[†](#sources)
+# - **Row sums.** Features behind a sigmoid or a ReLU are never negative. Then the row of the label is the
+#   only one with a negative sum. The official code takes the row with the smallest sum.
+# - **Products.** All rows are multiples of one vector, and the label's row alone points the other way. So
+#   it is the row whose scalar product with every other row is at most zero. The paper derives this rule
+#   for any activation.[†](#sources)
 
 # %%
 weight = update.gradients["7.weight"][0]  # (10 classes, features)
@@ -178,8 +179,9 @@ report.caption("MSE: the mean squared error of a pixel, on the scale from 0 to 1
 # ## Results
 #
 # Each attack has an untrained LeNet of its own, with weights from U(-0.5, 0.5), as in the paper. DLG and
-# iDLG attack the same image on the same network from the same noise. An image is *recovered* when its
-# MSE ends below 0.001, one of the thresholds in the paper's Figure 1. Brackets hold 95 % Wilson intervals of a share.
+# iDLG attack the same image on the same network from the same noise. An image is *recovered* when its MSE
+# ends below 0.001, one of the thresholds in the paper's Figure 1. The brackets behind a share are its 95 %
+# confidence interval (Wilson's).
 #
 # ### 1. iDLG's label is always right, and DLG's often is
 #
@@ -224,8 +226,9 @@ report.table(tables.recovered_beside_published(attacked, numbers))
 #
 # ### 3. A wrong label loses the image, but most losses are diverged searches
 #
-# The next table splits the same attacks by whether DLG ended at the right label. If wrong labels were
-# the whole story, DLG and iDLG would fare alike in the rows marked "right".
+# The next table splits the same attacks by whether DLG ended at the right label. If DLG lost images
+# through wrong labels alone, DLG and iDLG would both recover nearly every image in the rows marked
+# "right".
 
 # %%
 which_run, settled = attacked.settled()  # what the rest of this page argues from
@@ -235,14 +238,15 @@ display(report.table(crossed))
 report.caption(f"{which_run.capitalize()}. {gaps.losses_in_words(settled)}")
 
 # %% [markdown]
-# A known label takes away one way to lose, and leaves the other. Cause and effect are not clear in each
-# case: a wrong label may also follow from a divergence. iDLG rescues only part of the attacks with a
-# wrong label, so in the others the label was not the only trouble.
+# An attack can be lost in two ways: its label is wrong, or its search diverges. Knowing the label removes
+# the first way and leaves the second. Which came first is not always clear, since a search that diverges
+# may end at a wrong label for that reason. iDLG rescues only part of the attacks with a wrong label, so in
+# the others the label was not the only trouble.
 #
 # ### 4. When the rule stops holding
 #
-# We break one assumption at a time, for two hundred single digits on a LeNet each. The table shows the
-# share of labels that each of the three readings gets right.
+# We break one assumption at a time, for two hundred clients with one digit and one LeNet each. The table
+# shows the share of labels that each of the three readings gets right.
 #
 # **Predict before you run.** Replace the sigmoids by tanh, whose outputs have either sign. Which of the
 # three readings still finds the label: bias, row sums, products? And which of them survives label
@@ -256,14 +260,15 @@ report.table(broken.shown(broken_rules))
 
 # %% [markdown]
 # - **Tanh** features have no fixed sign, so a row sum is negative by chance. Bias and products stay exact.
-# - **GELU** dips only to -0.17. With weights from U(-0.5, 0.5) the features are large and the dip does
-#   not matter; with PyTorch's smaller weights it does.
+# - **GELU** is never below -0.17. With weights from U(-0.5, 0.5) the features are so large that these
+#   small negative values do not change the sign of a row sum; with PyTorch's smaller weights they do.
 # - **Another loss** has another gradient. For a squared error of the logits the gradient of an output
 #   is its distance from the target, and the label's need not be the smallest.
 # - **Label smoothing** of strength $\epsilon$ over $C$ classes makes other entries negative too:
-#   $p_i - \epsilon/C$. The *smallest* entry is still the label's, unless the victim is already sure of
-#   it ($p_c - p_i > 1 - \epsilon$). The products rely on a single odd row, so they fail.
-# - **Several local steps** add up gradients of one label, and the sign stays.
+#   $p_i - \epsilon/C$. The *smallest* entry is still the label's, unless the victim is already sure of it
+#   ($p_c - p_i > 1 - \epsilon$). The products rely on a single row that points the other way, so they
+#   fail.
+# - **Several local steps** add up several gradients of the same label, so the sign of the sum stays.
 #
 # The last column shows what our engine refuses to run, since the attacker can see that activation and
 # loss do not fit. It cannot see smoothing, which happens in private.
@@ -298,10 +303,11 @@ percent = dict.fromkeys(broken.INITS.values(), "{:.0%}")
 report.table(broken.signs_of_batches(digits, seed), **percent)
 
 # %% [markdown]
-# To recover a batch, the attacker wants all the counts $n_i$. It can solve the equation for them once it has
-# an estimate of $\bar p_i$. The *analytic* rule (Ma et al. 2023) computes one from the model, the
-# *uniform* rule takes $1/C$, and Wainakh et al. (2022) guess what one image adds. The baseline deals
-# the labels out evenly and looks at no gradient. For 64 images with random labels:
+# To recover a batch, the attacker wants all the counts $n_i$. It can solve the equation for them once it
+# has an estimate of $\bar p_i$. The *analytic* rule (Ma et al. 2023) computes one from the model, the
+# *uniform* rule takes $1/C$, and Wainakh et al. (2022) guess what one image adds to its entry. A baseline
+# looks at no gradient and deals the labels out evenly over the classes. The table compares them on batches
+# of 64 images with random labels:
 
 # %%
 counted = tables.results(sweeps.counts)
@@ -312,32 +318,33 @@ display(report.table(glance, **dict.fromkeys(glance.columns, "{:.0%}")))
 report.caption(f"{long.run.iloc[0].capitalize()}: mean share of labels read right, 100 batches.")
 
 # %% [markdown]
-# On untrained victims counting is nearly exact, even for 64 images with repeated labels. On our two
-# confident victims it fails: those are the one that memorised its images and the one that was trained
-# well. The equation still holds there, but the estimate of $\bar p$ does not. Each was trained once, so the
-# ledger leaves this undecided. On the memorised victim even a *single* label is missed now and then: $p_c$
-# rounds to 1, the label's entry to 0, and other zeros tie with it. The curves for all batch sizes, and
-# what counted labels are worth to an attack, stand in the [appendix](#label-rules).
+# On untrained victims counting is nearly exact, even for 64 images with repeated labels. It fails on two
+# victims that are confident of their answers: the one that memorised its images, and the one that was
+# trained well. The equation still holds there, but the estimate of $\bar p$ is wrong. Each of the two was
+# trained once, so the *ledger*, our list of claims, leaves this undecided. On the memorised victim even a
+# *single* label is missed now and then: $p_c$ rounds to 1, so the label's entry rounds to 0 and cannot be
+# told from other zeros. The [appendix](#label-rules) has the curves for all batch sizes, and attacks that
+# use counted labels.
 #
 # ## What did not reproduce
 #
-# - **DLG on LFW** recovers far more images here than published, so the paper's largest gap shrinks to
-#   a small one. The likeliest reason is the number of outputs, 62 instead of 5,749, among which a dummy
-#   label has to settle. Untested: the wide network is too slow on a CPU.
+# - **DLG on LFW** recovers far more images here than published, so the gap, which is the paper's largest,
+#   is small here. The likeliest reason is the number of outputs: DLG's dummy label has to find the right
+#   one among 62 instead of 5,749. Untested: the wide network is too slow on a CPU.
 # - **iDLG on LFW** does a little worse than published. Our pictures are cut at the centre and show less
 #   background. Untested.
 # - **DLG on MNIST** recovers somewhat more images than published, at the published rate of right labels.
 #   Seeds, images and the version of PyTorch differ. Untested.
-# - **The lead of a hundred iterations** in the paper's Figure 2 is four on average here. Its strip shows one
-#   start, probably a slow one for DLG. Untested.
+# - **The lead of a hundred iterations** in the paper's Figure 2 is four on average here. That figure shows
+#   a single start, which was probably a slow one for DLG. Untested.
 # - **Is it our engine?** No: the plain loop with `torch.optim.LBFGS` succeeds and fails on the same
 #   twelve clients of CIFAR-100 ([appendix](#engine)).
 #
 # ## Claims
 #
-# Each claim is decided by a rule that was written down with it; the [whole ledger](#ledger) has the
-# rules. A claim counts as decided only with at least three networks, and the tests of this page are
-# corrected together for their number.
+# Each claim is decided by a rule that was written down with it; the [whole ledger](#ledger) has the rules.
+# A claim counts as decided only with at least three networks, and the p-values are corrected for the
+# number of tests on this page.
 
 # %%
 unstopped = tables.results(sweeps.unstopped)
@@ -357,8 +364,8 @@ ledger.brief("label_better_MNIST", "label_level_MNIST", "image_better_MNIST",
 #
 # 1. Take two images of one class, then two of different classes. Predict the signs of the bias
 #    gradient for small weights, and check them.
-# 2. With two classes, why can the rule of products not tell the label? What does the row sum need to do
-#    so?
+# 2. With two classes, why can the rule of products not tell the label? What must hold for the features so
+#    that the row sums can?
 #
 # **Derive**
 #
@@ -390,11 +397,11 @@ ledger.brief("label_better_MNIST", "label_level_MNIST", "image_better_MNIST",
 report.table(report.declared(*(sweeps.attacks[paper_set, "DLG"] for paper_set in plan.SETS)))
 
 # %% [markdown]
-# The paper takes 1,000 random training images a set. We take 300 of MNIST and 100 of each colour set,
-# because these ran on a CPU; with a GPU, raise `PARTS` in the plan to 1,000. Images are the first of the
-# test split (MNIST) or every fourth or twelfth (CIFAR-100, a sample of 475 images of 95 classes; LFW). The victim
-# of client $k$ has a seed of its own, so every number can be computed again. LFW and CIFAR-100 images
-# may not be passed on, so only their numbers appear.
+# The paper takes 1,000 random training images per set. We take 300 of MNIST and 100 of each of the other
+# sets, because these ran on a CPU; with a GPU, raise `PARTS` in the plan to 1,000. Of MNIST we take the
+# first images of the test split, of CIFAR-100 every fourth image of a sample of 475 images in 95 classes,
+# and of LFW every twelfth image. The victim of client $k$ has a seed of its own, so every number can be
+# computed again. LFW and CIFAR-100 images may not be passed on, so only their numbers appear.
 #
 # ### Figure 2 in this run
 #
@@ -461,10 +468,13 @@ report.table(pd.concat(pairs, names=["run", "client"]))
 # - **Yin** et al. 2021 take the $B$ rows of $\partial\ell/\partial W$ with the smallest entry. Every class comes at most once.
 # - **Wainakh** et al. 2022 take the negative row sums $s_i$ first. Then they take the smallest again and again, each time minus
 #   the (negative) *impact* $m = \frac{1}{B}\left(1 + \frac{1}{C}\right)\sum_{s_i < 0} s_i$ that one image is thought to have on its row sum.
-# - **Analytic**, the method of Ma et al. 2023, uses $n_i = B\,(\bar p_i - \partial\ell/\partial b_i)$. The attacker holds the
-#   model, so it only needs the features. The quotient $\partial\ell/\partial W_j \,/\, \partial\ell/\partial b_j$ weighs the features of class
-#   $j$ by $p_j - 1$ and all others by $p_j$. While $p_j$ is small, it is close to the mean feature of class $j$. Put through the last layer, it gives a
-#   column of $P$, the softmax of each class, and $n$ solves $(P - I)\,n = B\,\partial\ell/\partial b$. That $n \ge 0$ and sums to $B$, and the rounding, are ours.
+# - **Analytic**, the method of Ma et al. 2023, uses $n_i = B\,(\bar p_i - \partial\ell/\partial b_i)$. The
+#   attacker holds the model, so it only needs the features. The quotient
+#   $\partial\ell/\partial W_j \,/\, \partial\ell/\partial b_j$ weighs the features of class $j$ by
+#   $p_j - 1$ and all others by $p_j$. While $p_j$ is small, it is close to the mean feature of class $j$.
+#   Put through the last layer, it gives a column of $P$, the softmax of each class, and $n$ solves
+#   $(P - I)\,n = B\,\partial\ell/\partial b$. We added the rounding, and the conditions that $n \ge 0$ and
+#   that $n$ sums to $B$.
 # - **Uniform**, a baseline, takes every $\bar p_i$ as $1/C$.
 
 # %%
@@ -507,9 +517,10 @@ for size in (16, 64):
 # - **Wainakh's rule** loses where the batch is large against the number of classes. There $\bar p_i$ nearly cancels $n_i / B$ in every row, few
 #   rows stay negative, the impact comes out too small, and one class takes all that is left.
 # - **Yin's rule** is nearly right where labels are unique, and the last to suffer from training. Each repetition costs it a label.
-# - **Confident victims.** For images of class $j$ the weight $p_j - 1$ is then as small as $p_j$ of the others, so their weighted sum is
-#   no mean of anything. On the well trained victim, from 16 images on, the counting rules do worse than dealing out
-#   evenly; *uniform* then deals evenly itself.
+# - **Confident victims.** For images of class $j$ the weight $p_j - 1$ is then as small as $p_j$ of the
+#   others, so their weighted sum is no longer close to the mean feature of the class. On the well trained
+#   victim, from 16 images on, the counting rules do worse than dealing out evenly; *uniform* then deals
+#   evenly itself.
 #
 # ### Does counting help an attack on a batch?
 #
