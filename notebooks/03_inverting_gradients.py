@@ -449,7 +449,7 @@ attacks.inverting_gradients()  # the settings of Table 1
 #
 # ### One attack on the usual LeNet, seen closely
 #
-# Two photographs behind the untrained LeNet with 12 channels, from noise to the end, at the paper's 4,800 iterations.
+# One photograph behind the untrained LeNet with 12 channels, from noise to the end, at the paper's 4,800 iterations.
 
 # %%
 if run.quick:
