@@ -40,17 +40,7 @@ from torch.nn.functional import cross_entropy
 from lib import analytic, attacks, client, data, metrics, models, objectives
 from lib.run import start
 from studies import choose, references, report
-from studies.inverting_gradients import (
-    claims,
-    deep,
-    drawings,
-    measures,
-    pages,
-    plan,
-    shared_drawings,
-    shared_tables,
-    tables,
-)
+from studies.inverting_gradients import claims, deep, drawings, measures, pages, plan, tables
 
 run = start(profile, seed=seed, device=device, data_root=data_root)
 report.start("03_inverting_gradients", run, paper="geiping2020")
@@ -333,35 +323,32 @@ several = client.share(lenet, photos.clients(4, indices=range(4)), protocol, thr
 aggregate = client.aggregate(several)  # weights: by the number of images, as in FedAvg
 for name, gradient in several.gradients.items():
     assert torch.allclose(aggregate.gradients[name], gradient.mean(0, keepdim=True), atol=1e-6)
-told = attacks.diagnose(aggregate).set_index("check").loc["clients in the mean"]
-Markdown(f"*`diagnose` says: {told.measured}. {told['what to do']}*")
 
 # %%
-means = shared_tables.cells_of(sweeps.shared.means)
-drawings.save(shared_drawings.among(means), "several_clients")
-report.caption("The same images behind the same untrained LeNet, alone and in a mean of 2, 4 and 16 "
-               "clients with one image each; labels known. PSNR in dB.",
-               *(cell for (network, _), cell in means.items() if network == "LeNet"))
+from studies.inverting_gradients import shared_drawings as sheets
+from studies.inverting_gradients import shared_tables as shares
+
+means = shares.cells_of(sweeps.shared.means)
+drawings.save(sheets.among(means), "several_clients")
+report.caption("Two images behind one untrained LeNet, alone and in means; PSNR in dB.",
+               means["LeNet", 1])
 
 # %% [markdown]
-# On average an image has 20 dB alone, 17 in a mean of two, 16 of four or eight, and 15 of sixteen (three networks, eight images). The mean colour has 13. Among sixteen, patches of roughly the right colour remain, and whether they beat the mean colour by more than 1 dB is undecided. On ResNet-20 (one network, 600 iterations) even an image alone is hardly above the mean colour, so this says nothing of its sums.
-#
-# The labels of one gradient each can still be [counted](02_idlg.ipynb); only whose they are stays unknown. After local steps the attack simulates each client by itself (not measured here).
+# On average an image has 20 dB alone, 17 in a mean of two, 16 of four or eight, and 15 of sixteen (three networks, eight images). The mean colour has 13. ResNet-20 hardly beats it even alone, so nothing follows for its sums.
 #
 # ### The head gives the label away, the other layers give the picture
 #
-# A client may also send a part: only the last layer (the *head*) is trained, or the rest is encrypted, or *adapters* of low rank are trained beside frozen weights (LoRA). The objective then compares that part alone.
+# A client may send only a part: the rest is frozen or encrypted, or *adapters* of low rank are trained beside frozen weights (LoRA). The objective then compares that part alone.
 
 # %%
-parts = shared_tables.cells_of(sweeps.shared.parts)
-drawings.save(shared_drawings.parts(parts), "partial_updates")
-report.caption("What each part gives back of one image; PSNR in dB. Untrained networks, labels known. "
-               f"{shared_tables.patches_note(sweeps.shared)}", *parts.values())
+parts = shares.cells_of(sweeps.shared.parts)
+drawings.save(sheets.parts(parts), "partial_updates")
+report.caption(f"One image, untrained networks, PSNR in dB. {shares.patches_note(sweeps.shared)}")
 
 # %% [markdown]
-# The head gives the label away, by the signs of its rows, and the features that enter it, by a division. It gives little of the picture. On LeNet all *other* layers give more than the whole update: 22.5 against 20.1 dB (eight networks). The head's gradient may drown the others in one cosine (untested). So a head that is encrypted or frozen hides neither picture nor label, which a joint search finds as well (8 of 8). Adapters of rank 4 leave patches of colour.
+# The last layer, the *head*, gives label and features away, and little of the picture. On LeNet all *other* layers give more than the whole: 22.5 against 20.1 dB (eight networks). The head may drown the others in one cosine (untested). Without it, a joint search still finds the label (8 of 8).
 #
-# The ViT shows how PSNR deceives. Its *patches* come back, in wrong places: it takes the mean of its tokens, and before training it hardly knows their order. The gradient of its first layer is enough. Sorted by hand, such patches would be a picture.
+# The ViT shows how PSNR deceives. Its *patches* come back, in wrong places, even from its first layer alone: before training it hardly knows their order.
 #
 # ## Audit an update of your own
 #
@@ -457,7 +444,7 @@ attacks.inverting_gradients()  # the settings of Table 1
 #
 # ### One attack on the usual LeNet, seen closely
 #
-# Two photographs behind the untrained LeNet with 12 channels, from noise to the end, at the paper's 4,800 iterations.
+# One photograph behind the untrained LeNet with 12 channels, from noise to the end, at the paper's 4,800 iterations.
 
 # %%
 if run.quick:
@@ -632,12 +619,14 @@ report.table(survived)
 # %% [markdown]
 # ### Sums of clients and parts of an update, in numbers
 #
+# Labels are known, but where a search for them is said. The labels of one gradient each can be [counted](02_idlg.ipynb) in a sum; only whose they are stays unknown. After local steps the attack simulates each client by itself (not measured here). Among sixteen clients, whether more than the mean colour is left is undecided.
+#
 # LeNets are attacked at the paper's 4,800 iterations, in means whose images are the same at every size. ResNet-20 has width 16 and 600 iterations (400 for parts), on one network (parts: four), the small ViT has width 32, two layers and 1,200 iterations. A CPU affords no more.
 
 # %%
-drawings.save(shared_drawings.falling(means), "several_clients_psnr")
+drawings.save(sheets.falling(means), "several_clients_psnr")
 report.caption("Every dot is one image behind one network.", *means.values())
-in_means = shared_tables.means(sweeps.shared)
+in_means = shares.means(sweeps.shared)
 report.save_table(in_means, "several_clients")
 pages.shown(in_means)
 
@@ -645,7 +634,7 @@ pages.shown(in_means)
 # Parts of an update. *Numbers*: those that are not 0; before the first step an adapter has a gradient in one of its two factors only. *Read*: by the rule that needs one image and no more, from the signs of the head's rows. *Searched*: optimised with the image.
 
 # %%
-of_parts = shared_tables.parts(sweeps.shared)
+of_parts = shares.parts(sweeps.shared)
 report.save_table(of_parts, "partial_updates")
 pages.shown(of_parts)
 

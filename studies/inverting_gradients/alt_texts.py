@@ -8,10 +8,9 @@ ALT_TEXTS = {
         "ResNet's bands of length and squared distance span far more than its band of cosine "
         "distance."),
     "closely_strip": (
-        "Image sheet, two rows, one a photograph, columns from noise at iteration 0 to "
-        "iteration 4,800 and the private image, with the PSNR under each. The outline is there "
-        "early, under noise that hardly changes for most of the attack and fades in the last "
-        "columns; how clear the end is differs between photographs."),
+        "Image sheet, one row: a portrait of an astronaut, from noise at iteration 0 to iteration "
+        "4,800 and the private image, with the PSNR under each. The outline is there early, under "
+        "noise that hardly changes for most of the attack and fades in the last columns."),
     "prop31_recovery": (
         "Image sheet, one row: a photograph of an astronaut at 224 by 224 pixels, and beside it "
         "the picture obtained by dividing the first dense layer's weight gradient by its bias "

@@ -64,15 +64,15 @@ def along_training(paths: dict[str, Cell]) -> Figure:
 
 
 def strip(cell: Cell) -> Figure:
-    """Two photographs from noise to the end of the attack, with PSNR."""
-    shown = [0, 2]
+    """A photograph from noise to the end of the attack, with PSNR."""
+    shown = [0]
     states, truth = cell.arrays["states"][shown][:, :, 0], cell.arrays["truth"][shown]
     images = np.concatenate([states, truth], 1) / 255
     notes = []
     for errors in cell.arrays["mse"][shown]:
         notes.append([f"{-10 * np.log10(error):.1f} dB" for error in errors] + [""])
     titles = [f"{iteration:,}" for iteration in STRIP] + ["private"]
-    return sheet(images, ["", "", ""], titles, notes)
+    return sheet(images, [""], titles, notes)
 
 
 def live(start: torch.Tensor, found: torch.Tensor, private: torch.Tensor, psnr: float) -> Figure:
