@@ -34,7 +34,7 @@ data_root = None
 # %% tags=["setup"]
 import pandas as pd
 import torch
-from IPython.display import Markdown, display
+from IPython.display import Markdown
 from torch.nn.functional import cross_entropy
 
 from lib import analytic, attacks, client, data, metrics, models, objectives
