@@ -8,7 +8,7 @@ from tiny import Shape, batch
 
 from lib import client, data, exact, models
 from lib.exact.malicious import first_dense
-from studies.dlg import compute as text
+from studies import language as text
 
 WIDE = Shape((1, 8, 8), 6)
 
