@@ -91,27 +91,28 @@ assert B == 6 == exact.numerical_rank(dW)
 # $$U_{\text{rows}}\, q_m = 0 .$$
 #
 # Most choices are wrong. But a right one shows: $U q_m$ is zero not only in the chosen rows, but in half of all. A mixture of two images has only about a
-# quarter of zeros. So we draw, solve, and count. The bias gradient fixes the lengths, since $U Q \mathbf 1 = \partial \ell / \partial b$. This is SPEAR, in plain PyTorch:
+# quarter of zeros. So we draw, solve, count, and take the directions with the most zeros that are independent. The bias gradient fixes the lengths, since $U Q \mathbf 1 = \partial \ell / \partial b$. This is SPEAR, in plain PyTorch:
 
 # %%
 rng = torch.Generator().manual_seed(seed)
 alive = (U.norm(dim=1) > 1e-9).nonzero()[:, 0]  # neurons that some image activates
 found = []
-for _ in range(20_000):
+for _ in range(2000):
     rows = alive[torch.randperm(len(alive), generator=rng)[:B - 1]]
     q = torch.linalg.svd(U[rows]).Vh[-1]  # what the rows send to zero
-    zeros = ((U[alive] @ q).abs() < 1e-9).sum()
-    new = all((q @ other).abs() < 1 - 1e-6 for other in found)
-    if zeros > 0.28 * len(alive) and new:
-        found.append(q)
-    if len(found) == B:
-        break
-Q = torch.stack(found, 1)
+    found.append((int(((U[alive] @ q).abs() < 1e-9).sum()), q))
+found.sort(key=lambda pair: -pair[0])  # most zeros first
+chosen = []
+for _, q in found:
+    more = torch.stack([*chosen, q])
+    if len(chosen) < B and torch.linalg.matrix_rank(more, atol=1e-5) > len(chosen):
+        chosen.append(q)
+Q = torch.stack(chosen, 1)
 Q = Q * torch.linalg.lstsq(U @ Q, db[:, None]).solution.mT
 images = live.pictures(torch.linalg.solve(Q, R), batch)
 
 # %% [markdown]
-# `exact.spear` does the same with thousands of draws at once, prefers the sparsest directions that are independent, and counts how many signs match. It must find
+# `exact.spear` does the same with thousands of draws at once, stops when it can, and counts in how many places "no gradient" and "at rest" agree. It must find
 # the same images:
 
 # %%
