@@ -19,6 +19,7 @@ A file imports only from those that stand below it here:
 
 4  engine         many problems at once: traced, batched, minimised, captured
 
+3  exact          whole batches by linear algebra; models of a dishonest server; what a client sees
 3  analytic       closed forms
 3  labels         rules that read labels off the last layer
 3  objectives     distances between gradients

@@ -174,6 +174,7 @@ report.table(vocabulary())
 # | [06_mixing_gradients](06_mixing_gradients.ipynb) | Does mixing images in a batch hide them? What does a threshold on a metric count? | 01 | 2 |
 # | [07_mu_cats_dogs](07_mu_cats_dogs.ipynb) | One dense layer, then convolutions: what is a published number worth without its scale? | – | 1 |
 # | [08_all_attacks](08_all_attacks.ipynb) | Which attack and which defense win, on the same clients? Which one to use when? | 01, 03 | 1 |
+# | [09_exact](09_exact.ipynb) | When does an update give a whole batch back exactly? What can a dishonest server add, and can the client see it? | 01, 06 | 1 |
 #
 # [SCOREBOARD.md](../SCOREBOARD.md) lists every claim of the papers and whether it holds, fails or stays undecided.
 #

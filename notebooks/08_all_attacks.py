@@ -11,7 +11,7 @@
 #
 # A comparison of our own: no paper runs these attacks side by side. You need pages 01 and 03; the other pages explain the attacks and defenses one by one.
 #
-# previous: [07_mu_cats_dogs](07_mu_cats_dogs.ipynb) · contents: [00_start_here](00_start_here.ipynb)
+# previous: [07_mu_cats_dogs](07_mu_cats_dogs.ipynb) · contents: [00_start_here](00_start_here.ipynb) · next: [09_exact](09_exact.ipynb)
 #
 # ![Image sheet of one client: one row an attack, one column a defense, the private image last. Without defense, under weak noise and with 8 bits several attacks show the image; 90 percent pruning, InstaHide and DP-SGD leave nothing that can be recognised.](../figures/paper/08_all_attacks/attacks_and_defenses_pictures.png)
 #
