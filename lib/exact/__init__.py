@@ -8,8 +8,8 @@
     detect     what an honest client can see of those
 """
 
-from lib.exact.detect import signs
-from lib.exact.malicious import (
+from .detect import signs
+from .malicious import (
     Imprint,
     expected_alone,
     fish_class,
@@ -18,9 +18,9 @@ from lib.exact.malicious import (
     rows_divided,
     trap_weights,
 )
-from lib.exact.recursive import Recursion, recursive
-from lib.exact.span import components, numerical_rank, span_distance, tokens_in_span
-from lib.exact.spear import Unmixed, spear
+from .recursive import Recursion, recursive
+from .span import components, numerical_rank, span_distance, tokens_in_span
+from .spear import Unmixed, spear
 
 __all__ = [
     "Imprint", "Recursion", "Unmixed", "components", "expected_alone", "fish_class", "imprint",

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from lib import client, data
+from .. import client, data
 
 SAME = 1 - 1e-4  # cosine between two rows that repeat each other
 SHORT = 8  # entries: shorter rows are like one another by chance

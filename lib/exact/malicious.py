@@ -9,9 +9,9 @@ from statistics import NormalDist
 import torch
 from torch import Tensor, nn
 
-from lib import checks
-from lib.exact.span import layer
-from lib.run import generator
+from .. import checks
+from ..run import generator
+from .span import layer
 
 
 class Imprint(nn.Module):

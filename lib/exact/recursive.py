@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lib import analytic
+from .. import analytic
 
 INVERSES = {
     nn.Sigmoid: (torch.logit, lambda a: a * (1 - a)),

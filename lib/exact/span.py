@@ -15,8 +15,8 @@ from sklearn.decomposition import FastICA
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
-from lib import checks
-from lib.run import generator
+from .. import checks
+from ..run import generator
 
 
 def numerical_rank(weight_gradient: Tensor) -> int:

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lib import checks
-from lib.exact.span import layer, matrix, numerical_rank, span
-from lib.run import generator
+from .. import checks
+from ..run import generator
+from .span import layer, matrix, numerical_rank, span
 
 CHUNK = 2048  # draws at once
 MOST_KEPT = 10  # directions for each image
