@@ -145,8 +145,8 @@ cell = sweeps.width.shown()
 report.save_figure(drawings.success(cell, plan.MAIN), "spear_success", ALT_TEXTS["spear_success"])
 report.save_table(tables.success(cell).reset_index(), "spear_success")
 budget = cell.config[0]["draws"]
-report.caption(f"At most {budget:,} draws. Right: those of batches that came back; bars are "
-               "medians.", cell)
+report.caption(f"At most {budget:,} draws, counted in steps of 2,048. Right: those of "
+               "batches that came back; bars are medians.", cell)
 
 # %% [markdown]
 # The draws grow like $2^B$, since all $B - 1$ rows must be zeros of one image. So the budget decides where the curves fall, and the paper's GPU reaches about 25 [†](#sources). The
@@ -181,7 +181,7 @@ for name, cell in same.items():
 
 # %% [markdown]
 # *First table: behind ReLU; second: behind a sigmoid.* The components show the images and are never exact, since images are not independent. SPEAR is exact behind ReLU and blind behind
-# a sigmoid; for the search it is the other way round, because L-BFGS needs a gradient that varies smoothly.
+# a sigmoid. The search is exact behind a sigmoid, and loses some images behind ReLU. That L-BFGS needs a gradient that varies smoothly is a likely reason, untested.
 #
 # ### A server that cheats needs no search
 #

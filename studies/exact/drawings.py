@@ -13,7 +13,7 @@ COLOURS = {"honest": "C7", "trap": "C1", "imprint": "C0"}
 WORDS = {"honest": "honest neurons", "trap": "trap weights", "imprint": "imprint module"}
 ROWS = ["private", *tables.ATTACKS.values()]
 SHORT = {"fresh": "honest,\nfresh", "trained": "honest,\ntrained", "imprint": "imprint",
-         "trap": "trap", "fished": "fishing", "permuted": "permuted"}
+         "trap": "trap", "fished": "class\nfishing", "permuted": "per-\nmuted"}
 
 
 def closely(private: Tensor, divided: Tensor, found: Tensor) -> Figure:
@@ -109,7 +109,7 @@ def signs(cell: Cell) -> Figure:
             ax.axhline(levels.loc[(name, B), sign], color=colour, lw=0.8, ls="--")
         if sign == "repeated_rows":
             ax.set_ylim(-0.05, 1.05)
-        else:
+        elif sign != "surprise":
             ax.set_yscale("log")
         ax.set(title=words, xticks=range(len(kinds)))
         ax.set_xticklabels([SHORT[kind] for kind in kinds], fontsize=7)
