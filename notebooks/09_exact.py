@@ -302,8 +302,8 @@ ledger.brief("spear_exact", "spear_25", "spear_normalised", "search_smooth", "im
 
 # %%
 report.table(report.declared(sweeps.width, *sweeps.arms.values(), *sweeps.same.values(),
-                             sweeps.large, sweeps.fishing, sweeps.seen, sweeps.tokens,
-                             sweeps.recursion))
+                             sweeps.large, sweeps.sheet, sweeps.fishing, sweeps.seen,
+                             sweeps.tokens, sweeps.recursion))
 
 # %% [markdown]
 # What the attacker is given:
@@ -315,7 +315,7 @@ report.table(pd.Series(update.card(), name="what holds here").rename_axis("assum
 # ### Some finds of an imprint module
 
 # %%
-cell = sweeps.large.shown()
+cell = sweeps.sheet.shown()
 report.save_figure(drawings.found_by_imprint(cell), "imprint_sheet", ALT_TEXTS["imprint_sheet"])
 report.caption("The first images of one large batch, and the nearest of what the module gives. "
                "Two in one bin come back as their blend.", cell)

@@ -37,6 +37,7 @@ class Plan:
     arms: dict[str, store.Sweep]  # and by what else differs
     same: dict[str, store.Sweep]  # five attacks on the same updates, by activation
     large: store.Sweep            # single images of large batches
+    sheet: store.Sweep            # one of these batches, with its pictures
     fishing: store.Sweep
     seen: store.Sweep
     tokens: store.Sweep
@@ -47,8 +48,8 @@ def declare(run: Run) -> Plan:
     """Declare the sweeps of both profiles."""
     seed = run.seed
     return Plan(_width(seed), {name: _arm(name, seed) for name in ARMS},
-                {name: _same(name, seed) for name in ("relu", "sigmoid")}, _large(seed),
-                _fishing(seed), _seen(seed), _tokens(seed), _recursion(seed))
+                {name: _same(name, seed) for name in ("relu", "sigmoid")},
+                _large(seed), _sheet(seed), _fishing(seed), _seen(seed), _tokens(seed), _recursion(seed))
 
 
 def _sweep(name: str, function, configs, minutes: float) -> store.Sweep:
@@ -97,8 +98,16 @@ def _large(seed: int) -> store.Sweep:
     def configs(profile: str) -> list[dict]:
         return [{"images": PICTURES[profile], "kinds": [kind], "units": UNITS[profile],
                  "batch_sizes": LARGE[profile], "clients": CLIENTS[profile], "seed": seed,
-                 "shown": 8 if kind == "imprint" else 0} for kind in KINDS]
+                 "shown": 0} for kind in KINDS]
     return _sweep("large", servers.large_batches, configs, 4)
+
+
+def _sheet(seed: int) -> store.Sweep:
+    """One batch with its pictures."""
+    def configs(profile: str) -> list[dict]:
+        return [{"images": PICTURES[profile], "kinds": ["imprint"], "units": UNITS[profile][-1:],
+                 "batch_sizes": LARGE[profile][:1], "clients": [0, 1], "seed": seed, "shown": 8}]
+    return _sweep("sheet", servers.large_batches, configs, 1)
 
 
 def _fishing(seed: int) -> store.Sweep:
