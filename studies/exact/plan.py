@@ -49,7 +49,8 @@ def declare(run: Run) -> Plan:
     seed = run.seed
     return Plan(_width(seed), {name: _arm(name, seed) for name in ARMS},
                 {name: _same(name, seed) for name in ("relu", "sigmoid")},
-                _large(seed), _sheet(seed), _fishing(seed), _seen(seed), _tokens(seed), _recursion(seed))
+                _large(seed), _sheet(seed), _fishing(seed), _seen(seed), _tokens(seed),
+                _recursion(seed))
 
 
 def _sweep(name: str, function, configs, minutes: float) -> store.Sweep:
