@@ -18,8 +18,8 @@ ALT = {
         "of the plain loop, the engine's picture, and the private photograph. The face appears "
         "within a few iterations.",
     "film":
-        "Image sheet, two rows for each of three networks, one row per client; six columns from the "
-        "random start through 2, 5, 10 and 30 iterations to the private image. The network with "
+        "Image sheet, two rows for each of three networks, one row per client; six columns from "
+        "the random start through 2, 5, 10 and 30 iterations to the private image. The network with "
         "one hidden layer gives its image away at once, the LeNet more slowly; the single dense "
         "layer ends black.",
     "abstract_error":
