@@ -141,7 +141,7 @@ report.table(pd.DataFrame(rows).T.rename_axis("distance of"), cosine="{:.3f}",
              **{"squared (DLG)": "{:,.0f}"})
 
 # %% [markdown]
-# By the cosine the private image fits, whatever the length. By the squared distance, half a gradient fits no longer: the minimum has moved away from the private image.
+# By the cosine the private image fits, whatever the length of the shared gradient. By the squared distance it no longer fits when the gradient was halved: the minimum has moved away from the private image.
 #
 # ### Behind a dense layer there is nothing to search for
 #
@@ -167,7 +167,7 @@ drawings.save(pair, "prop31_recovery")
 #
 # ## The trap of PSNR in normalised space
 #
-# PSNR with peak 1 belongs to pixels in [0, 1]. The outputs stored in the official notebooks take the same formula in normalised space, where errors are larger by 1/std. Here are eight reconstructions after 100 iterations, on both scales:
+# PSNR with peak 1 belongs to pixels in [0, 1]. The outputs stored in the official notebooks use the same formula on normalised pixels, where errors are larger by 1/std, so their numbers are lower. The next table has eight reconstructions after 100 iterations, on both scales:
 
 # %%
 eight = photos.clients(8, indices=range(8))
@@ -226,7 +226,7 @@ Markdown(pages.convincing(sweeps.deep))
 # %% [markdown]
 # Three things differ from the paper: the network, the photographs' size, and their labels, which are the network's own guesses. The official notebooks reach about 10 dB in [0, 1] with ResNet-18 after 24,000 iterations from each of eight starts.[†](#Sources)
 #
-# **Predict before you run.** Two attacks meet the same LeNets and images of CIFAR-10: L-BFGS (a second-order search) on the squared distance, as in DLG, and the attack of this page. Which is ahead before training, which after? And which one fails *gradually*?
+# **Predict before you run.** Two attacks meet the same LeNets and images of CIFAR-10: L-BFGS (a second-order search) on the squared distance, as in DLG, and the attack of this page. Which of the two is ahead before training, and which after? Which one fails *gradually*, with pictures that are merely worse?
 #
 # ### On trained LeNet the direction wins, on untrained LeNet it loses
 #
@@ -259,7 +259,7 @@ drawings.save(drawings.along_training(paths), "along_training")
 report.caption(tables.paths_note(paths))
 
 # %% [markdown]
-# The ResNet learns its images by heart and ends with gradients that differ in length about fiftyfold. The squared distance inherits the square of that; the cosine distance differs about sixfold. With the cosine, a step or a weight of TV that suits one image is more likely to suit the next.
+# The ResNet learns its images by heart and ends with gradients that differ in length about fiftyfold. The squared distance grows with the square of the length, so it differs far more; the cosine distance differs about sixfold. With the cosine, a step or a weight of TV that suits one image is more likely to suit the next.
 #
 # LeNet does not show this: its lengths differ about fourfold. Its cosine distance even collapses in the first epoch. One network of each kind illustrates the argument and proves nothing.
 #
@@ -269,7 +269,7 @@ report.caption(tables.paths_note(paths))
 #
 # $$\theta_{k+1}(z) = \theta_k(z) - \tau \nabla_\theta \ell\big(f_{\theta_k(z)}(z_{k}), y_{k}\big), \qquad \min_z\; 1 - \cos\big(\theta_K(z) - \theta_0,\; \Delta\theta\big) + \alpha\,\mathrm{TV}(z).$$
 #
-# The paper says that the attack is "unimpeded" by a hundred local steps.[†](#Sources) How much training is that? The table shows the cosine between the shared difference and a single gradient, as a mean of three networks and two photographs:
+# The paper says that the attack is "unimpeded" by a hundred local steps.[†](#Sources) How far do the weights move in these steps? The table shows the cosine between the shared difference and a single gradient, as a mean of three networks and two photographs:
 
 # %%
 two = photos.clients(2, indices=[0, 2])
@@ -295,7 +295,7 @@ report.table(mean_angles.rename_axis("network, local steps"),
              **dict.fromkeys(mean_angles, "{:.3f}"))
 
 # %% [markdown]
-# At $\tau = 10^{-4}$, the default of the official code, the weights hardly move. Even a hundred steps share nearly *the gradient*, up to its length. At $10^{-1}$ later steps turn the update of ConvNet8 (a small convolutional network of width 8) away. LeNet's stays: its first step makes it so sure of the label that nothing follows.
+# At $\tau = 10^{-4}$, the default of the official code, the weights hardly move. Even a hundred steps share nearly *the gradient*, up to its length. At $10^{-1}$ the update of ConvNet8 (a small convolutional network of width 8) points elsewhere, because the later steps have other gradients. LeNet's update keeps its direction: after its first step the network is so sure of the label that the later steps change hardly anything.
 #
 # The appendix has attacks on such updates (Table 2, Figure 5).
 #
@@ -649,7 +649,7 @@ report.save_timings(costs)
 report.table(costs)
 
 # %% [markdown]
-# Seconds include tracing. The same search on the paper's networks is 16 to 64 times the work: that is what the GPU is for.
+# Seconds include tracing. The same search on the paper's networks is 16 to 64 times the work, which needs a GPU.
 #
 # ### What the official code does that the paper does not say
 #
@@ -675,7 +675,7 @@ report.table(costs)
 # - **Table 3** is about a ResNet-18 of width 64 and 4,800 iterations. Ours is about one LeNet and half of that, so its rows are not tested. A network with fewer equations needs the prior more (untested). On the narrow ResNet-18 leaving TV out costs two dB, and L-BFGS ends 6 dB lower, but there every attack fails. LeNet's sigmoids are smooth; that ReLU is the reason is *untested*.
 # - **Signs**: behind that LeNet plain Adam does better than Adam on signs, at 2,400 iterations. The paper's argument for signs is about deep networks. *One network: undecided.*
 # - **A dishonest server** recovers more, on one trained network and after a tenth of the iterations, and little is recovered from either server: *not tested*.
-# - **Local steps**: the angles say that the update is nearly the gradient. They do not say that 300 iterations find the image. The published break at τ = 0.1 is not tested either: the narrow ConvNet fails at every τ, and LeNet fits its image in the first step.
+# - **Local steps**: the cosines above show that the update is nearly the gradient. They do not show that 300 iterations find the image. The published break at τ = 0.1 is not tested either: the narrow ConvNet fails at every τ, and LeNet fits its image in the first step.
 # - **A third party reports that a lower distance came with a worse image.** Between restarts and between images of one setting it is the other way round behind the one network that was tried here. One network decides nothing, and the report compares two weights of TV.
 # - **A large batch**: the mean of the 95 images is no better than a flat colour's.
 #

@@ -46,7 +46,7 @@ sweeps = plan.declare(run)
 # %% [markdown]
 # ## The question
 #
-# In federated learning a client keeps its images and shares only the gradient of its loss. An attacker at the server looks for a *dummy image* that would have given the same gradient. Often many pictures do: the batch is large, or parts of the gradient were removed, or noise was added. [Notebook 03](03_inverting_gradients.ipynb) then prefers the *smoothest* picture, by a penalty called total variation. **This paper asks what the attacker gains from preferring pictures that look like the private ones.**
+# In federated learning a client keeps its images and shares only the gradient of its loss. An attacker at the server looks for a *dummy image* that would have given the same gradient. Often many pictures fit, because the batch is large, parts of the gradient were removed, or noise was added. [Notebook 03](03_inverting_gradients.ipynb) then prefers the *smoothest* picture, by a penalty called total variation. **This paper asks what the attacker gains from preferring pictures that look like the private ones.**
 #
 # ## The idea
 #
@@ -76,7 +76,7 @@ update = client.share(victim, batch, client.Protocol(normalise=True), threat=gra
 report.table(pd.Series(update.card()).rename_axis("assumption").to_frame("here"))
 
 # %% [markdown]
-# The line `prior data: digits` is the price of this attack: the attacker must own images like the client's, or a generator of them. `attacks.gias` refuses to run where this is not granted.
+# The line `prior data: digits` says what this attack demands: the attacker must own images like the client's, or a generator of them. `attacks.gias` refuses to run where this is not granted.
 #
 # ### The distance between two gradients
 #
@@ -102,7 +102,7 @@ def D(images):
 # %% [markdown]
 # ### Two searches
 #
-# GIAS never moves a pixel itself. It moves what is behind the image, twice:
+# GIAS never moves a pixel itself. It moves first the latent from which the generator makes the image, and then the generator's parameters:
 #
 # $$ z^* = \arg\min_{z}\; D\big(G_w(z)\big), \qquad\text{then}\qquad w^* = \arg\min_{w}\; D\big(G_w(z^*)\big) $$
 #
@@ -135,7 +135,7 @@ generator = generator.to(z)  # float64, as the victim: then two programs agree t
 after_z, (z_star,) = search([z], lambda: generator(z), 100, lr=0.03)
 
 # %% [markdown]
-# **Then the parameters.** Each private image has its own copy of the generator, which starts where the first search ended. The copies have many more unknowns than the images have pixels, but they begin at a plausible picture.
+# **Then the parameters.** In the search each private image has its own copy of the generator, which starts where the first search ended. The copies have many more unknowns than the images have pixels, but they begin at a plausible picture.
 
 # %%
 copies = [copy.deepcopy(generator) for _ in z_star]
@@ -199,7 +199,7 @@ report.caption(
     "“mid-grey” are controls.", cell)
 
 # %% [markdown]
-# The order of the paper holds on CIFAR-10, with one exception: parameters alone (GI-w) are as good as GIAS. It does **not** hold on the digits. There the gradient of so small an image determines every pixel, so Inverting Gradients recovers it almost exactly and a prior only gets in the way.
+# The order of the paper holds on CIFAR-10, with one exception: parameters alone (GI-w) come so near to GIAS that the order of these two is undecided. It does **not** hold on the digits. There the gradient of so small an image determines every pixel, so Inverting Gradients recovers it almost exactly and a prior only gets in the way.
 #
 # ### An untrained generator beats pixels, too
 #
@@ -216,9 +216,9 @@ report.caption(
     sweeps.spaces.shown("run"), sweeps.untrained_faces.shown("run"))
 
 # %% [markdown]
-# On CIFAR-10 training adds nothing that we can show. A convolutional network seems to prefer natural pictures by its very form, an effect known as *deep image prior* (Ulyanov et al. 2018). CI-Net (Zhang et al. 2023) attacks through an untrained network on purpose.
+# On CIFAR-10 we cannot show that training the generator adds anything. A convolutional network seems to prefer natural pictures by its very form, an effect known as *deep image prior* (Ulyanov et al. 2018). CI-Net (Zhang et al. 2023) attacks through an untrained network on purpose.
 #
-# On faces the generator that was trained on faces is ahead of both others. It is a single generator, and one training cannot tell luck from learning, so the ledger leaves this open.
+# On faces the generator that was trained on faces is ahead of both others. But this is a single generator, which may have been lucky, so the *ledger*, our list of claims, leaves this open.
 #
 # ### The lead shrinks where the gradient says less
 #
@@ -241,11 +241,11 @@ report.caption(
     sweeps.sparsity[0.0].shown("run"))
 
 # %% [markdown]
-# The lead shrinks. At 98 % both attacks end within about a decibel of flat grey, where no comparison means much. No test in the ledger compares these leads with each other. A third party's figures[†](#Sources) tell the opposite for a single image: there GIAS is slightly behind, and passes Inverting Gradients from two images on.
+# The lead shrinks. At 98 % both attacks end within about a decibel of flat grey, where no comparison means much. That the lead shrinks was not tested statistically. A third party's figures[†](#Sources) say the opposite about single images: there GIAS is slightly behind Inverting Gradients, and ahead of it from two images on.
 #
 # ### Given unfamiliar images, the prior invents
 #
-# What does the attacker see who owns a generator of digits while the client holds faces? We attack single faces of 8x8 pixels, in this run.
+# What does an attacker see whose generator makes digits, while the client holds faces? We attack single faces of 8x8 pixels, in this run.
 
 # %%
 own_kind, other_kind = (sweeps.strange[kind].shown("run") for kind in ("its own", "others"))
@@ -258,7 +258,7 @@ report.caption(
     f"than on digits in {100 * higher:.0f} % of the pairs (50 % would tell nothing).", other_kind)
 
 # %% [markdown]
-# The latents show sharp strokes where there was a face. Nothing in such a picture says that it is wrong. The final distance does: an attacker who knows what distance to expect is warned. We tried this with one generator only.
+# The latents show sharp strokes where there was a face. Nothing in such a picture says that it is wrong. The final distance does: it is larger than on digits, which warns an attacker who knows what distance to expect. We tried this with one generator only.
 #
 # ### A prior can be learned from gradients alone
 #
@@ -289,7 +289,7 @@ report.caption(
     "gradient are shared. “Other networks”: victims that the prior was not learned on.", cell)
 
 # %% [markdown]
-# Grey noise becomes strokes, a few of which can be read. The learned prior beats its untrained start in every test, and is ahead of pixels where pixels fail. Where pixels succeed (single images, 95 % pruned, the official code's own setting) they stay ahead. One prior was learned, so the ledger leaves these comparisons undecided.
+# Grey noise becomes strokes, a few of which can be read. The learned prior beats its untrained start in every test. It is ahead of pixels in the two harder tests, 98 % pruned and batches of four. With single images and 95 % pruned, which is the official code's own setting, pixels stay ahead. One prior was learned, so the ledger leaves these comparisons undecided.
 #
 # ## What did not reproduce
 #

@@ -19,7 +19,7 @@
 #
 # ## In three sentences
 #
-# **Claimed:** published attacks look strong because the attacker is *given* private labels and batch statistics; without them attacks weaken, and combined defenses protect single images at little cost. **Found:** on small networks the statistics help at one weight and harm at another, every defense lowered the mean of what is recovered, and longer training protected nothing. **To remember:** ask of every picture what the attacker was given, and of every defense whether the attacker knew about it.
+# **Claimed:** published attacks look strong because the attacker is *given* private labels and batch statistics; without them attacks weaken, and combined defenses protect single images at little cost. **Found:** on small networks the statistics help at one weight and harm at another, each of four defenses lowers what the attack recovers of a single image, and longer training gives more away, not less. **To remember:** ask of every picture what the attacker was given, and of every defense whether the attacker knew about it.
 
 # %% tags=["parameters"]
 profile = None  # None: the environment variable PROFILE, else "quick"; or "paper"
@@ -59,7 +59,7 @@ given = client.ThreatModel(labels="known", bn_statistics="exact")
 update = client.share(victim, batch, protocol, threat=given, seed=seed)
 
 # %% [markdown]
-# How much are the statistics worth? The weight $\alpha_{BN}$ says how strongly the attacker insists on them. **Predict before you run:** if a little knowledge helps, does insisting more help more?
+# How much do the statistics help the attacker? The weight $\alpha_{BN}$ says how strongly the attacker insists on them. **Predict before you run:** if a little knowledge helps, does insisting more help more?
 
 # %%
 found = {}
@@ -77,7 +77,7 @@ report.save_figure(figure, "closely_weights", drawings.ALT["closely_weights"])
 #
 # Every photograph can be recognised without the statistics, but its colours are wrong. With them the colours return. Ten times that weight drowns the gradient, and specks cover the pictures. Exercise 3 shows why colours are what BatchNorm hides.
 #
-# What the attacker held is listed on the card. Two lines of it are gifts, the labels and the statistics.
+# The *card* lists what the attacker held. Two of its lines were given to the attacker for nothing, the labels and the statistics.
 
 # %%
 report.table(pd.Series(update.card(), name="in this attack").rename_axis("assumption").to_frame())
@@ -144,7 +144,7 @@ for _ in range(300):
     plain.append(objective.item())
 
 # %% [markdown]
-# The library's engine does the same for many clients at once. Both begin with the same objective; later they part by rounding, which signs amplify.
+# The library's engine does the same for many clients at once. Both begin with the same objective. Later they differ, because signs amplify rounding errors.
 
 # %%
 engine = found[0.01].history.losses[:, 0, 0]
@@ -207,7 +207,7 @@ theirs = defenses.InstaHide(4).encode(x, y, generator("keys", seed))
 assert all(map(torch.allclose, ours, theirs))
 
 # %% [markdown]
-# This is what a network is fed under the two that mix, with 4 and with 6 images:
+# The next figure shows what a network is fed under MixUp and InstaHide, with 4 and with 6 images:
 
 # %%
 figure = drawings.encodings(photos, [10, 89, 131, 2, 3, 18, 17, 4, 6, 5], seed)
@@ -246,7 +246,7 @@ report.save_figure(figure, "closely_defended", drawings.ALT["closely_defended"])
 #
 # The paper attacks a ResNet-18 for 10,000 iterations, which needs a GPU. Our stored runs attack a LeNet that was trained for two epochs on CIFAR-10, with 50 private images. Most stop at 2,400 iterations; those of the third result run for all 10,000.
 #
-# Where neither of two attacks beats a flat mid-grey, both have failed and are not compared. The *unit* of a claim is the network, because all images of one network share its luck; at least three networks decide.
+# Where neither of two attacks beats a flat mid-grey, both have failed and are not compared. A claim is decided by networks, not by images, because the images behind one network are all easy or all hard together; at least three networks are needed.
 
 # %%
 sweeps = plan.declare(run)
@@ -275,7 +275,7 @@ else:
     display(Markdown(f"*{tables.NEEDS_GPU}. The quick profile has it for a small network.*"))
 
 # %% [markdown]
-# At 0.005, the weight of the official example, exact statistics do not beat none on this network. The next table has other weights, for single images. At a tenth of it exact statistics are worth about three decibels, also on images that the weight was not chosen on.
+# At 0.005, the weight of the official example, exact statistics do not beat none on this network. The next table has other weights, for single images. At a tenth of it exact statistics gain about three decibels, also on images that were not used to choose the weight.
 
 # %%
 by_weight = tables.statistics_weights(sweeps)
@@ -285,7 +285,7 @@ page.weights(by_weight) if len(by_weight) else Markdown(f"*{tables.NOT_YET}*")
 # %% [markdown]
 # *Stored, paper profile, one LeNet with BatchNorm. SSIM is likeness of structure, 1 at most; AVD is a distance between edge pictures, 0 at best.*
 #
-# The paper says that the attack weakens without private statistics. We see this clearly at one weight of four. Whoever reports a single weight reports little.
+# The paper says that the attack weakens without private statistics. We see this clearly at one weight of four, so a result at a single weight says little.
 
 # %% [markdown]
 # ### 2. A single image's label costs the attacker almost nothing (Figure 2)
@@ -339,7 +339,7 @@ else:
 page.full(at_full) if len(at_full) else None
 
 # %% [markdown]
-# On each network every defense lowers the mean PSNR, as the paper's table has it. But without a defense the networks differ among themselves by as much as the defenses do, so these comparisons stay undecided. One is decided: InstaHide hides more than MixUp.
+# On each of the five networks every defense lowers the mean PSNR, as the paper's table has it, and the claims hold for all four defenses. Networks differ widely without a defense (15 to 22 dB). That is why three networks had left this undecided; two more were then computed, with the same images and settings. InstaHide also hides more than MixUp.
 
 # %% [markdown]
 # ### 4. What a defense costs (the table of defenses)
@@ -390,7 +390,7 @@ page.masked(adapted)
 # %% [markdown]
 # ## Claims
 #
-# The paper's main claims, and two of ours. A tick holds, a cross fails, a question mark is undecided; "not tested" means that we tried it in another regime than the paper's. "Budget" counts attacks that ended because their iterations ran out.
+# The paper's main claims, and two of ours. A tick means that the claim holds, a cross that it fails, a question mark that it is undecided; "not tested" means that we tried it in another regime than the paper's. "Budget" counts attacks that ended because their iterations ran out.
 
 # %%
 book.brief("statistics_tuned", "labels", "defense_gradprune_099_one", "defense_mixup_4_one",
@@ -531,7 +531,7 @@ report.save_table(rules, "matching_rules")
 page.matching_rules(rules)
 
 # %% [markdown]
-# In batches the official rule adds a decibel or two to every row. It lifts a flat mid-grey by more (see "What guesses reach"). By that rule, too, every row here is below a guess without a gradient.
+# In batches the official rule adds a decibel or two to every row. It gives a flat mid-grey even more (see "What guesses reach"). So by that rule, too, every row here is worse than a guess that looks at no gradient.
 #
 # ### Every attacker who adapts
 #

@@ -22,11 +22,10 @@
 # ## In three sentences
 #
 # **The paper says** that batches of one label, or training with the squared error, mix the images in the gradient, stop
-# inversion attacks, and cost no accuracy.
-# **We find** that one-label batches stop attacks that search among pixels, but a search in the small space that a dense
-# layer's gradient spans recovers every batch of up to six.
-# **Remember** that a failed attack proves nothing: what protects is a second batch with the same gradient, and here only
-# one mixture has one, for six points of accuracy.
+# inversion attacks, and cost no accuracy. **We find** that one-label batches stop attacks that search among pixels, but a
+# search in the small space that a dense layer's gradient spans recovers every batch of up to six. **Remember** that a failed
+# attack proves nothing: a batch is hidden only if other batches have the same gradient, and of the mixtures here only one
+# ensures that, at a cost of six points of accuracy.
 
 # %% tags=["parameters"]
 profile = None  # None: the environment variable PROFILE, else "quick"; or "paper"
@@ -101,7 +100,8 @@ report.save_figure(fig, "closely_demixing", ALT_TEXTS["closely_demixing"])
 #
 # ### What the division gives exactly
 #
-# Nothing has to be dropped. Let $a_{jm} = p^{(m)}_{c_j} - [c_m = c_j]$ be the weight of image $m$ in the row of image $j$'s label. Then
+# The formula above neglects the other images. The exact answer can be written down, too. Let
+# $a_{jm} = p^{(m)}_{c_j} - [c_m = c_j]$ be the weight of image $m$ in the row of image $j$'s label. Then
 #
 # $$\hat x^{(j)} = \sum_m w_{jm}\, x^{(m)}, \qquad w_{jm} = \frac{a_{jm}}{\sum_n a_{jn}} .$$
 #
@@ -121,9 +121,9 @@ report.table(mixture, **dict.fromkeys(mixture, "{:.2f}"))
 #
 # - **The network is sure, of other classes.** No image is taken for class $c$, so every $p_c$ is nearly 0. The weights become 1 and
 #   0, and the division is exact.
-# - **The network is sure of class $c$ for one of these images.** If it is image $j$ itself, its own weight $p_c - 1$ vanishes; if it
-#   is another, a $+1$ nearly cancels the $-1$. Here both happen: the network takes the first two faces for label 6, and the row of
-#   label 6 holds mostly the first.
+# - **The network is sure of class $c$ for one of these images.** If it is image $j$ itself, its own weight $p_c - 1$ is nearly
+#   0, so its row hardly holds it. If it is another image, that one's weight of nearly $+1$ cancels the $-1$ of image $j$. Here
+#   both happen: the network takes the first two faces for label 6, and the row of label 6 holds mostly the first.
 # - **The network is unsure**, as a fresh one is: all $p \approx 1/C$ with $C$ classes. Then each other image has the weight
 #   $-1/(C - B)$. With ten classes and four images the three others add up to half an image: not small.
 #
@@ -267,13 +267,14 @@ report.table(spans, **dict.fromkeys(spans, "{:.0%}"))
 # %% [markdown]
 # *Share of images with MSE < 0.01, one round, labels known, ten clients a cell, each with a network of its own.*
 #
-# Behind cross-entropy every image comes back up to $B = 6$, with labels known or inferred, random or equal. At $B = 8$ four fifths of
-# the equal-label images do. There the search gives out before the gradient does: with three rounds of the same batch all come back.
-# The squared error of the softmax behaves in the same way.
+# Behind cross-entropy every image comes back up to $B = 6$, with labels known or inferred, random or equal. At $B = 8$ four
+# fifths of the equal-label images do. There it is the search that fails and not the gradient that lacks information: with the
+# gradients of three rounds of the same batch, all come back. The squared error of the softmax behaves in the same way.
 #
-# With equal labels and the squared error of the *logits*, images are lost from $B = 3$ on, as the rotation predicts, and three rounds
-# do not help. The gradient is matched to rounding, by other images than the private ones. Class, style and mean stay visible: a
-# rotated batch still holds blends of one digit. With random labels this loss hides only images whose label repeats in the batch.
+# With equal labels and the squared error of the *logits*, images are lost from $B = 3$ on, as the rotation predicts, and three
+# rounds do not help. The search matches the gradient up to rounding, but with other images than the private ones. Class, style
+# and mean stay visible: a rotated batch still holds blends of one digit. With random labels this loss hides only images whose
+# label repeats in the batch.
 #
 # ### An AVD below 0.8 lets blank images through
 #
@@ -293,8 +294,9 @@ report.caption(
     "SSIM: likeness of structure, 1 is equal.", cells["faces"])
 
 # %% [markdown]
-# It looks sensible: noise stands on the right. But a measure of success must also fail an attacker who never looked at the gradient.
-# Here are such answers for 64 images of each set, and two blends that hold the private image together with others:
+# The order looks sensible: noise stands on the right. But a measure of success must also reject an answer that was made
+# without the gradient. The table has such answers for 64 images of each set, and two blends that hold the private image
+# together with others:
 
 # %%
 sets = [name for name in ("digits", "faces", "mnist") if data.present(name, root=run.data_root)]
@@ -339,14 +341,13 @@ for name, rows in at_four.groupby("run", sort=False):
 # As published, larger batches leak less, and equal labels leak less than random ones. Both hold by all three criteria. The *levels*
 # differ: by AVD our attacks recover more than published, by SSIM they come near.
 #
-# The squared error of the softmax leaks less than cross-entropy by SSIM, as published. By AVD that is undecided, and in the span it
-# hides nothing. Which measure and which attack one believes decides this claim.
+# The squared error of the softmax leaks less than cross-entropy by SSIM, as published. By AVD that is undecided, and in the
+# span it hides nothing. So the verdict on this claim depends on the measure and on the attack.
 #
 # ### Equal labels cost no accuracy
 #
-# The paper promises "no degradation" of accuracy, as opposed to noise. We train a dense layer under each strategy as the smallest
-# federation would: every step is one client's batch. Figure R5 sets test accuracy (up is better) beside what is recovered (left is
-# better).
+# The paper promises "no degradation" of accuracy, as opposed to noise. We train a dense layer under each strategy, with one
+# client's batch in each step. Figure R5 sets test accuracy (up is better) beside what is recovered (left is better).
 
 # %%
 accuracy = tables_accuracy.dense_accuracy(sweeps.accuracy, rates)
@@ -368,10 +369,10 @@ report.table(in_numbers.xs(4, level="B"))
 # squared error of the logits, whose mixture does hide something, costs six points; published are seven to nine. (Its best learning
 # rate is the smallest tried, so a smaller one might cost less.)
 #
-# **For a defender:** equal labels are free and stop attacks among pixels, but not an attacker who knows the span. They also make the
-# differences between images faint in the gradient, so that very little noise finishes the job. At $B = 4$ Gaussian noise of variance
-# 1e-5 leaves the search in the span nothing of equal labels, and 68 % of random ones (ten clients,
-# [appendix](#Noise-beside-mixing)). To add noise on top is the paper's own last remark.
+# **For a defender:** equal labels are free and stop attacks among pixels, but not an attacker who knows the span. They also
+# make the differences between images faint in the gradient, so that very little added noise is enough to hide them. At $B = 4$
+# Gaussian noise of variance 1e-5 leaves the search in the span no image of equal-label batches, but 68 % of those with random
+# labels (ten clients, [appendix](#Noise-beside-mixing)). To add noise on top is the paper's own last remark.
 #
 # ## What did not reproduce
 #
@@ -386,15 +387,16 @@ report.table(in_numbers.xs(4, level="B"))
 # - **R6 and R7, on a LeNet.** By AVD, equal labels pass *more* often than random ones (89 against 57 %, eight clients): blends of one
 #   class are smooth. More channels leak *less* by AVD, and by MSE there is no trend. *Our attacked LeNet is that of the official DLG
 #   code; whether the authors' differs is unknown, and untested ([appendix](#R6-and-R7:-a-LeNet)).*
-# - **LFW faces on a LeNet.** This attack recovers nothing there, so nothing is learned about the defenses. *With four times the
-#   iterations 2 of 16 single images come back: the attack is too short.*
-# - **"As opposed to noise."** Noise that costs less than a point hides more from our four attacks than equal labels do. *One training a
-#   variance, so the ledger leaves it undecided.*
+# - **LFW faces on a LeNet.** This attack recovers nothing there, so nothing is learned about the defenses. *With four times
+#   the iterations 2 of 16 single images come back, so the attack was at least too short.*
+# - **"As opposed to noise."** Noise that costs less than a point hides more from our four attacks than equal labels do. *Each
+#   variance was trained with once, so the ledger leaves it undecided.*
 #
 # ## Claims
 #
-# These eight claims are what this page is about; the whole ledger, with the rules that decide, closes the appendix. The unit is
-# the network: each client has one of its own. "10/10 [0.72, 1.00]" is a share of clients with its 95 % interval.
+# Here are the eight main claims of this page. The whole *ledger*, our list of claims with the rules that decide them, stands
+# at the end of the appendix. The unit is the network: each client has one of its own. "10/10 [0.72, 1.00]" is a share of
+# clients with its 95 % interval.
 
 # %%
 directions = symmetry.unseen_directions(data.load("digits"), run)
@@ -428,8 +430,8 @@ ledger.brief("neglected_small", "avd_is_a_success", "r4_equal_ssim", "r4_mse_avd
 # 5. A prior could undo the rotation, since pixels lie in [0, 1] and are far from normal. Try independent component analysis
 #    (`sklearn.decomposition.FastICA`) on the span of a batch of four. *An answer is the share of images recovered of at least ten
 #    clients, beside that of the search without a prior.*
-# 6. Design a criterion of success that blanks fail and that forgives a wrong scale and brightness. *An answer names the threshold and how
-#    it was set without looking at any attack, and the share of blanks, blends and true images that pass.*
+# 6. Design a criterion of success that blanks fail and that forgives a wrong scale and brightness. *An answer names the
+#    threshold and how it was set without looking at any attack, and the share of blanks, blends and private images that pass.*
 #
 # Solutions: [solutions/06_mixing_gradients](solutions/06_mixing_gradients.ipynb)
 

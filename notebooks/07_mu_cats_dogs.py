@@ -24,10 +24,10 @@
 # ## In three sentences
 #
 # The paper says that a search recovers the vast majority of cat and dog pictures, with an average squared
-# error of about 5.[†](#sources) That 5 cannot be checked, because neither its scale nor any setting is
-# known to us; in one setting of our own the search recovers 15 of 32 pictures from a LeNet. To remember:
-# one dense layer gives its image back by a division, convolutions need a search, and a number without its
-# scale says little.
+# error of about 5.[†](#sources) The 5 cannot be checked, because we know neither its scale nor any setting
+# of the paper; in one setting of our own, the search recovers 15 of 32 pictures from a LeNet, a small
+# convolutional network. To remember: one dense layer gives its image back by a division, convolutions need
+# a search that may fail, and an error without its scale says little.
 
 # %% tags=["parameters"]
 profile = None  # None: the environment variable PROFILE, else "quick"; or "paper"
@@ -55,9 +55,10 @@ sweeps = plan.declare(run)
 # ## The question
 #
 # In federated learning a *client* keeps its images and sends only the gradient of its loss. The attacker
-# is the server: it follows the protocol, knows the weights, and reads the gradient of one image. What
-# does it have to do to see the image? The paper goes from a fully connected network to a convolutional
-# one, and so do we. This is the shortest page here: one division, one search, one table.
+# is the server: it follows the protocol, knows the weights, and reads the gradient of one image. What does
+# it have to do to see the image? The paper goes from a fully connected network to a convolutional one, and
+# so do we. This page is short: it has one division, one search, and the question of what a published error
+# means.
 #
 # ## The idea
 #
@@ -81,21 +82,23 @@ fig = drawings.division(cat.images[0, 0], x.view(photos.shape))
 report.save_figure(fig, "closely_division", drawings.ALT["closely_division"])
 
 # %% [markdown]
-# No step is left to chance, and no label is needed. Layers behind the dense one change nothing but
-# $\partial\ell/\partial b_i$, which cancels.
+# Nothing here is random, and no label is needed. Further layers behind the dense one change only the
+# factor $\partial\ell/\partial b_i$, which the division removes.
 #
 # ### Convolutions: search
 #
-# A convolution uses each weight at many positions, so its gradient is a sum, and no single division
-# undoes a sum. The attack searches instead, as DLG does on [page 01](01_dlg.ipynb). It makes a *dummy
-# image* $x'$ and a *dummy label* $y'$ from noise, which the paper calls virtual, and moves both until
-# their gradient matches the shared one. With the model $F$, its weights $W$ and the shared gradient
-# $\nabla W$ it minimises
+# A convolution uses each weight at many positions. So its gradient is a sum over positions, which no
+# single division can take apart. The attack searches instead, as DLG does on [page 01](01_dlg.ipynb). It
+# makes a *dummy image* $x'$ and a *dummy label* $y'$ from noise (the paper calls them virtual), and moves
+# both until their gradient matches the shared one. With the network $F$, its weights $W$, the
+# cross-entropy $\ell$ and the shared gradient $\nabla W$ it minimises the distance
 #
 # $$D(x', y') = \Big\lVert \frac{\partial\, \ell\big(F(x', W),\, \mathrm{softmax}(y')\big)}{\partial W}
 # - \nabla W \Big\rVert^2 .$$
 #
-# The same cat, now at 16 pixels, on a LeNet with random weights:
+# The optimiser is L-BFGS, which estimates the curvature of $D$ from its last gradients; one *iteration* is
+# one call of its `step`. The next cell attacks the same cat, now at 16 pixels, on a LeNet with random
+# weights. At the end it checks that the library, the *engine*, gives the same picture:
 
 # %%
 small = data.load("photos", size=16).keep(["chelsea", "coffee"])
@@ -136,11 +139,12 @@ report.caption(f"D falls from {distances[0]:.0f} to {distances[-1]:.0e}. We chos
 #
 # An image is *recovered* here when its mean squared error ends below 0.001 per pixel, on the scale from 0
 # to 1. We fixed the setting before the run: cats and dogs at 32 pixels, an untrained network for each
-# image, DLG with a single start. The [appendix](#settings) has the details.
+# image, and the search above (called DLG) with a single start. The [appendix](#settings) has the details.
 #
 # ### 1. The division is exact, also with a hidden layer behind it
 #
-# The table shows the squared error that rounding leaves, for four clients, on the scale from 0 to 255.
+# The table shows the squared error per pixel that rounding leaves, for four clients, with pixels on the
+# scale from 0 to 255.
 
 # %%
 exact = closely.division_errors(small, small.clients(4, indices=range(4)))
@@ -161,25 +165,28 @@ report.save_figure(fig, "film", drawings.ALT["film"])
 report.caption("Black: all pixels are negative, and clipped for display.")
 
 # %% [markdown]
-# The simplest network is the one that fails, and its two outputs show why. Let $(d, -d)$ be the error
-# signal $p - y$ of the private image, and $(d', -d')$ that of the dummy image. Then
+# The simplest network is the one on which the search fails, and its two outputs show why. Let $p$ be the
+# two probabilities that the network gives. For the private image with its label $y$, the gradient of the
+# bias is $p - y$. Its two entries sum to zero, so write it as $(d, -d)$, and that of the dummy image as
+# $(d', -d')$. Then
 #
 # $$D = 2\,\lVert d' x' - d\, x\rVert^2 + 2\,(d' - d)^2 .$$
 #
-# Suppose $d'$ has the wrong sign. The first term then pulls $x'$ towards the *mirror image* $-x$. As $d'$
-# shrinks to zero, $x'$ grows without bound, and $D$ approaches a floor of $2 d^2$. To reach the
-# right sign, the search has to pass $d' = 0$, where $D = 2 d^2 (\lVert x\rVert^2 + 1)$. That is uphill. The
-# black pictures are such negative images. The next table follows eight clients.
+# Suppose $d'$ has the wrong sign. The first term then pulls $x'$ towards a multiple of the *mirror image*
+# $-x$. As $d'$ shrinks to zero, $x'$ grows without bound, and $D$ approaches a floor of $2 d^2$. To reach
+# the right sign, the search has to pass $d' = 0$, where $D = 2 d^2 (\lVert x\rVert^2 + 1)$. That is
+# uphill. The black pictures are such negative images. The next table checks this on eight clients. Its
+# last column is the floor.
 
 # %%
 mirror = closely.mirror_table(small, seed)
 report.table(mirror, **{"cosine of x′ and x": "{:.3f}", "length of x′ over x": "{:,.1f}"})
 
 # %% [markdown]
-# Every lost client ends as a mirror image: its cosine is -1, it is many times too long, and $D$ is
-# little above the floor. The sign at the start does not decide alone, since early steps are long and
-# jump. Reading the label off the gradient first ([page 02](02_idlg.ipynb)) would fix the sign of $d'$.
-# For networks with more classes this picture is untested.
+# Every lost client ends as a mirror image: its cosine is -1, it is many times too long, and $D$ is little
+# above the floor. The sign at the start does not decide alone, since the first steps are long and can jump
+# over the barrier. An attacker who first reads the label off the gradient ([page 02](02_idlg.ipynb)) knows
+# the right sign of $d'$. For networks with more classes this picture is untested.
 #
 # ### 3. In our setting the search recovers 4 to 27 of 32 images
 #
@@ -194,14 +201,16 @@ report.table(shares)
 # %% [markdown]
 # *Errors are squared, per pixel, on the scale from 0 to 255. This run attacks other, smaller images.*
 #
-# Victim and line search alone move the share from a few to most. The abstract names neither, so our
-# shares say nothing about the paper's "vast majority". They hold for our setting.
+# The choice of the network (the *victim*) and of the line search alone moves the share from a few images
+# to most. The abstract names neither. So our shares hold for our setting, and say nothing about the
+# paper's "vast majority".
 #
 # ### 4. One set of images, errors of 2.7 and 8,350
 #
-# A squared error can be taken per pixel or summed over the image, and pixels can run from 0 to 1 or
-# from 0 to 255. The 5 may mean any of these but one: per pixel from 0 to 1, no error can exceed 1. The
-# next table has the LeNet's images under plain L-BFGS, in each scale.
+# A squared error can be taken per pixel or summed over the image, and pixels can run from 0 to 1 or from 0
+# to 255. The published 5 can be in three of these four scales, since an error per pixel with pixels from 0
+# to 1 cannot exceed 1. The next table has the errors of the LeNet's images under plain L-BFGS in these
+# three scales.
 
 # %%
 shown_run, cells = next(iter(by_run.items()))  # the paper profile's where it is stored
@@ -210,8 +219,8 @@ display(report.table(tables.scales_table(lenet_cell)))
 report.caption(f"{tables.TITLES[shown_run].capitalize()}. {tables.failures_in_words(lenet_cell)}")
 
 # %% [markdown]
-# The same recovered pictures have an error of 2.7 in one scale and thousands in another. And the mean over
-# all images says something else again, because a lost image outweighs a thousand good ones. The figure
+# The same recovered pictures have an error of 2.7 in one scale and of thousands in another. The mean over
+# all images is different again, because one lost image outweighs a thousand recovered ones. The figure
 # shows each image's error, and where the published 5 would lie in each scale.
 
 # %%
@@ -224,28 +233,32 @@ report.caption(
 
 # %% [markdown]
 # Whoever reports an error should name the range of the pixels, whether it is a mean or a sum, and which
-# images are counted. A share of recovered images, by a stated criterion, survives all three.
+# images are counted. A share of recovered images, by a stated criterion, depends on none of these choices.
 #
 # ## What did not reproduce
 #
 # - **"Approximately 5"**[†](#sources) is neither confirmed nor refuted: *not tested*, since its scale is not known.
-# - **"The vast majority"**[†](#sources) does not show in our setting: with a single start, the LeNet gives back 15 of 32
-#   images, and 12 with a line search. The paper may have restarted, tuned or selected. Untested.
-# - **How our attacks lost** is not one story. The next table counts the endings; *matched* means $D$ below 1e-5.
+# - **"The vast majority"**[†](#sources) is not what our setting shows: with a single start, the LeNet
+#   gives back 15 of 32 images, and 12 with a line search. The paper may have restarted, tuned or selected.
+#   Untested.
+# - **Why our attacks failed** has more than one answer. The next table counts how they ended; *matched*
+#   means a $D$ below 1e-5.
 
 # %%
 report.table(tables.endings(cells))
 
 # %% [markdown]
-# On the hidden layer the line search makes the difference, so there the search failed and not the
-# gradient. On the LeNet eight or nine images match the gradient and are wrong. A LeNet with two outputs
-# and wide weights is often sure of the right label before it has learned anything. Its gradient is then almost
-# zero, and every image of which it is as sure matches. That this explains all of that column is untested.
+# With one hidden layer, the line search recovers three times as many images. So there the gradient holds
+# enough, and it was the search that failed. On the LeNet eight or nine images match the gradient and are
+# wrong. A LeNet with two outputs and wide weights is often sure of the right label before it has learned
+# anything. Its gradient is then almost zero, and so is that of every other image of which it is as sure;
+# all of these match. Whether this explains all of the column is untested.
 #
 # ## Claims
 #
-# Each claim is decided by a rule that was written down with it; the [whole ledger](#ledger) has the
-# rules. Claims of the paper are *not tested*, since no setting of it is known; they show what ours gives.
+# Each claim is decided by a rule that was written down with it; the [whole ledger](#ledger) has the rules.
+# The paper's own claims are *not tested*, since no setting of the paper is known. Beside each stands what
+# our setting gives.
 
 # %%
 ledger = claims.ledger(cells, max(float(error.max()) for error in exact.values()))
@@ -267,17 +280,17 @@ ledger.brief("closed_form", "conv_restored", "vast_majority", "vast_majority_sea
 #
 # **Derive**
 #
-# 3. Average the gradients of two images of the dense layer, and divide. Which of the two comes back, and
-#    when is it neither?
+# 3. Average the gradients that two images give the dense layer, and divide. When does one of the two
+#    images come back, and when neither?
 #
 # **Research**
 #
 # 4. Does the mirror image trap the search on networks with more than two classes? An answer counts, for
 #    3 to 10 classes and at least three networks each, how many lost images have a cosine near -1
 #    to the private one, and says whether a known label removes them.
-# 5. Bring two folders of your own pictures: `data.load("/path/to/folder", size=32)`, one sub-folder a class.
-#    Find settings in which four in five come back from a LeNet. An answer names the settings, fixed on other
-#    images than those counted, with at least 32 images and an interval.
+# 5. Bring two folders of your own pictures: `data.load("/path/to/folder", size=32)`, with one sub-folder
+#    for each class. Find settings in which four in five come back from a LeNet. An answer names the
+#    settings, fixed on other images than those counted, with at least 32 images and an interval.
 
 # %% [markdown]
 # ## Appendix
@@ -290,15 +303,16 @@ ledger.brief("closed_form", "conv_restored", "vast_majority", "vast_majority_sea
 #   Cats, every twelfth; `make data` gets another set of cats and dogs (Oxford-IIIT Pet) under the same name. Neither is ours to show.
 # - **Victims**, untrained: one dense layer; a dense network with one hidden layer of 64 sigmoids (both as PyTorch initialises
 #   them); the LeNet of the DLG code with two outputs, weights and biases from U(-0.5, 0.5).
-# - **Attacker.** DLG as in its official code: image and label together, squared distance, plain L-BFGS, a single start, 300
-#   iterations. Beside it the same with a back-tracking line search and 100 iterations, our variant from page 01.
+# - **Attacker.** DLG as in its official code: image and label together, squared distance, plain L-BFGS, a
+#   single start, 300 iterations. Our variant, from page 01, is the same attack with a back-tracking line
+#   search and 100 iterations.
 # - **Recovered**: a mean squared error below 0.001 per pixel on [0, 1], which is 65 on the 0 to 255 scale, or 30 dB.
 
 # %%
 report.table(report.declared(*sweeps.errors.values()))
 
 # %% [markdown]
-# What the attacker is given:
+# The next table lists what the attacker is given:
 
 # %%
 batch = small.clients(4, indices=range(4))
@@ -308,8 +322,9 @@ report.table(pd.Series(dense.card(), name="what holds here").rename_axis("assump
 # %% [markdown]
 # ### The error in every scale
 #
-# Errors are of the recovered image, clipped to [0, 1] as it would be stored, against the private one: mean ± standard
-# deviation and median over images. A search that diverged counts as the worst image there is.
+# Each error compares the reconstruction, clipped to [0, 1] as it would be stored, with the private image.
+# The table has the mean ± standard deviation and the median over images. A search that diverged counts as
+# the worst possible image.
 
 # %%
 errors = tables.error_table(by_run, report.published("mu2023").iloc[0])
@@ -328,13 +343,15 @@ report.table(closely.norms(client.share(models.ensemble(models.lenet, small, ran
 # %% [markdown]
 # ### What the code does that the paper does not say
 #
-# We know of no code. What the abstract leaves open decides the result: above, victim and line search alone move the share
-# recovered from a few to most, and page 01 has the same for activation and initialisation.
+# We know of no code. What the abstract leaves open decides the result: above, network and line search
+# alone move the share recovered from a few to most, and on page 01 activation and initialisation do the
+# same.
 #
 # <a id="sources"></a>
 # ### Sources of the published numbers
 #
-# Only the abstract of the paper was at hand. *Read*: seen there, or in the source named. *Recalled*: from memory.
+# We had only the abstract of the paper. *Read*: seen there, or in the source named. *Recalled*: from
+# memory.
 
 # %%
 report.table(tables.sources())

@@ -19,9 +19,9 @@
 #
 # ## In three sentences
 #
-# - **The claim.** A paper usually compares its attack with one or two earlier ones, on clients of its own.
+# - **The claim.** No paper claims what this page asks: each compares its attack with one or two earlier ones, on clients of its own.
 # - **What we found.** No attack is the best everywhere: on one dense layer a division wins; on a LeNet iDLG returns four of eight images nearly exactly, while GIAS and Inverting Gradients show all eight, roughly.
-# - **To remember.** Pruning that stops every attack on the LeNet, in the median, leaves 30 dB to a division on the dense layer, so a defense is as good as the best attack tried against it.
+# - **To remember.** Setting 90 % of the gradient to zero leaves no attack on the LeNet better than flat grey, in the median, but a division on the dense layer still reaches 30 dB. So a defense is only as good as the best attack that was tried against it.
 
 # %% tags=["parameters"]
 profile = None  # None: the environment variable PROFILE, else "quick"; or "paper"
@@ -46,7 +46,7 @@ report.start("08_all_attacks", run)
 #
 # A client shares the gradient of its loss, perhaps after a *defense* has changed it. The attacker knows the network and the weights, and tries to recover the private image. Which attack recovers most, and which defense stops it? That depends on both, and on the network, so this page tries every attack under every defense.
 #
-# The attacker is honest but curious: it follows the protocol and looks at the updates. It is given no label, and it does *not* adapt to the defense. Pages 01, 05 and 06 have attackers who do, and say what each defense costs.
+# The attacker is honest but curious: it follows the protocol and looks at the updates. It is given no label, and it does *not* adapt to the defense. Pages 05 and 06 have attackers who do. What a defense costs in accuracy stands on pages 01, 05 and 06.
 #
 # ## The idea
 #
@@ -84,13 +84,15 @@ report.save_figure(
     "private image last. Only DP-SGD turns it into noise.")
 
 # %% [markdown]
-# *PSNR* is the mean squared error on a logarithmic scale, in decibels: at 30 dB the eye hardly sees a difference. The division survives all of these defenses but DP-SGD. Exercise 3 asks why pruning, which sets nine of ten entries to zero, does so little here.
+# *PSNR* is the mean squared error on a logarithmic scale, in decibels. Higher is better: at 30 dB the eye hardly sees a difference. The division survives all of these defenses but DP-SGD. Exercise 3 asks why pruning, which sets nine of ten entries to zero, does so little here.
 #
 # ## How the comparison is made
 #
+# Six attacks are compared. *DLG* and *iDLG* match the gradient exactly, by its squared distance (pages 01, 02). *Inverting Gradients* matches its direction and prefers smooth images (03). *Huang et al.* do the same and search for the label too (05). *GIAS* searches through a network that generates images (04), and *mixing gradients* matches the direction without a prior (06). On the dense layer the *closed form* is added, the division above.
+#
 # Every attack meets the same images, the same networks (random weights, one network for each client) and the same random draws of the defense. Its starts are the same under every defense. Labels are read off the gradient, or optimised together with the image.
 #
-# Three things are *not* equal. Attacks look at different numbers of gradients (a table in the appendix counts them). GIAS alone has seen other images of the set, since its generator was trained on them. And Huang et al.'s attack has a weight of the smoothness prior that was chosen for another attack (appendix).
+# Three things are *not* equal. Attacks look at different numbers of gradients (a table in the appendix counts them). GIAS alone has seen other images of the set, since its generator was trained on them. And Huang et al.'s attack uses a weight for smoothness that was chosen for Inverting Gradients (appendix).
 #
 # | defense | what the client does | page |
 # |---|---|---|
@@ -98,7 +100,7 @@ report.save_figure(
 # | int8 | rounds every tensor to 255 steps | 01 |
 # | pruned | sets the smallest 90 % of every tensor to zero | 05 |
 # | MixUp | shares the gradient of a weighted mean of four images | 05 |
-# | InstaHide | does the same, and flips signs of pixels at random | 05 |
+# | InstaHide | does the same, and flips the signs of pixels at random | 05 |
 # | DP-SGD | clips the gradient of each image at norm 1 and adds noise (multiplier 1) | 05 |
 # | equal labels | shares a batch of images of one label | 06 |
 #
@@ -137,11 +139,11 @@ else:
 report.table(tables.winners(panels))
 
 # %% [markdown]
-# Under noise of variance 1e-4 iDLG falls to noise on the LeNet, and Inverting Gradients loses about one decibel. On the dense layer the division leads up to MixUp, where the mixture is all that it finds.
+# Under noise of variance 1e-4 iDLG falls to noise on the LeNet, and Inverting Gradients loses about one decibel. On the dense layer the division is the best attack under every defense from none to MixUp, where it finds the mixture and no more. Under InstaHide and DP-SGD no attack is better than mid-grey in the median.
 #
-# ### Matching exactly is all or nothing; believing in smooth images is always rough
+# ### Exact matching gives all or nothing, and a prior gives a rough picture
 #
-# The picture at the top of this page shows it for one client, and this table for all of them, without a defense. An image counts as *recovered* where its mean squared error is below 0.001 (30 dB).
+# The picture at the top of this page shows one client. The next table has all eight, without a defense. An image counts as *recovered* where its mean squared error is below 0.001 (30 dB).
 
 # %%
 table = tables.attacks(panels)
@@ -151,7 +153,7 @@ report.caption("Mean ± standard deviation over the images, one start each.",
 report.table(tables.recovery(table))
 
 # %% [markdown]
-# SSIM compares structures (1 is equal), AVD compares edges (0 is equal). DLG and iDLG have the largest spread, because some images come back exactly and the others are noise. Inverting Gradients, Huang et al. and GIAS recover none on the LeNet by this criterion, and yet one sees what their pictures show.
+# SSIM compares structures (1 is equal), AVD compares edges (0 is equal). DLG and iDLG have the largest spread, because some images come back exactly and the others are noise. Inverting Gradients, Huang et al. and GIAS recover none on the LeNet by this criterion, and yet a person can see what their pictures show.
 #
 # ### The order changes with the images
 #
@@ -177,7 +179,7 @@ report.caption("The sheet from the top of the page, drawn again from its results
 # %% [markdown]
 # ## Which to use when
 #
-# The table holds what the pages support and where; everything else is *untested*. An attack that loses in the median may win on single clients, so a defense is tested with all of them.
+# The table says which attack to begin with, and which page supports it; everything else is *untested*. An attack that loses in the median may win on single clients, so a defense should be tested with all of them.
 #
 # | you want | begin with | why |
 # |---|---|---|
@@ -232,9 +234,9 @@ display(Markdown(
     f"GIAS. Not computed: {tables.not_computed(sweeps, stored)}."))
 
 # %% [markdown]
-# Networks: one dense layer, and the LeNet of the DLG code. Objective, prior and label rule are those of each preset in `lib.attacks`. *Closed form* (the division) and *in the span* (page 06) need a dense first layer. GIAS's generator has seen the training split of the same set: it alone is given `prior_data`. Under MixUp and InstaHide the label is a mixture, too, so a rule that reads one label fails. That is part of what these defenses do.
+# Networks: one dense layer, and the LeNet of the DLG code. Objective, prior and label rule are those of each preset in `lib.attacks`. *Closed form* (the division) and *in the span* (page 06) need a dense first layer. GIAS's generator has seen the training split of the same set: it alone is given `prior_data`. Under MixUp and InstaHide the label is a mixture, too, so a rule that reads one label fails. These defenses protect partly in this way.
 #
-# The weight of the total variation (smoothness) was chosen before, on other clients and a LeNet. That of Inverting Gradients comes from pages 03 (CIFAR-10, one image) and 04 (CIFAR-10 and digits, batches of four), that of GIAS from page 04. Huang et al.'s attack has that of Inverting Gradients, whose objective it shares.
+# The weight of the total variation (smoothness) was chosen before, on other clients and a LeNet. That of Inverting Gradients comes from pages 03 (CIFAR-10, one image) and 04 (CIFAR-10 and digits, batches of four), that of GIAS from page 04. Huang et al.'s attack uses the weight of Inverting Gradients, because it has the same objective.
 #
 # **How each attack searches.** The last column counts the gradients of the dummy image that an attack looks at, at most.
 
@@ -242,7 +244,7 @@ display(Markdown(
 report.table(tables.means(table), **{"gradients looked at": "{:,}"})
 
 # %% [markdown]
-# **Seconds for one image.** Each attack ran on all clients and defenses at once; its seconds are divided by their images. They leave out tracing, and for GIAS the generator's training.
+# **Seconds for one image.** Each attack ran on all clients and defenses at once; its seconds are divided by their images. The time for compiling the attack is left out, and for GIAS the training of the generator too.
 
 # %%
 report.save_table(tables.all_medians(panels), "attacks_and_defenses")

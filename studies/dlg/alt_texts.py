@@ -1,4 +1,4 @@
-"""What each figure of notebook 01 shows, for who cannot see it: by the product's name."""
+"""What each figure of notebook 01 shows, for a reader who cannot see it: by the product's name."""
 
 ALT = {
     "closely_division":

@@ -1,4 +1,4 @@
-"""The figures of notebook 04, and what each of them shows for who cannot see it (ALT)."""
+"""The figures of notebook 04, and what each of them shows for a reader who cannot see it (ALT)."""
 
 import numpy as np
 import pandas as pd

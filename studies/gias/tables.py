@@ -57,8 +57,8 @@ def settings() -> pd.DataFrame:
             "DCGAN-like, 1,000 steps on 1,400 digits",
             "DCGAN-like, 4,000 steps on CIFAR-10, 2,000 on faces (paper: StyleGAN2)"),
         "victim": (
-            "LeNet of 6 channels, untrained, one a client",
-            f"LeNet, untrained, one a client (paper: ResNet-18, untrained, {NEEDS_GPU})"),
+            "LeNet of 6 channels, untrained, one per client",
+            f"LeNet, untrained, one per client (paper: ResNet-18, untrained, {NEEDS_GPU})"),
         "iterations": (
             in_words(STEPS["quick"], ","),
             f"{in_words(STEPS['paper'], ',')} (scripts: latents 500 to 1,000, parameters 5,000 to "

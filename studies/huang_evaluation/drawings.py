@@ -1,4 +1,4 @@
-"""Figures of notebook 05, and what they show in words, for who cannot see them."""
+"""Figures of notebook 05, and what they show in words, for a reader who cannot see them."""
 
 import matplotlib.pyplot as plt
 import numpy as np

@@ -1,4 +1,4 @@
-"""Figures of notebook 02. ALT holds what each shows, in words, for who cannot see it."""
+"""Figures of notebook 02. ALT holds what each shows, in words, for a reader who cannot see it."""
 
 import numpy as np
 import pandas as pd

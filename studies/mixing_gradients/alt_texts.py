@@ -1,10 +1,10 @@
-"""What the figures of notebook 06 show, for who cannot see them: the alternative texts."""
+"""What the figures of notebook 06 show, for a reader who cannot see them: the alternative texts."""
 
 _AVD_SHEET = (
     "Image sheet of {images}, one column an attack, by rising AVD: the image found with its "
     "scores, and below it the private one; a dashed line marks an AVD of 0.8. Guesses go "
     "from clean through noisy but legible to pure noise; some left of the line have little"
-    " of the true image.")
+    " of the private image.")
 _HEAT_MAPS = (
     "Heat maps, one column a strategy, one row a set of images; x: channels of the LeNet; "
     "y: batch size; each cell gives, as a number and a shade, the percentage of images "

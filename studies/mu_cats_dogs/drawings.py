@@ -1,4 +1,4 @@
-"""Figures of notebook 07. ALT holds what each shows, in words, for who cannot see it."""
+"""Figures of notebook 07. ALT holds what each shows, in words, for a reader who cannot see it."""
 
 import numpy as np
 import torch
@@ -18,10 +18,10 @@ ALT = {
         "of the plain loop, the engine's picture, and the private photograph. The face appears "
         "within a few iterations.",
     "film":
-        "Image sheet, two rows for each of three networks, one a client; six columns from the "
-        "random start through 2, 5, 10 and 30 iterations to the private image. The network with "
-        "one hidden layer gives its image away at once, the LeNet more slowly; the single dense "
-        "layer ends black.",
+        "Image sheet, two rows for each of three networks, one row per client; six columns from "
+        "the random start through 2, 5, 10 and 30 iterations to the private image. The network "
+        "with one hidden layer gives its image away at once, the LeNet more slowly; the single "
+        "dense layer ends black.",
     "abstract_error":
         "Strip plot: squared error per pixel on a log scale, one column of dots a network and "
         "attacker, an image a dot, with the count of recovered images above; lines mark "
