@@ -9,6 +9,7 @@ from tiny import Shape, batch
 from lib import client, data, exact, models
 from lib.exact.malicious import first_dense
 from studies import language as text
+from studies.exact import drawings
 
 WIDE = Shape((1, 8, 8), 6)
 
@@ -333,3 +334,9 @@ def test_doors_say_what_is_wrong(call, words):
     net, (G, db) = net_and_layer()
     with pytest.raises(ValueError, match=words):
         call(net, G, db)
+
+
+def test_what_rounding_leaves_is_drawn_as_a_zero():
+    deltas = torch.tensor([[1.0, 1e-12], [0.0, -0.5], [2e-11, 1.0]], dtype=torch.float64)
+    shown = drawings.zeros(deltas).axes[0].images[0].get_array()
+    assert shown.astype(int).tolist() == [[1, 0, 0], [0, 1, 1]]

@@ -14,6 +14,7 @@ WORDS = {"honest": "honest neurons", "trap": "trap weights", "imprint": "imprint
 ROWS = ["private", *tables.ATTACKS.values()]
 SHORT = {"fresh": "honest,\nfresh", "trained": "honest,\ntrained", "imprint": "imprint",
          "trap": "trap", "fished": "class\nfishing", "permuted": "per-\nmuted"}
+ROUNDING = 1e-9  # of the largest entry
 
 
 def closely(private: Tensor, divided: Tensor, found: Tensor) -> Figure:
@@ -24,9 +25,11 @@ def closely(private: Tensor, divided: Tensor, found: Tensor) -> Figure:
 
 
 def zeros(deltas: Tensor) -> Figure:
-    """Which neurons an image leaves at rest: D (neurons, B), its first 40 rows, zeros in white."""
+    """Which neurons an image leaves at rest: D (neurons, B), its first 40 rows, zeros in white: what
+    is left of rounding counts as zero."""
     fig, ax = plots.axes(width=0.8, height=0.24)
-    ax.imshow(deltas[:40].T != 0, cmap="Greys", aspect="auto", vmin=0, vmax=1.6)
+    shown = deltas[:40].abs().T
+    ax.imshow(shown > ROUNDING * shown.max(), cmap="Greys", aspect="auto", vmin=0, vmax=1.6)
     ax.set(xlabel="neuron", ylabel="image", yticks=range(deltas.shape[1]),
            yticklabels=range(1, deltas.shape[1] + 1))
     return fig
