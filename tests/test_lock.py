@@ -89,12 +89,13 @@ def test_a_pytorch_for_processors_is_kept_without_cuda(tmp_path, monkeypatch, ve
     assert ("cublas" in chosen.read_text()) == (not name)
 
 
-def test_a_package_with_another_hash_is_not_installed(tmp_path):
+@pytest.mark.parametrize("given", [f" --hash=sha256:{'0' * 64}", ""])
+def test_a_package_with_another_hash_or_none_is_not_installed(tmp_path, given):
     """With the very words of make; pip refuses before it installs anything."""
     (tmp_path / "tiny").mkdir()
     (tmp_path / "tiny/pyproject.toml").write_text('[project]\nname = "tiny"\nversion = "1.0"\n')
     wanted = tmp_path / "requirements.lock"
-    wanted.write_text(f"tiny @ {(tmp_path / 'tiny').as_uri()} --hash=sha256:{'0' * 64}\n")
+    wanted.write_text(f"tiny @ {(tmp_path / 'tiny').as_uri()}{given}\n")
     done = subprocess.run([sys.executable, *environment.INSTALL, wanted, "--dry-run", "--no-index"],
                           capture_output=True, text=True)
     assert done.returncode and "hash" in done.stderr.lower()
