@@ -20,10 +20,9 @@
 #
 # ## In three sentences
 #
-# **The papers say** that the zeros of ReLU give whole batches back exactly, that a dishonest server needs no search even for large batches,
-# and that clients can see such a server.
-# **We find** all three on small dense networks, up to batches of twelve with our budget, and a client whose alarm also rings for honest networks.
-# **Remember** that a mean over a batch hides nothing as long as its parts can be told apart, here by zeros, by bins, or by a list of words.
+# 1. **The papers say** that the zeros of ReLU give whole batches back exactly, that a dishonest server needs no search even for large batches, and that clients can see such a server.
+# 2. **We found** all three on small dense networks, up to batches of twelve with our budget, and a client whose alarm also rings for honest networks.
+# 3. **Remember** that a mean over a batch hides nothing as long as its parts can be told apart, here by zeros, by bins, or by a list of words.
 
 # %% tags=["parameters"]
 profile = None  # None: the environment variable PROFILE, else "quick"; or "paper"

@@ -25,8 +25,8 @@ def closely(private: Tensor, divided: Tensor, found: Tensor) -> Figure:
 
 
 def zeros(deltas: Tensor) -> Figure:
-    """Which neurons an image leaves at rest: D (neurons, B), its first 40 rows, zeros in white: what
-    is left of rounding counts as zero."""
+    """Which neurons an image leaves at rest: D (neurons, B), its first 40 rows, zeros in white.
+    What is left of rounding counts as zero."""
     fig, ax = plots.axes(width=0.8, height=0.24)
     shown = deltas[:40].abs().T
     ax.imshow(shown > ROUNDING * shown.max(), cmap="Greys", aspect="auto", vmin=0, vmax=1.6)
