@@ -45,6 +45,9 @@ OF = {  # study -> claim -> the run
     "huang_evaluation": {
         "batch": "five networks at batches of four, 25 core-minutes (declared: full_none_b4)",
     },
+    "exact": {
+        "imprint_largest": "eight more networks, one core-minute",
+    },
     "mixing_gradients": {
         "r4_mse_avd": "30 more networks, 12 core-minutes",
         "r6_equal_mse": "16 more networks, 45 core-minutes",

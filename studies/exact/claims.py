@@ -5,7 +5,7 @@ Each client has a network of its own, so clients are networks."""
 import numpy as np
 import pandas as pd
 
-from studies import verdicts
+from studies import next_runs, verdicts
 from studies.cells import Cell
 from studies.exact import tables
 from studies.ledger import Claim, Ledger
@@ -18,7 +18,7 @@ BUDGET = "our budget of draws, on two cores, is far below the paper's on a GPU"
 
 def ledger(cells: dict[str, Cell]) -> Ledger:
     """All claims. cells: of one profile, by the names that `named` gives them."""
-    book = Ledger()
+    book = Ledger(next_runs.OF["exact"])
     _spear(book, cells)
     _same(book, cells)
     _servers(book, cells)

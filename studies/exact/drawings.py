@@ -45,8 +45,10 @@ def success(cell: Cell, width: int) -> Figure:
                                        table.groupby("width"), strict=True):
         share = rows.groupby("B").whole.mean()
         left.plot(share.index, share, "o-", ms=3.5, lw=1.2, color=colour, label=neurons)
-    left.set(xlabel="batch size B", ylabel="share of batches given back whole", ylim=(-0.04, 1.04))
-    left.legend(title="neurons", title_fontsize=7, loc="lower left")
+    sizes = sorted(table.B.unique())
+    left.set(xlabel="batch size B", ylabel="share of batches given back whole", ylim=(-0.04, 1.04),
+             xticks=sizes, xlim=(sizes[0] - 0.6, 1.5 * sizes[-1]))  # room for the legend
+    left.legend(title="neurons", title_fontsize=7, loc="upper right")
     ours = table[(table.width == width) & (table.whole == 1)]
     for B, rows in ours.groupby("B"):
         plots.dots(right, B, rows.draws, color="C0")
