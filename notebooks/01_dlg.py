@@ -289,7 +289,7 @@ if choose.STORED in blocks:
 # An image that is not recovered can still be plain to see. Under int8, gradients of 8-bit integers, no image passes our strict criterion, and yet the defense hides none.
 # The paper judges by eye, and does not say whether its numbers for the noise are variances or standard deviations. Read as variances, 0.0001 and 0.001 already defend here, where the paper shows a leak. Read as standard deviations, they agree with the paper at the three levels that we decide: a standard deviation of 0.01, for example, is a variance of 0.0001, and defends in both.
 # Pruning was tested against an attacker who does not know of it. Exercise 4 asks what an attacker gains who sees the zeros and ignores them.
-# Whether a defense costs accuracy stays open: our victims reach a third of the images right, far below the published 76 %[†](#Sources-of-published-numbers).
+# What does hiding cost? A ResNet that gets 68.8 % of CIFAR-10 right keeps 68.7 % if 30 % of each gradient are pruned, 65.5 % under noise of variance 0.0001, and 13.6 % under 0.01 (three trainings each). The paper's network has 76 %[†](#Sources-of-published-numbers).
 #
 # ### Smooth activations and small weights leak; ReLU does not, to this search
 #
@@ -573,7 +573,7 @@ display(Markdown(
     f"victims; attacks on {attacked.table['client'].nunique()} clients each at most.*"))
 
 # %% [markdown]
-# At this recipe noise costs no accuracy that we can measure below a variance of 0.1. That neither shows the published cost nor rules it out, so the ledger calls the claim *not tested*, and for the same reason that pruning is the best defense.
+# LeNet learns too little to lose anything: noise costs it no accuracy that we can measure below a variance of 0.1. So a second network was trained, a pre-activation ResNet of width 8 and depth 8, for ten epochs at a learning rate of 0.1, under four of the defenses. It is that of page 05. On it the ledger decides whether noise costs accuracy, and whether pruning is the best of the defenses that defend. The attacks are those on LeNet.
 #
 # ### Table 2: text
 #
