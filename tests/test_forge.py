@@ -45,7 +45,7 @@ def test_the_deposit_names_every_paper_with_an_arxiv_number():
     named = {entry["identifier"].removeprefix("arXiv:") for entry in deposit["related_identifiers"]}
     published = [path.read_text() for path in (ROOT / "data/published").glob("*.json")]
     papers = [re.search(r"arXiv (\d{4}\.\d{5})", json.loads(text)["paper"]) for text in published]
-    assert named == {number[1] for number in papers} and len(named) == 7
+    assert named == {number[1] for number in papers if number} and len(named) >= 7
 
 
 def test_every_step_of_the_workflow_exists():

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 PAGES = 2
-SIZES = (8.5, 8.0, 7.5, 7.0, 6.5, 6.0)  # points, of the text
+SIZES = (8.5, 7.5, 6.5, 6.0)            # points, of the text
 SHORTEST = 4                            # rows that a table keeps
 ROOM = 22                               # mm below a heading
 BLUE, GREY = (30, 60, 110), (110, 110, 110)
