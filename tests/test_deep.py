@@ -21,9 +21,9 @@ def test_the_sheet_is_ranked_by_the_metric_over_all_cells_and_says_what_grey_has
     fig = deep.ranked([cell([0.9, 0.1, 0.5], 255), cell([0.2, 0.7, 0.4], 0)])
     axes = np.array(fig.axes).reshape(4, deep.IN_A_LINE)
     notes = [ax.get_xlabel() for ax in [*axes[1], *axes[3]]]
-    assert [note.split(",")[0] for note in notes[:6]] == ["0.10", "0.20", "0.40", "0.50", "0.70",
+    assert [note.split("\n")[0] for note in notes[:6]] == ["0.10", "0.20", "0.40", "0.50", "0.70",
                                                           "0.90"]
-    assert notes[0] == "0.10, place 2\n10.0 dB\ngrey: 6.0 dB"
+    assert notes[0] == "0.10\nplace 2\n10.0 dB\ngrey: 6.0"
     assert notes[6:] == [""] * 4
     shades = [float(ax.images[0].get_array().mean()) for ax in axes[1]]
     assert shades == [1.0, 0.0, 0.0, 1.0, 0.0]

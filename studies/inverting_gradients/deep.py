@@ -10,6 +10,7 @@ from studies.inverting_gradients.drawings import sheet
 
 SEEN = [0, 300, 600, 1200, FILM[-1]]  # iterations that the film shows
 IN_A_LINE = 5  # photographs of the ranked sheet
+WIDTH = 0.6  # of it: noise makes large files, and a page has 1.5 MB
 COLUMNS = {"psnr": "PSNR", "ssim": "SSIM", "stlpips": "ST-LPIPS", "avd": "AVD"}
 
 
@@ -29,7 +30,7 @@ def film(trained: Cell, untrained: Cell | None) -> Figure:
     labels.append("private")
     for note in notes:
         note.append("")
-    return sheet(np.stack(frames, axis=1) / 255, column_labels=labels, notes=notes)
+    return sheet(np.stack(frames, axis=1) / 255, column_labels=labels, notes=notes, width=0.7)
 
 
 def ranked(cells: list[Cell]) -> Figure:
@@ -42,7 +43,7 @@ def ranked(cells: list[Cell]) -> Figure:
     ends = np.concatenate([cell.arrays["states"][:, -1, 0] for cell in cells]) / 255
     truths = np.concatenate([cell.arrays["truth"][:, 0] for cell in cells]) / 255
     flat = -10 * np.log10(np.square(truths - 0.5).mean((1, 2, 3)))
-    notes = [f"{row.stlpips:.2f}, place {row.rank_}\n{row.psnr:.1f} dB\ngrey: {grey:.1f} dB"
+    notes = [f"{row.stlpips:.2f}\nplace {row.rank_}\n{row.psnr:.1f} dB\ngrey: {grey:.1f}"
              for row, grey in zip(rows.rename(columns={"rank": "rank_"}).itertuples(), flat,
                                   strict=True)]
     order = rows.stlpips.argsort().to_numpy()
@@ -55,7 +56,7 @@ def ranked(cells: list[Cell]) -> Figure:
             images.append(np.concatenate([pictures[line], *[blank] * left]))
         below += [[], [notes[i] for i in line] + [""] * left]
     labels = ["attack", "private"] * (len(images) // 2)
-    return sheet(np.stack(images), row_labels=labels, notes=below)
+    return sheet(np.stack(images), row_labels=labels, notes=below, width=WIDTH)
 
 
 def _scores(row) -> str:

@@ -113,7 +113,7 @@ def fig2(attacks: dict[tuple[str, str], Cell]) -> Figure:
     for state, row in attacks:
         name = "L-BFGS" if row == "Euclid" else "cosine"
         labels.append(f"{name}\n{state}")
-    width = 0.7 if count >= 6 else 0.55
+    width = 0.6 if count >= 6 else 0.5
     return sheet(np.stack(images) / 255, labels, notes=notes, width=width)
 
 
