@@ -10,7 +10,7 @@ from studies.inverting_gradients.drawings import sheet
 
 SEEN = [0, 300, 600, 1200, FILM[-1]]  # iterations that the film shows
 IN_A_LINE = 5  # photographs of the ranked sheet
-WIDTH = 0.6  # of it: noise makes large files, and a page has 1.5 MB
+WIDTH = 0.52  # of it: noise makes large files, and a page has 1.5 MB
 COLUMNS = {"psnr": "PSNR", "ssim": "SSIM", "stlpips": "ST-LPIPS", "avd": "AVD"}
 
 
@@ -30,7 +30,7 @@ def film(trained: Cell, untrained: Cell | None) -> Figure:
     labels.append("private")
     for note in notes:
         note.append("")
-    return sheet(np.stack(frames, axis=1) / 255, column_labels=labels, notes=notes, width=0.7)
+    return sheet(np.stack(frames, axis=1) / 255, column_labels=labels, notes=notes, width=0.62)
 
 
 def ranked(cells: list[Cell]) -> Figure:
