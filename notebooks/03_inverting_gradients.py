@@ -299,19 +299,6 @@ report.table(mean_angles.rename_axis("network, local steps"),
 #
 # The appendix has attacks on such updates (Table 2, Figure 5).
 #
-# ### The distance tells the attacker which start was best
-#
-# The attacker cannot compute a PSNR. Can it tell good reconstructions by the distance that is left? The left panel joins six starts of the same image by a line.
-
-# %%
-restarts = sweeps.restarts.shown()
-study = measures.restarts(restarts)
-drawings.save(drawings.restarts(study), "loss_and_picture")
-report.caption(tables.restarts_note(study), restarts)
-
-# %% [markdown]
-# Behind this one untrained LeNet a lower distance nearly always means a better picture. Choosing by the distance (without TV) gains almost as much as choosing by the private image, but the gain is below 1 dB. A third party reports the opposite for two weights of TV on another network:[†](#Sources) across *settings*, the distance is no measure.
-#
 # ## Beyond the paper: sums of clients, and parts of an update
 #
 # ### Among sixteen clients little of an image is left
@@ -598,6 +585,19 @@ report.save_table(recovered, "dishonest_server")
 report.table(recovered)
 
 # %% [markdown]
+# ### The distance tells the attacker which start was best
+#
+# The attacker cannot compute a PSNR. Can it tell good reconstructions by the distance that is left? The left panel joins six starts of the same image by a line.
+
+# %%
+restarts = sweeps.restarts.shown()
+study = measures.restarts(restarts)
+drawings.save(drawings.restarts(study), "loss_and_picture")
+report.caption(tables.restarts_note(study), restarts)
+
+# %% [markdown]
+# Behind this one untrained LeNet a lower distance nearly always means a better picture. Choosing by the distance (without TV) gains almost as much as choosing by the private image, but the gain is below 1 dB. A third party reports the opposite for two weights of TV on another network:[†](#Sources) between *settings* the distance measures nothing.
+#
 # ### Several clients aggregated
 #
 # With secure aggregation the server sees only the mean over clients. For one gradient each, that is the gradient of one large batch, so a batch of $B$ images *is* $B$ aggregated clients. What survives of an image among 1, 2, 4, 8?

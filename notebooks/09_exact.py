@@ -81,6 +81,12 @@ B = int((S > 1e-10 * S[0]).sum())  # the attacker counts the images
 U, R = U[:, :B], S[:B, None] * V[:B]
 assert B == 6 == exact.numerical_rank(dW)
 
+# %%
+blend = live.pictures((dW.sum(0) / db.sum()).expand(B, -1), batch)
+report.save_figure(drawings.closely(batch.images[0], blend), "closely_blend",
+                   ALT_TEXTS["closely_blend"])
+report.caption("Six photographs, and the division of the whole gradient: a blend of all.")
+
 # %% [markdown]
 # ### What tells the images apart: the zeros of ReLU
 #
@@ -118,7 +124,6 @@ images = live.pictures(torch.linalg.solve(Q, R), batch)
 spear = exact.spear(dW, db, victim[1].weight, victim[1].bias, seed=seed)
 assert spear.exact
 torch.testing.assert_close(live.pictures(spear.images, batch), images, rtol=0, atol=1e-8)
-blend = live.pictures((dW.sum(0) / db.sum()).expand(B, -1), batch)
 error = (images - batch.images[0]).abs().max().item()
 fig = drawings.closely(batch.images[0], blend, images)
 report.save_figure(fig, "closely_spear", ALT_TEXTS["closely_spear"])

@@ -1,6 +1,9 @@
 """What the figures of notebook 09 show, for who cannot see them: the alternative texts."""
 
 ALT_TEXTS = {
+    "closely_blend":
+        "Image sheet of six photographs in two rows: the private batch; and what a division of the "
+        "whole gradient gives, one garish blend repeated six times.",
     "closely_spear":
         "Image sheet of six photographs in three rows: the private batch; what a division of the "
         "whole gradient gives, one grey blend repeated six times; and what SPEAR gives, the same "

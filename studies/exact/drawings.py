@@ -17,11 +17,12 @@ SHORT = {"fresh": "honest,\nfresh", "trained": "honest,\ntrained", "imprint": "i
 ROUNDING = 1e-9  # of the largest entry
 
 
-def closely(private: Tensor, divided: Tensor, found: Tensor) -> Figure:
+def closely(private: Tensor, divided: Tensor, found: Tensor | None = None) -> Figure:
     """A batch (B, C, H, W): private; the whole gradient divided; and as SPEAR gives it back."""
-    rows = [private, divided.expand_as(private), found]
-    sheet = np.stack([row.double().numpy() for row in rows])
-    return plots.sheet(sheet, ["private", "division", "SPEAR"], width=0.9)
+    rows = {"private": private, "division": divided, "SPEAR": found}
+    there = {name: row for name, row in rows.items() if row is not None}
+    sheet = np.stack([row.double().numpy() for row in there.values()])
+    return plots.sheet(sheet, list(there), width=0.9)
 
 
 def zeros(deltas: Tensor) -> Figure:
