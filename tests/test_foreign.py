@@ -2,6 +2,7 @@
 error and exit code 2, never in a traceback."""
 
 import collections
+import html
 import json
 from pathlib import Path
 
@@ -431,7 +432,7 @@ def reported(words: list) -> dict:
     code = command.main(words)
     document = json.loads(Path("r.json").read_text())
     assert code == document["exit_code"] and code in (0, 1)
-    assert document["sentence"] in Path("r.html").read_text()
+    assert document["sentence"] in html.unescape(Path("r.html").read_text())
     return document
 
 

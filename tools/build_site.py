@@ -20,7 +20,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("SCOREBOARD.md", "RESULTS.md", "lib/README.md", "lib/USING.md", "lib/EXTENDING.md",
          "lib/ENGINE.md", "data/README.md", "docs/cluster/README.md", "bench/table.md",
          "bench/README.md", "notebooks/assignments/README.md", "notebooks/README.md",
-         "notebooks/READING.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "docs/CARDS.md")
+         "notebooks/READING.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "docs/CARDS.md",
+         "examples/README.md")
 FILES = ("LICENSE", "CITATION.cff", "Dockerfile", "data/references.bib", "notebooks/*.py",
          "notebooks/assignments/*.py", "notebooks/solutions/*.py", "figures/attack.gif")
 LONG = 40  # lines of a cell of code that is folded: plans and drawing, not what a page teaches
@@ -67,6 +68,7 @@ docs/cluster/README
 notebooks/README
 notebooks/READING
 notebooks/assignments/README
+examples/README
 CONTRIBUTING
 CHANGELOG
 SECURITY
