@@ -23,7 +23,8 @@ PAGES = ("SCOREBOARD.md", "RESULTS.md", "lib/README.md", "lib/USING.md", "lib/EX
          "notebooks/READING.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "docs/CARDS.md",
          "examples/README.md")
 FILES = ("LICENSE", "CITATION.cff", "Dockerfile", "data/references.bib", "notebooks/*.py",
-         "notebooks/assignments/*.py", "notebooks/solutions/*.py", "figures/attack.gif")
+         "notebooks/assignments/*.py", "notebooks/solutions/*.py", "figures/attack.gif",
+         "examples/*.py")
 LONG = 40  # lines of a cell of code that is folded: plans and drawing, not what a page teaches
 MENU = """
 ```{toctree}
