@@ -37,12 +37,6 @@ def arms(main: Cell, others: dict[str, Cell], width: int) -> pd.DataFrame:
     return table.rename(columns="B = {}".format).rename_axis("network").rename_axis(columns=None)
 
 
-def draws(cell: Cell, width: int) -> pd.Series:
-    """Median number of draws of the batches that came back, by batch size."""
-    rows = whole(cell).query("width == @width and whole == 1")
-    return rows.groupby("B").draws.median()
-
-
 def same(cell: Cell, below: float) -> pd.DataFrame:
     """Share of the images with an MSE below a level, a row an attack, a column a batch size."""
     rows = cell.table.assign(good=(cell.table.mse < below).astype(float))
