@@ -204,21 +204,29 @@ class Program:
 
     # --- where everything lies
 
+    def _drop_unread(self, read: set[Buffer]) -> set[Buffer]:
+        """Leave out the instructions whose results nobody reads; all buffers that are read."""
+        read, kept = set(read), []
+        for step in reversed(self.instructions):
+            if read.intersection(step.writes):
+                kept.append(step)
+                read.update(step.reads)
+        self.instructions = kept[::-1]
+        return read
+
     def layout(self, given: list[Value], taken: list[Value]) -> tuple[np.ndarray, int]:
         """(the words of all instructions, numbers of the arena). given: what is written before
         the first instruction; taken: what is read after the last one."""
         self.close()
-        read = {buffer for step in self.instructions for buffer in step.reads}
-        read |= {value.buffer for value in taken}
+        read = self._drop_unread({value.buffer for value in taken})
         _place_in_arena(self.instructions, [v.buffer for v in given], [v.buffer for v in taken],
                         read)
         words = []
         for step in self.instructions:
             resolved = [_resolved(word, read) for word in step.words]
             words += [step.kind, len(resolved) + 2, *resolved]
-        ends = [b.at + b.size for step in self.instructions for b in step.writes
-                if b.at is not None]
-        ends += [v.buffer.at + v.buffer.size for v in given]
+        written = [b for step in self.instructions for b in step.writes if b in read]
+        ends = [b.at + b.size for b in (*written, *(v.buffer for v in given))]
         return np.array(words, dtype=np.int64), max(ends)
 
 
