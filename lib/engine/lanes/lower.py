@@ -28,12 +28,34 @@ def lowered(graph: fx.Graph, inputs: list[Value]) -> tuple[Program, list[Value]]
             values[node] = waiting.pop(0)
         elif node.op == "call_function":
             arguments, options = fx.map_arg((node.args, node.kwargs), values.__getitem__)
-            values[node] = _of_node(program, node.target, arguments, options)
+            target = _without_writing(node, values)
+            values[node] = _of_node(program, target, arguments, options)
+            if target is not node.target:
+                values[node.args[0]] = values[node]
         elif node.op == "output":
             results = fx.map_arg(node.args[0], values.__getitem__)
         else:
             raise Unsupported(node.op)
     return program, [program.contiguous(result) for result in results]
+
+
+def _without_writing(node: fx.Node, values: dict) -> Callable:
+    """The node's operation; of one that writes into its first argument the one that does not.
+    `Unsupported` where another value in the same place is read later."""
+    if node.target not in WRITING:
+        return node.target
+    written = values[node.args[0]]
+    later, reached = set(), False
+    for other in node.graph.nodes:
+        if reached:
+            later.update(other.all_input_nodes)
+        reached = reached or other is node
+    for other in later & values.keys():
+        value = values[other]
+        if other is not node.args[0] and isinstance(value, Value) and value.buffer is not None \
+                and value.buffer is written.buffer:
+            raise Unsupported(f"{node.target} into what another value shares")
+    return WRITING[node.target]
 
 
 def _of_node(program: Program, target: Callable, arguments: tuple, options: dict):
@@ -400,6 +422,10 @@ RULES: dict = {
     aten.new_zeros.default: lambda program, a, shape, **options: Value(tuple(shape), number=0.0),
 } | {getattr(getattr(aten, name), kind): _binary(name)
      for name in ("lt", "le", "gt", "ge", "eq", "ne") for kind in ("Scalar", "Tensor")}
+
+WRITING = {aten.add_.Tensor: aten.add.Tensor, aten.mul_.Tensor: aten.mul.Tensor,
+           aten.sub_.Tensor: aten.sub.Tensor, aten.relu_.default: aten.relu.default,
+           aten.hardtanh_.default: aten.hardtanh.default}
 
 FOLDED = {aten.add.Tensor, aten.add.Scalar, aten.sub.Tensor, aten.sub.Scalar, aten.mul.Tensor,
           aten.mul.Scalar, aten.div.Tensor, aten.div.Scalar, aten.neg.default, aten.rsub.Scalar}

@@ -41,7 +41,7 @@ class Step:
         own, same = Buffer(0, CONSTANT, 0), Buffer(0, UNIFORM, 0)
         constants = []
         for tensor, is_own in fixed:
-            if tensor.dtype != torch.float32 or tensor.device.type != "cpu":
+            if tensor.dtype not in (torch.float32, torch.bool) or tensor.device.type != "cpu":
                 raise Unsupported(f"{tensor.dtype} on {tensor.device}")
             buffer, shape = (own, tensor.shape[1:]) if is_own else (same, tensor.shape)
             count = shape.numel()
@@ -50,7 +50,7 @@ class Step:
         program, results = lowered(graph, inputs + constants)
         code, size = program.layout(inputs, results)
         self._own = _packed([t for t, is_own in fixed if is_own], self.groups, own.size)
-        uniform = [t.reshape(-1) for t, is_own in fixed if not is_own]
+        uniform = [t.reshape(-1).float() for t, is_own in fixed if not is_own]
         self._same = torch.cat(uniform) if uniform else torch.zeros(1)
         tables = program.tables or [np.zeros(1, np.int32)]
         self._arrays = [code, np.concatenate(tables), np.array(program.numbers)]
