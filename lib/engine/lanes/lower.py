@@ -12,8 +12,9 @@ from collections.abc import Callable
 import torch
 from torch import fx
 
-from . import convolutions
+from . import convolutions, pooling
 from .convolutions import Geometry
+from .pooling import Winners
 from .program import DOT, LARGEST, SUM, Program
 from .values import Buffer, Unsupported, Value, contiguous_strides, viewed, whole
 
@@ -84,6 +85,8 @@ VIEWS = {
 
 def _view(program: Program, target: Callable, arguments: tuple, options: dict):
     value, *rest = arguments
+    if isinstance(value, Winners):
+        return value  # of one shape only: `pooling.gathered` finds its own
     if target is aten.as_strided.default:
         raise Unsupported("as_strided")
     if target is aten._unsafe_view.default:
@@ -292,26 +295,6 @@ def _convolution_backward(program: Program, d, x, w, bias_shape, stride, padding
     return [of_x, of_w, of_bias]
 
 
-def _pooled(program: Program, x: Value, kernel, stride=(), padding=(0, 0), up=False,
-            with_padding=True, divisor=None) -> Value:
-    """Average pooling: a convolution of each channel with the same weights."""
-    if up or divisor is not None or (any(padding) and not with_padding) or len(x.shape) != 4:
-        raise Unsupported("average pooling of this kind")
-    geometry = Geometry.of(stride or kernel, padding, (1, 1), x.shape[1])
-    weights = _constant(whole((x.shape[1], 1, *kernel)), 1 / math.prod(kernel))
-    return convolutions.convolution(program, x, program.contiguous(weights), geometry)
-
-
-def _pooled_backward(program: Program, d: Value, x: Value, kernel, stride, padding, up,
-                     with_padding, divisor) -> Value:
-    if up or divisor is not None or (any(padding) and not with_padding) or len(x.shape) != 4:
-        raise Unsupported("average pooling of this kind")
-    geometry = Geometry.of(stride or kernel, padding, (1, 1), x.shape[1])
-    weights = _constant(whole((x.shape[1], 1, *kernel)), 1 / math.prod(kernel))
-    return convolutions.transposed(program, program.contiguous(d) if d.number is not None else d,
-                                   program.contiguous(weights), geometry, list(x.shape[2:]))
-
-
 # --- copies --------------------------------------------------------------------------------------
 
 def _in_zeros(program: Program, part: Value, shape, view: Callable, *where) -> Value:
@@ -412,7 +395,11 @@ RULES: dict = {
     aten.mm.default: _mm, aten.bmm.default: _bmm, aten.addmm.default: _addmm,
     aten.convolution.default: _convolution,
     aten.convolution_backward.default: _convolution_backward,
-    aten.avg_pool2d.default: _pooled, aten.avg_pool2d_backward.default: _pooled_backward,
+    aten.avg_pool2d.default: pooling.average,
+    aten.avg_pool2d_backward.default: pooling.average_backward,
+    aten.max_pool2d_with_indices.default: pooling.largest,
+    aten.max_pool2d_with_indices_backward.default: pooling.largest_backward,
+    aten.gather.default: pooling.gathered,
     aten.slice_backward.default: _slice_backward, aten.select_backward.default: _select_backward,
     aten.constant_pad_nd.default: _padding, aten.cat.default: _cat, aten.stack.default: _stack,
     aten.scalar_tensor.default: _number, aten.full.default: _full,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .values import ARENA, Buffer, Unsupported, Value, collapsed, contiguous_strides, whole
+from .values import ARENA, UNIFORM, Buffer, Unsupported, Value, collapsed, contiguous_strides, whole
 
 ELEMENTWISE, REDUCE, TAPS, WEIGHT_GRADIENT, COPY = range(5)
 MAX_DIMS, MAX_SLOTS = 8, 64
@@ -58,6 +58,8 @@ class Program:
         self.instructions: list[Instruction] = []
         self.tables: list[np.ndarray] = []
         self.numbers: list[float] = [0.0]
+        self.literals: list[Value] = []  # what lowering made that is the same for all problems
+        self.literal_numbers: list[np.ndarray] = []
         self._table_size, self._known, self._run = 0, {}, None
 
     # --- elementwise
@@ -194,6 +196,13 @@ class Program:
             self.tables.append(offsets)
             self._table_size += len(offsets)
         return self._known[key]
+
+    def literal(self, numbers: np.ndarray) -> Value:
+        """Numbers that are the same for all problems."""
+        value = whole(numbers.shape, UNIFORM)
+        self.literals.append(value)
+        self.literal_numbers.append(np.ascontiguousarray(numbers, dtype=np.float32))
+        return value
 
     def _number(self, value: float) -> int:
         self.numbers.append(float(value))

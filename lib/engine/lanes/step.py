@@ -48,9 +48,13 @@ class Step:
             constants.append(Value(tuple(shape), contiguous_strides(shape), buffer, buffer.size))
             buffer.size += count
         program, results = lowered(graph, inputs + constants)
+        for literal in program.literals:
+            literal.buffer.at = same.size
+            same.size += literal.numel
         code, size = program.layout(inputs, results)
         self._own = _packed([t for t, is_own in fixed if is_own], self.groups, own.size)
         uniform = [t.reshape(-1).float() for t, is_own in fixed if not is_own]
+        uniform += [torch.from_numpy(numbers).reshape(-1) for numbers in program.literal_numbers]
         self._same = torch.cat(uniform) if uniform else torch.zeros(1)
         tables = program.tables or [np.zeros(1, np.int32)]
         self._arrays = [code, np.concatenate(tables), np.array(program.numbers)]
