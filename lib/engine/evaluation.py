@@ -39,9 +39,12 @@ def evaluator(problems: Problems, K: int, R: int, device: torch.device) -> Calla
 
 def _gains_in_lanes(problems: Problems, count: int, device: torch.device) -> bool:
     """Whether the problems run in lanes, by a fixed rule, so that no two runs of a machine part."""
-    if device.type != "cpu" or problems.flops > ONE_BY_ONE_FLOPS or lanes.library() is None:
+    floats = {t.dtype for t in (*problems.per_client.values(), *problems.shared.values())
+              if t.is_floating_point()}
+    if device.type != "cpu" or floats != {torch.float32} or problems.flops > ONE_BY_ONE_FLOPS:
         return False
-    return problems.flops <= SMALL_FLOPS or count >= FEWEST
+    enough = problems.flops <= SMALL_FLOPS or count >= FEWEST
+    return enough and lanes.library() is not None
 
 
 class _Unrolled:

@@ -8,6 +8,7 @@ processor, so that another machine compiles its own.
 import ctypes
 import functools
 import hashlib
+import logging
 import os
 import platform
 import shutil
@@ -20,21 +21,23 @@ from ... import sealed
 SOURCE = Path(__file__).with_name("kernels.cpp")
 FLAGS = ["-O3", "-march=native", "-std=c++17", "-shared", "-fPIC", "-pthread"]
 SECONDS = 300  # of compiling: it takes five
+_FOLDER = sealed.FOLDER and Path(sealed.FOLDER).parent / "lanes"  # None: nothing may be stored
 
 
 @functools.cache
 def library() -> ctypes.CDLL | None:
     """The compiled kernels, or None where there are none."""
     compiler = shutil.which(os.environ.get("CXX") or "c++") or shutil.which("g++")
-    if os.environ.get("LANES") == "0" or compiler is None or sealed.FOLDER is None:
+    if os.environ.get("LANES") == "0" or compiler is None or _FOLDER is None:
         return None
     if platform.machine() not in ("x86_64", "AMD64", "aarch64", "arm64"):
         return None
-    folder = Path(sealed.FOLDER).parent / "lanes"
-    file = folder / f"{_name(compiler)}.so"
     try:
+        file = _FOLDER / f"{_name(compiler)}.so"
         if not file.exists():
-            folder.mkdir(parents=True, exist_ok=True)
+            logging.getLogger(__name__).warning(
+                "compiling the engine's kernels, once for this machine: some seconds")
+            _FOLDER.mkdir(parents=True, exist_ok=True)
             _compile(compiler, file)
         return ctypes.CDLL(str(file))
     except (OSError, subprocess.SubprocessError):

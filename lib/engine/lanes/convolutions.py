@@ -54,7 +54,7 @@ def convolution(program: Program, x: Value, w: Value, g: Geometry) -> Value:
 def transposed(program: Program, x: Value, w: Value, g: Geometry, size: list[int]) -> Value:
     """x (B, Co, h, w) with w (Co, Ci / groups, kh, kw): (B, Ci, *size), the gradient of the input
     of a convolution."""
-    B, (Co, Ci, kh, kw) = x.shape[0], w.shape
+    B, (Co, Ci) = x.shape[0], w.shape[:2]
     steps = [_steps(size[a], w.shape[2 + a], g, a) for a in (0, 1)]
     margins = [_margin(s, x.shape[2 + a]) for a, s in enumerate(steps)]
     x = padded(program, x, *margins)
@@ -167,8 +167,8 @@ def taps(program: Program, x: Value, w: Value, out: Value, images: tuple, groups
     words = [w.space, At(w.buffer, w.offset), x.space, At(x.buffer, x.offset), At(out.buffer),
              *images, *groups, count, w_step, out_step, min(TOGETHER, count), len(classes)]
     for c in classes:
-        words += [c.where_x.size, program.table(c.where_x.ravel()), program.table(c.where_w.ravel()),
-                  *c.size, *c.out, *c.steps]
+        tables = [program.table(where.ravel()) for where in (c.where_x, c.where_w)]
+        words += [c.where_x.size, *tables, *c.size, *c.out, *c.steps]
     program.instruction(TAPS, words, [x, w], [out])
     return out
 

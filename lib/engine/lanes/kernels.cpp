@@ -88,7 +88,7 @@ static void micro(i64 op, int n, vec* __restrict r, const vec* a, const vec* b, 
   switch (op) {
     case NEG: LOOP(-a[i])
     case ABS: LOOP((vec)((ivec)a[i] & 0x7fffffff))
-    case SIGN: LOOP(one_where(a[i] > zero) - one_where(a[i] < zero) + (a[i] - a[i]))
+    case SIGN: LOOP(one_where(a[i] > zero) - one_where(a[i] < zero))  // 0 of NaN, as torch's
     case EXP: LOOP(exponential(a[i]))
     case LOG: LOOP(each(a[i], [](float f) { return std::log(f); }))
     case SQRT: LOOP(each(a[i], [](float f) { return std::sqrt(f); }))
@@ -305,10 +305,17 @@ static inline void tile(const W* __restrict w, i64 wc, const int32_t* woff, cons
 template <int CB, class W>
 static void tiles(const W* w, i64 wc, const int32_t* woff, const vec* x, const int32_t* xoff, i64 xs,
                   i64 taps, vec* out, i64 oc, i64 os, i64 columns) {
+#ifdef __AVX512VL__  // 32 registers
+  constexpr int PB = CB <= 3 ? 8 : CB == 4 ? 6 : 1;
+#else  // 16 registers
   constexpr int PB = CB == 1 ? 8 : CB == 2 ? 6 : CB == 3 ? 4 : CB == 4 ? 3 : 1;
+#endif
   i64 i = 0;
   for (; i + PB <= columns; i += PB)
     tile<CB, PB, W>(w, wc, woff, x + i * xs, xoff, xs, taps, out + i * os, oc, os);
+  if constexpr (PB > 4)
+    for (; i + 4 <= columns; i += 4)
+      tile<CB, 4, W>(w, wc, woff, x + i * xs, xoff, xs, taps, out + i * os, oc, os);
   if constexpr (PB > 2)
     for (; i + 2 <= columns; i += 2)
       tile<CB, 2, W>(w, wc, woff, x + i * xs, xoff, xs, taps, out + i * os, oc, os);

@@ -16,7 +16,7 @@ from . import convolutions, pooling
 from .convolutions import Geometry
 from .pooling import Winners
 from .program import DOT, LARGEST, SUM, Program
-from .values import Buffer, Unsupported, Value, contiguous_strides, viewed, whole
+from .values import Unsupported, Value, viewed, whole
 
 aten = torch.ops.aten
 
@@ -59,7 +59,8 @@ def _without_writing(node: fx.Node, values: dict) -> Callable:
     return WRITING[node.target]
 
 
-def _of_node(program: Program, target: Callable, arguments: tuple, options: dict):
+def _of_node(program: Program, target: Callable, arguments: tuple,
+             options: dict) -> "Value | Winners | list":
     if target is operator.getitem:
         return arguments[0][arguments[1]]
     dtype = options.get("dtype")
@@ -83,7 +84,8 @@ VIEWS = {
     aten.diagonal.default, aten.unfold.default, aten.as_strided.default}
 
 
-def _view(program: Program, target: Callable, arguments: tuple, options: dict):
+def _view(program: Program, target: Callable, arguments: tuple,
+          options: dict) -> "Value | Winners | list":
     value, *rest = arguments
     if isinstance(value, Winners):
         return value  # of one shape only: `pooling.gathered` finds its own
@@ -278,8 +280,8 @@ def _convolution(program: Program, x, w, bias, stride, padding, dilation, is_tra
     return _binary("add")(program, result, viewed(bias, aten.view.default, [-1, 1, 1]))
 
 
-def _convolution_backward(program: Program, d, x, w, bias_shape, stride, padding, dilation,
-                          is_transposed, more, groups, wanted) -> list:
+def _convolution_backward(program: Program, d, x, w, bias_shape, *how) -> list:
+    stride, padding, dilation, is_transposed, _, groups, wanted = how
     geometry = Geometry.of(stride, padding, dilation, groups)
     d, x, w = (program.contiguous(v) if v.number is not None else v for v in (d, x, w))
     of_x = of_w = of_bias = None

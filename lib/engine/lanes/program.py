@@ -70,7 +70,7 @@ class Program:
         shape = tuple(shape)
         if len(shape) > MAX_DIMS:
             raise Unsupported(f"{len(shape)} axes")
-        operands = [self._as_lanes(v.expanded(shape)) for v in operands]
+        operands = [v.expanded(shape) for v in operands]
         if not self._takes(shape, operands):
             self.close()
             self._run = Run(whole(shape).numel)
@@ -81,9 +81,6 @@ class Program:
         run.operations.append((name, [self._slot(v) for v in operands], number))
         run.results.append(result)
         return result
-
-    def _as_lanes(self, value: Value) -> Value:
-        return value
 
     def _takes(self, shape: tuple[int, ...], operands: list[Value]) -> bool:
         """Whether the open run can go on with an operation of this shape."""
