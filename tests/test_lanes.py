@@ -56,7 +56,8 @@ UNARY = {
     "sin": torch.sin, "cos": torch.cos, "clamp": lambda x: x.clamp(-0.3, 0.4),
     "hardtanh": F.relu6, "leaky": lambda x: F.leaky_relu(x, 0.2), "square": lambda x: x**2,
     "cube": lambda x: x**3, "rsub": lambda x: 1 - x, "scalars": lambda x: (2 * x + 3) / 4 - 1,
-    "folded": lambda x: x * (torch.ones_like(x) * 3 - 1), "alpha": lambda x: torch.add(x, x, alpha=3),
+    "folded": lambda x: x * (torch.ones_like(x) * 3 - 1),
+    "alpha": lambda x: torch.add(x, x, alpha=3),
 }
 
 
@@ -166,7 +167,8 @@ def test_transposed_convolutions(stride, padding, more):
 
 @pytest.mark.parametrize("pool", [
     lambda x: F.avg_pool2d(x, 2), lambda x: F.avg_pool2d(x, 3, 2, 1),
-    lambda x: F.max_pool2d(x, 2), lambda x: F.max_pool2d(x, 3, 2, 1), lambda x: F.max_pool2d(x, 3, 1)])
+    lambda x: F.max_pool2d(x, 2), lambda x: F.max_pool2d(x, 3, 2, 1),
+    lambda x: F.max_pool2d(x, 3, 1)])
 def test_pooling_and_its_gradients(pool):
     def function(x, w):
         def inner(x, w):

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from ... import sealed
 
-SOURCE = Path(__file__).with_name("kernels.cpp")
+SOURCES = Path(__file__).with_name("kernels")
 FLAGS = ["-O3", "-march=native", "-std=c++17", "-shared", "-fPIC", "-pthread"]
 SECONDS = 300  # of compiling: it takes five
 _FOLDER = sealed.FOLDER and Path(sealed.FOLDER).parent / "lanes"  # None: nothing may be stored
@@ -46,7 +46,8 @@ def library() -> ctypes.CDLL | None:
 
 def _name(compiler: str) -> str:
     version = subprocess.run([compiler, "--version"], capture_output=True, timeout=60, check=True)
-    parts = [SOURCE.read_bytes(), version.stdout, " ".join(FLAGS).encode(), _processor().encode()]
+    texts = [path.read_bytes() for path in sorted(SOURCES.glob("*.*"))]
+    parts = [*texts, version.stdout, " ".join(FLAGS).encode(), _processor().encode()]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:32]
 
 
@@ -64,7 +65,7 @@ def _compile(compiler: str, file: Path) -> None:
     handle, unfinished = tempfile.mkstemp(suffix=".so", dir=file.parent)
     os.close(handle)
     try:
-        subprocess.run([compiler, *FLAGS, str(SOURCE), "-o", unfinished], check=True,
+        subprocess.run([compiler, *FLAGS, str(SOURCES / "step.cpp"), "-o", unfinished], check=True,
                        capture_output=True, timeout=SECONDS)
         os.replace(unfinished, file)
     finally:

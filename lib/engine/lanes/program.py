@@ -2,7 +2,7 @@
 buffers lie in the arena.
 
 Words of an instruction are whole numbers, or `At`: the place of a value, known once the arena is
-laid out. kernels.cpp reads them in the order in which they are written here.
+laid out. the kernels reads them in the order in which they are written here.
 """
 
 from dataclasses import dataclass, field

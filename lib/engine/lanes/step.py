@@ -16,7 +16,7 @@ _Number = ctypes.c_int64
 
 
 class _Program(ctypes.Structure):
-    """`Program` of kernels.cpp."""
+    """`Program` of kernels/step.cpp."""
 
     _fields_ = [
         ("code", _Pointer), ("length", _Number), ("tables", _Pointer), ("numbers", _Pointer),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-ARENA, CONSTANT, UNIFORM = 0, 1, 2  # spaces, as kernels.cpp numbers them
+ARENA, CONSTANT, UNIFORM = 0, 1, 2  # spaces, as the kernels numbers them
 
 
 class Unsupported(Exception):
