@@ -47,7 +47,8 @@ struct Barrier {
 };
 static Barrier barrier;
 
-static void pack(const float* from, i64 size, i64 group, i64 problems, vec* to, i64 first, i64 last) {
+static void pack(const float* from, i64 size, i64 group, i64 problems, vec* to, i64 first,
+                 i64 last) {
   const float* row[LANES];
   for (int l = 0; l < LANES; l++) {
     i64 problem = group * LANES + l;
@@ -57,7 +58,8 @@ static void pack(const float* from, i64 size, i64 group, i64 problems, vec* to, 
     for (int l = 0; l < LANES; l++) to[i][l] = row[l][i];
 }
 
-static void unpack(const vec* from, i64 size, i64 group, i64 problems, float* to, i64 first, i64 last) {
+static void unpack(const vec* from, i64 size, i64 group, i64 problems, float* to, i64 first,
+                   i64 last) {
   for (int l = 0; l < LANES; l++) {
     i64 problem = group * LANES + l;
     if (problem >= problems) return;
@@ -86,8 +88,8 @@ static void run_group(const Program& g, i64 group, Context& c, bool together) {
   }
   for (i64 k = 0; k < g.takens; k++) {
     share(g.taken_size[k], c, first, last);
-    unpack(c.lanes[g.taken_space[k]] + g.taken_at[k], g.taken_size[k], group, g.problems, g.taken[k],
-           first, last);
+    const vec* from = c.lanes[g.taken_space[k]] + g.taken_at[k];
+    unpack(from, g.taken_size[k], group, g.problems, g.taken[k], first, last);
   }
   if (together) barrier.wait(c.threads);
 }
@@ -105,7 +107,8 @@ static void work(const Program& g, int thread, int threads) {
     return;
   }
   c.lanes[0] = (vec*)g.arenas + thread * g.arena_size;
-  for (i64 group = next_group++; group < groups; group = next_group++) run_group(g, group, c, false);
+  for (i64 group = next_group++; group < groups; group = next_group++)
+    run_group(g, group, c, false);
 }
 
 // --- threads that wait between steps ------------------------------------------------------------

@@ -7,7 +7,8 @@
 // out[channel * oc + b * os] = sum over taps t of w[channel * wc + woff[t]] * x[xoff[t] + b * xs]
 template <int CB, int PB, class W>
 static inline void tile(const W* __restrict w, i64 wc, const int32_t* woff, const vec* __restrict x,
-                        const int32_t* xoff, i64 xs, i64 taps, vec* __restrict out, i64 oc, i64 os) {
+                        const int32_t* xoff, i64 xs, i64 taps, vec* __restrict out, i64 oc,
+                        i64 os) {
   vec sum[CB][PB];
   for (int k = 0; k < CB; k++)
     for (int b = 0; b < PB; b++) sum[k][b] = all(0);
@@ -29,8 +30,8 @@ static inline void tile(const W* __restrict w, i64 wc, const int32_t* woff, cons
 }
 
 template <int CB, class W>
-static void tiles(const W* w, i64 wc, const int32_t* woff, const vec* x, const int32_t* xoff, i64 xs,
-                  i64 taps, vec* out, i64 oc, i64 os, i64 columns) {
+static void tiles(const W* w, i64 wc, const int32_t* woff, const vec* x, const int32_t* xoff,
+                  i64 xs, i64 taps, vec* out, i64 oc, i64 os, i64 columns) {
 #ifdef __AVX512VL__  // 32 registers
   constexpr int PB = CB <= 3 ? 8 : CB == 4 ? 6 : 1;
 #else  // 16 registers
@@ -165,8 +166,8 @@ static void weight_gradient(const i64* p, const Context& c) {
     vec* g = c.lanes[0] + out + (group * channels + channel) * columns;
     const int32_t* xoff = c.tables + table;
 #define CORNERS(CB) \
-  corners<CB>(d, d_channel, d_image, d_row, x, xoff, x_image, x_row, x_step, images, rows, width, g, \
-              columns)
+  corners<CB>(d, d_channel, d_image, d_row, x, xoff, x_image, x_row, x_step, images, rows, width, \
+              g, columns)
     if (left >= 4) CORNERS(4);
     else if (left == 3) CORNERS(3);
     else if (left == 2) CORNERS(2);

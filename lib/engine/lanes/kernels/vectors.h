@@ -1,7 +1,7 @@
-// What the five operations share. They are those of the lanes backend. A value is a list of vectors: one vector holds the same
-// number of eight problems ("lanes"), so that every client has its own weights at no cost and no
-// operation ever looks across lanes. Programs are written by lower.py; the layout of each
-// instruction is documented there, beside the function that writes it.
+// What all kernels share. A value is a list of vectors: one vector holds the same number of eight
+// problems ("lanes"), so that every client has its own weights at no cost, and no operation ever
+// looks across lanes. Programs are written by program.py and convolutions.py, word by word in the
+// order in which they are read here.
 #pragma once
 #include <cmath>
 #include <cstdint>
@@ -12,7 +12,7 @@ typedef int32_t ivec __attribute__((vector_size(32)));
 typedef int64_t i64;
 
 constexpr int LANES = 8;
-constexpr int BLOCK = 32;      // vectors that a fused run works on at once: its temporaries stay in L1
+constexpr int BLOCK = 32;      // vectors that a fused run works on at once: they stay in cache
 constexpr int MAX_SLOTS = 64;  // inputs and results of a fused run
 constexpr int MAX_DIMS = 8;
 
@@ -21,7 +21,9 @@ static inline vec all(float value) {
 }
 static inline vec get(const vec* p) { return *p; }
 static inline vec get(const float* p) { return all(*p); }
-static inline vec pick(ivec mask, vec yes, vec no) { return (vec)((mask & (ivec)yes) | (~mask & (ivec)no)); }
+static inline vec pick(ivec mask, vec yes, vec no) {
+  return (vec)((mask & (ivec)yes) | (~mask & (ivec)no));
+}
 static inline vec one_where(ivec mask) { return (vec)(mask & (ivec)all(1.0f)); }
 
 template <class F> static inline vec each(vec a, F f) {
