@@ -17,7 +17,7 @@ A file imports only from those that stand below it here:
 5  attack         the settings of an attack, and what it takes for granted
 5  spaces         what is searched: pixels, latents, a layer, parameters
 
-4  engine         many problems at once: traced, batched, minimised, captured
+4  engine         many problems at once: traced, in lanes or batched, minimised, captured
 
 3  exact          whole batches by linear algebra; models of a dishonest server; what a client sees
 3  analytic       closed forms

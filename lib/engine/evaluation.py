@@ -1,27 +1,50 @@
 """The objective of all problems and its gradient, as one flat graph.
 
-The objective of one problem is a function of its dummy variables; `vmap(grad_and_value(...))` makes
-it one of all problems, and `tracing` a flat graph of that, double backward included.
+The objective of one problem is a function of its dummy variables, and `tracing` makes a flat graph
+of its gradient, double backward included. On a CPU that graph runs for eight problems at once
+(`lanes`), where they gain by it; else `vmap` makes it one of all problems.
 """
 
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, fx
 from torch.func import grad_and_value, vmap
 
-from .problems import Problems, is_run_alone, pair
+from . import lanes
+from .problems import ONE_BY_ONE_FLOPS, Problems, is_run_alone, pair
 from .rollout import Rolled
-from .tracing import traced
+from .tracing import graph_pair, traced
+
+# In lanes a group of eight costs the same, however few problems it holds. For networks up to
+# SMALL_FLOPS a forward pass a single problem gains by it all the same (bench/README.md); larger
+# ones from FEWEST problems on.
+SMALL_FLOPS = 1e7
+FEWEST = 4
 
 
 def evaluator(problems: Problems, K: int, R: int, device: torch.device) -> Callable:
     """evaluate(v (K, R, N)) -> (loss (K, R), gradient (K, R, N))."""
     if problems.rollout is not None:
         return Rolled(problems, K, R, device)
+    if _gains_in_lanes(problems, K * R, device):
+        try:
+            return _InLanes(problems, K, R)
+        except lanes.Unsupported:
+            pass  # runs as it would without
     if is_run_alone(problems, K * R, device):
         return _OneByOne(problems, K, R)
     return _Batched(problems, K, R)
+
+
+def _gains_in_lanes(problems: Problems, count: int, device: torch.device) -> bool:
+    """Whether the problems run in lanes, by a fixed rule, so that no two runs of a machine part."""
+    floats = {t.dtype for t in (*problems.per_client.values(), *problems.shared.values())
+              if t.is_floating_point()}
+    if device.type != "cpu" or floats != {torch.float32} or problems.flops > ONE_BY_ONE_FLOPS:
+        return False
+    enough = problems.flops <= SMALL_FLOPS or count >= FEWEST
+    return enough and lanes.library() is not None
 
 
 class _Unrolled:
@@ -83,6 +106,51 @@ class _Batched(_Unrolled):
     def __call__(self, v: Tensor) -> tuple[Tensor, Tensor]:
         *gradients, loss = self.step(*self.dummies(v))
         return self.flat(loss, gradients)
+
+
+class _InLanes(_Unrolled):
+    """The graph of one problem, run for eight problems at once."""
+
+    def __init__(self, problems: Problems, K: int, R: int) -> None:
+        super().__init__(problems, K, R)
+        count = len(self.per_client)
+
+        def step(dummies, tensors) -> tuple:
+            gradients, loss = self.of_one(dummies, tensors[:count], tensors[count:])
+            return *gradients, loss
+
+        first = [tensor[0] for tensor in self.per_client] + self.shared
+        body, prologue = graph_pair(step, self.example(()), first, (*problems.key, "single"),
+                                    problems.graphs)
+        self.step = lanes.Step(body.graph, self.shapes, self._fixed(prologue), K * R)
+
+    def _fixed(self, prologue: fx.GraphModule) -> list[tuple[Tensor, bool]]:
+        """What the body takes after the dummies: tensors of all problems, and (problems, ...) of
+        each, with whether it is each problem's own."""
+        own = _depends(prologue.graph, len(self.per_client))
+        results = [prologue.forward(*(t[k] for t in self.per_client), *self.shared)
+                   for k in range(self.K if any(own) else 1)]
+        stacked = []
+        for values, is_own in zip(zip(*results, strict=True), own, strict=True):
+            if is_own:
+                values = torch.stack(values).repeat_interleave(self.R, 0)
+            stacked.append((values if is_own else values[0], is_own))
+        return stacked
+
+    def __call__(self, v: Tensor) -> tuple[Tensor, Tensor]:
+        *gradients, loss = self.step(*self.dummies(v))
+        return self.flat(loss, gradients)
+
+
+def _depends(graph: fx.Graph, count: int) -> list[bool]:
+    """Which results of a graph depend on its first `count` inputs."""
+    nodes = list(graph.nodes)
+    reached = {n for n in nodes if n.op == "placeholder"}
+    reached = set([n for n in nodes if n in reached][:count])
+    for node in nodes:
+        if any(parent in reached for parent in node.all_input_nodes):
+            reached.add(node)
+    return [result in reached for result in nodes[-1].args[0]]
 
 
 class _OneByOne(_Unrolled):

@@ -29,11 +29,20 @@ MAX_GRAPHS = 64  # a long session with many shapes: the oldest is forgotten
 
 def traced(function: Callable, moving: list[Tensor], fixed: list[Tensor], key: tuple,
            graphs: dict) -> Callable:
-    """A function of the moving tensors alone: `function(moving, fixed)` as a flat graph.
+    """A function of the moving tensors alone: `function(moving, fixed)` as a flat graph. The
+    prologue (all that depends on `fixed` alone) runs here, once."""
+    body, prologue = graph_pair(function, moving, fixed, key, graphs)
+    constants = prologue.forward(*fixed)
+    return lambda *now: body.forward(*now, *constants)
 
-    It is looked for in `graphs` under `key` and the shapes, and kept there; where that is `GRAPHS`,
-    in the files of other processes too. All tensors are inputs of the graph. The prologue (all that
-    depends on `fixed` alone) runs here, once."""
+
+def graph_pair(function: Callable, moving: list[Tensor], fixed: list[Tensor], key: tuple,
+               graphs: dict) -> tuple[fx.GraphModule, fx.GraphModule]:
+    """(body, prologue) of `function(moving, fixed)`: the prologue computes from `fixed` what the
+    body takes after the moving tensors.
+
+    They are looked for in `graphs` under `key` and the shapes, and kept there; where that is
+    `GRAPHS`, in the files of other processes too. All tensors are inputs of the graphs."""
     tensors = [*moving, *fixed]
     # Strides, too: a graph has `view` where those of its tensors allowed it.
     key = (key, len(moving),
@@ -47,9 +56,7 @@ def traced(function: Callable, moving: list[Tensor], fixed: list[Tensor], key: t
         if len(graphs) >= MAX_GRAPHS:
             graphs.pop(next(iter(graphs)))
         graphs[key] = pair
-    body, prologue = graphs[key]
-    constants = prologue.forward(*fixed)
-    return lambda *now: body.forward(*now, *constants)
+    return graphs[key]
 
 
 def _traced(function: Callable, moving: list[Tensor], fixed: list[Tensor]) -> tuple:

@@ -1,0 +1,8 @@
+"""Clients in the lanes of the processor's vectors: the graph of one problem, run for eight at once.
+"""
+
+from .build import library
+from .step import LANES, Step
+from .values import Unsupported
+
+__all__ = ["LANES", "Step", "Unsupported", "library"]
