@@ -53,7 +53,7 @@ class Network:
 LABORATORY = Setting()
 LENET = Network(
     "lenet", "LeNet", {"name": "lenet"}, 6, 2400,
-    {"first": 5000, "epochs": 6, "batch_size": 64, "lr": 0.05, "weight_decay": 5e-4}, 0.01, 2,
+    {"first": 20_000, "epochs": 4, "batch_size": 64, "lr": 0.05, "weight_decay": 5e-4}, 0.01, 2,
     Setting(batch=4, steps=2, trained=True, clients=4))
 RESNET = Network(
     "resnet20", "ResNet-20", {"name": "resnet", "depth": 20, "width": 16}, 3, 800,
