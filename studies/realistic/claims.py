@@ -20,12 +20,15 @@ from studies import next_runs, verdicts
 from studies.cells import Cell
 from studies.ledger import Claim, Ledger
 from studies.realistic import settings
+from studies.realistic.arms import ARMS, plain_of
 from studies.verdicts import Decision
 
 MOST = 0.5   # of the images, recognised
 CLEAR = 1.0  # dB above the mean colour, as on page 03
 RESISTS, LEAKS = "2508.19819", "2506.08435"
 OTHER_ATTACK = "another attack than theirs (partial gradient matching), smaller networks"
+BROKEN = {"soteria": "read", "precode": "read"}  # by the papers that break them
+DOES = {"more total variation": "smooths more"}
 NOT_COMPUTED = Decision(None, "not computed")
 RECOGNISED = "recognised among 200 other images by ST-LPIPS: mean share over networks {} one half"
 PAIRED = "gain over the mean colour, paired by network, t-test"
@@ -43,6 +46,8 @@ class Cells:
     back: dict[tuple[str, str], Cell | None]
     others: dict[tuple[str, str, str], Cell | None]
     larger: dict[int, Cell | None]
+    plain: dict[str, Cell | None]
+    adaptive: dict[str, Cell | None]
 
 
 def ledger(cells: Cells) -> Ledger:
@@ -55,6 +60,8 @@ def ledger(cells: Cells) -> Ledger:
     _modes(book, cells)
     _batches(book, cells)
     _attacks(book, cells)
+    for name in cells.adaptive:
+        _arm(book, cells, name)
     return book
 
 
@@ -189,3 +196,26 @@ def _attacks(book: Ledger, cells: Cells) -> None:
         id = f"attack_{name}_{end}_{attack}".lower().replace(" ", "_")
         _add(book, _of(cell, id, f"ours: {attack} finds more than one cosine over all layers "
                        f"({title}, {end})"), decision, PAIRED, n)
+
+
+# --- defenses, and attackers who adapt to them
+
+
+def _arm(book: Ledger, cells: Cells, name: str) -> None:
+    """Does the adaptive attacker find more, and as much as without the defense?"""
+    arm, cell, plain = ARMS[name], cells.adaptive[name], cells.plain[plain_of(name)]
+    origin = BROKEN.get(name, "ours")
+    decision, n = _greater(cell, plain)
+    _add(book, _of(cell, f"adaptive_{name}", f"{arm.title}: an attacker who "
+                   f"{DOES.get(arm.attacker, arm.attacker)} finds more", origin=origin), decision,
+         PAIRED, n)
+    decision, n = NOT_COMPUTED, 0
+    here = cells.laboratory["lenet"]
+    if cell is not None and here is not None:
+        both = pd.concat([gain(cell), gain(here)], axis=1, join="inner", keys=["a", "b"])
+        decision, n = verdicts.decide_greater(both.a, both.b - CLEAR, paired=True), len(both)
+        measured = f"{both.a.mean():.1f} against {both.b.mean():.1f} dB without the defense"
+        decision = decision._replace(measured=f"{measured}, p = {decision.p or 1:.2g}")
+    _add(book, _of(cell, f"broken_{name}", f"{arm.title}: that attacker finds as much as without "
+                   "the defense", origin=origin), decision,
+         f"{PAIRED}, less than {CLEAR:g} dB lower", n)

@@ -5,20 +5,22 @@ takes, how it runs BatchNorm, whether the network is trained, and how many clien
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from lib import attacks, client, data, models, run
+from lib import attacks, client, data, models, precode, run
 from studies import scores
 from studies.accuracy import trained
 from studies.describe import ATTACKS, composed, image_set, members, named
 from studies.keys import stored_as
 
 APART = 64  # images between the first of one network's updates and the first of the next
+
+CLIENTS_DRAW, ATTACKERS_DRAW = 1000, 1  # seeds of the draws in a bottleneck
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,9 @@ class SettingConfig:
     `accuracy.trained`, or None.
     updates: attacked of each network; each is the mean over `clients`, who hold `batch_size` images
     each. protocol, threat: arguments of `client.Protocol` and `client.ThreatModel`. defense: see
-    `describe.composed`, the same for all clients.
+    `describe.composed`, the same for all clients. precode: arguments of `precode.precode`, put into
+    every network; the attacker then has draws of its own. omit: how the names of the tensors begin
+    that the attacker leaves out.
     among: numbers [first, last) of images of the set; the first `ranked` images of each network are
     looked for among these. shown: of so many networks pictures are kept, eight at most."""
 
@@ -47,9 +51,15 @@ class SettingConfig:
     threat: dict
     train: dict | None = None
     defense: list | dict | None = None
+    precode: dict | None = None
+    omit: list[str] | None = None
     among: list[int] | None = None
     ranked: int = 4
     shown: int = 0
+
+    def __post_init__(self) -> None:
+        if self.train and self.precode:
+            raise ValueError("a bottleneck is put into a fresh network: leave train or precode out")
 
     def networks_of_updates(self) -> np.ndarray:
         """(K,): the network of each update, in the order in which they stand side by side."""
@@ -70,6 +80,7 @@ def setting(**config) -> tuple[pd.DataFrame, dict]:
     pictures = image_set(how.images, how.seed)
     nets = networks(how, pictures)
     update, private, numbers = shared(how, pictures, nets)
+    update = attacked(how, update)
     guess = attacks.reconstruct(update, named(ATTACKS, how.attack), seed=how.seed)
     table = scores.rows_of_best(guess, private)
     found, truth = _pictures(guess, private, table)
@@ -91,10 +102,30 @@ def networks(how: SettingConfig, pictures: data.ImageSet) -> list[nn.Module]:
     """The networks [first, last), trained where the config says so."""
     nets = members(pictures, how.victim, how.networks, how.seed)
     if not how.train:
-        return nets
+        return [_with_bottleneck(how, net, k) for net, k in
+                zip(nets, range(*how.networks), strict=True)]
     seeds = range(how.seed * 10**6 + how.networks[0], how.seed * 10**6 + how.networks[1])
     return [trained(net, how.images, seed, True, **how.train)
             for net, seed in zip(nets, seeds, strict=True)]
+
+
+def _with_bottleneck(how: SettingConfig, net: nn.Module, k: int) -> nn.Module:
+    """The network, extended where the config says so, with draws of the client's own."""
+    if how.precode is None:
+        return net
+    extended = precode.precode(net, draws=how.batch_size, seed=k, **how.precode)
+    return precode.redrawn(extended, CLIENTS_DRAW + k)
+
+
+def attacked(how: SettingConfig, update: client.SharedUpdate) -> client.SharedUpdate:
+    """What the attacker looks at: without what it omits, and with bottlenecks of its own draws."""
+    if how.precode is not None:
+        update = replace(update, model=precode.redrawn(update.model, ATTACKERS_DRAW))
+    if not how.omit:
+        return update
+    kept = {name: g for name, g in update.gradients.items()
+            if not name.startswith(tuple(how.omit))}
+    return replace(update, gradients=kept)
 
 
 def shared(how: SettingConfig, pictures: data.ImageSet, nets: Sequence[nn.Module]) \

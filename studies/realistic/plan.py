@@ -12,6 +12,7 @@ from studies import case, store
 from studies.cells import Cell
 from studies.inverting_gradients import deep_sweeps
 from studies.realistic import compute, settings
+from studies.realistic.arms import ARMS, plain_of
 from studies.realistic.settings import LABORATORY, Network, Setting
 
 OURS = "ours: networks, images and iterations are not the papers'"
@@ -30,6 +31,8 @@ class Plan:
     back: dict[tuple[str, str], store.Sweep]     # (network, property of the laboratory)
     others: dict[tuple[str, str, str], store.Sweep]  # (network, end, attack): another attack
     larger: dict[int, store.Sweep]             # LeNet's laboratory with larger batches
+    plain: dict[str, store.Sweep]              # by arm: the attacker of the grid
+    adaptive: dict[str, store.Sweep]           # by arm: the attacker who knows the defense
     lite0: store.Sweep                         # EfficientNet-Lite0 at 128 pixels, in train mode
     crossings: dict[tuple[str, Setting], store.Sweep]  # the rest of the grid
 
@@ -70,7 +73,8 @@ def declare(run: Run) -> Plan:
     others = {(*where, attack): _other(*where, attack, how, seed)
               for where, attacks in OTHERS.items() for attack, how in attacks.items()}
     larger = {size: _larger(size, seed) for size in LARGER}
-    return Plan(laboratory, ends, towards, back, others, larger, _lite0(seed), _crossings(seed))
+    return Plan(laboratory, ends, towards, back, others, larger, *_arms(seed), _lite0(seed),
+                _crossings(seed))
 
 
 def shown(sweep: store.Sweep) -> Cell | None:
@@ -136,6 +140,23 @@ def _other(name: str, end: str, attack: str, how: dict, seed: int) -> store.Swee
 
 def _larger(size: int, seed: int) -> store.Sweep:
     return _setting("lenet", f"batch_{size}", lambda n: Setting(batch=size), seed, quick=False)
+
+
+def _arms(seed: int) -> tuple[dict, dict]:
+    """Defenses on single gradients of fresh LeNets: the plain attacker's sweeps, the adaptive's."""
+    run = {name: arm for name, arm in ARMS.items() if arm.is_run}
+    plain = {name: _defended(f"defense_{name}", seed, **arm.client)
+             for name, arm in run.items() if plain_of(name) == name}
+    known = {"threat": {"labels": "known", "defense_known": True}}
+    adaptive = {name: _defended(f"defense_{name}_adaptive", seed,
+                                **arm.client | arm.adaptive | known)
+                for name, arm in run.items() if arm.adaptive}
+    return plain, adaptive
+
+
+def _defended(name: str, seed: int, **more) -> store.Sweep:
+    quick = "soteria" in name or "precode" in name
+    return _setting("lenet", name, lambda n: LABORATORY, seed, quick, **more)
 
 
 def _crossings(seed: int) -> dict[tuple[str, Setting], store.Sweep]:
