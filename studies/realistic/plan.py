@@ -55,6 +55,10 @@ OTHERS = {
     ("resnet20", "laboratory"): {"layer by layer": {"objective": "layer_cosine"}},
     ("resnet20", "round"): {"statistics": {"bn": 1e-3}}}
 GRANTED = {"statistics": {"bn_statistics": "proxy"}}
+QUICK = {  # what a quick run computes itself, where nothing is stored: (network, end)
+    ("lenet", "laboratory"), ("lenet", "round"), ("resnet20", "laboratory"),
+    ("lenet", "defense_soteria"), ("lenet", "defense_soteria_adaptive"),
+    ("lenet", "defense_precode"), ("lenet", "defense_precode_adaptive")}
 LARGER = (16,)  # images of a batch
 TRAIN_MODE = {"normalise": True, "mode": "train"}
 
@@ -117,12 +121,11 @@ def _sweep(name: str, quick: list, paper: list, cost: float,
                        comparable=OURS)
 
 
-def _setting(name: str, end: str, setting_of, seed: int, quick: bool = True, **more) \
-        -> store.Sweep:
+def _setting(name: str, end: str, setting_of, seed: int, **more) -> store.Sweep:
     """A sweep of one setting of a network. setting_of: from the network of a profile to it."""
     small, full = (settings.of(profile, name) for profile in ("quick", "paper"))
     quick_configs = []
-    if quick and (name == "lenet" or end in ("laboratory", "round")):
+    if (name, end) in QUICK:
         quick_configs = [config(small, setting_of(small), settings.SMALL_PHOTOS, seed, **more)]
     paper = [config(full, setting_of(full), settings.CIFAR10, seed, among=settings.CANDIDATES,
                     **more)]
@@ -135,11 +138,11 @@ def _other(name: str, end: str, attack: str, how: dict, seed: int) -> store.Swee
     if attack in GRANTED:
         more["threat"] = {"labels": "known"} | GRANTED[attack]
     title = attack.lower().replace(" ", "_")
-    return _setting(name, f"{end}_{title}", of_end, seed, quick=False, **more)
+    return _setting(name, f"{end}_{title}", of_end, seed, **more)
 
 
 def _larger(size: int, seed: int) -> store.Sweep:
-    return _setting("lenet", f"batch_{size}", lambda n: Setting(batch=size), seed, quick=False)
+    return _setting("lenet", f"batch_{size}", lambda n: Setting(batch=size), seed)
 
 
 def _arms(seed: int) -> tuple[dict, dict]:
@@ -155,14 +158,13 @@ def _arms(seed: int) -> tuple[dict, dict]:
 
 
 def _defended(name: str, seed: int, **more) -> store.Sweep:
-    quick = "soteria" in name or "precode" in name
-    return _setting("lenet", name, lambda n: LABORATORY, seed, quick, **more)
+    return _setting("lenet", name, lambda n: LABORATORY, seed, **more)
 
 
 def _crossings(seed: int) -> dict[tuple[str, Setting], store.Sweep]:
     """The rest of the grid."""
     return {(name, setting): _setting(name, "cross_" + settings.as_name(setting),
-                                      lambda n, setting=setting: setting, seed, quick=False)
+                                      lambda n, setting=setting: setting, seed)
             for name, network in settings.NETWORKS.items()
             for setting in settings.crossings(network)}
 
