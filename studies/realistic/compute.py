@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from lib import attacks, client, data, models, precode, run
+from lib import attacks, bounds, client, data, models, precode, run
 from studies import scores
 from studies.accuracy import trained
 from studies.describe import ATTACKS, composed, image_set, members, named
@@ -212,3 +212,18 @@ def steps_protocol(batch_size: int, steps: int, mode: str, local_lr: float) -> d
     else:
         more = {"epochs": steps, "local_batch": batch_size}
     return protocol | more | {"sends": "weights", "local_lr": local_lr}
+
+
+@stored_as("studies.realistic.prior")
+def prior(images: dict, count: int, errors: list[float], seed: int) -> tuple[pd.DataFrame, dict]:
+    """What an attacker knows of a set without any update: a row an error of `errors`.
+
+    blind: at most for that share of the first `count` images a fixed guess is so near
+    (`bounds.blind_share`). variance: of a pixel around the mean image, the mean over pixels: the
+    error of that guess. pixels: of an image."""
+    pictures = image_set(images, seed)
+    flat = pictures.images[:count].flatten(1).double() / 255
+    variance = float(flat.var(0, correction=0).mean())
+    shares = [bounds.blind_share(flat.numpy(), error) for error in errors]
+    return pd.DataFrame({"error": errors, "blind": shares, "variance": variance,
+                         "pixels": flat.shape[1], "images": len(flat)}), {}

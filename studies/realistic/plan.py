@@ -33,6 +33,7 @@ class Plan:
     larger: dict[int, store.Sweep]             # LeNet's laboratory with larger batches
     plain: dict[str, store.Sweep]              # by arm: the attacker of the grid
     adaptive: dict[str, store.Sweep]           # by arm: the attacker who knows the defense
+    prior: store.Sweep                         # what is known of the images without an update
     lite0: store.Sweep                         # EfficientNet-Lite0 at 128 pixels, in train mode
     crossings: dict[tuple[str, Setting], store.Sweep]  # the rest of the grid
 
@@ -60,6 +61,7 @@ QUICK = {  # what a quick run computes itself, where nothing is stored: (network
     ("lenet", "defense_soteria"), ("lenet", "defense_soteria_adaptive"),
     ("lenet", "defense_precode"), ("lenet", "defense_precode_adaptive")}
 LARGER = (16,)  # images of a batch
+ERRORS = [0.001, 0.003, 0.01, 0.03]  # of a recovered image: 30, 25, 20 and 15 dB
 TRAIN_MODE = {"normalise": True, "mode": "train"}
 
 
@@ -77,8 +79,8 @@ def declare(run: Run) -> Plan:
     others = {(*where, attack): _other(*where, attack, how, seed)
               for where, attacks in OTHERS.items() for attack, how in attacks.items()}
     larger = {size: _larger(size, seed) for size in LARGER}
-    return Plan(laboratory, ends, towards, back, others, larger, *_arms(seed), _lite0(seed),
-                _crossings(seed))
+    return Plan(laboratory, ends, towards, back, others, larger, *_arms(seed), _prior(seed),
+                _lite0(seed), _crossings(seed))
 
 
 def shown(sweep: store.Sweep) -> Cell | None:
@@ -159,6 +161,13 @@ def _arms(seed: int) -> tuple[dict, dict]:
 
 def _defended(name: str, seed: int, **more) -> store.Sweep:
     return _setting("lenet", name, lambda n: LABORATORY, seed, **more)
+
+
+def _prior(seed: int) -> store.Sweep:
+    return _sweep("prior", [{"images": settings.SMALL_PHOTOS, "count": 200, "errors": ERRORS,
+                             "seed": seed}],
+                  [{"images": settings.CIFAR10 | {"split": "train"}, "count": 5000,
+                    "errors": ERRORS, "seed": seed}], 0.5, compute.prior)
 
 
 def _crossings(seed: int) -> dict[tuple[str, Setting], store.Sweep]:
