@@ -60,7 +60,7 @@ ARMS = {
     "equal_labels": Arm("equal_labels", "equal labels", "searches in the span, scaled objective",
                         stored="06_mixing_gradients"),
     "mixup": Arm("mixup", "MixUp 4", "knows the keys, four epochs", stored="05_huang_evaluation"),
-    "instahide": Arm("instahide", "InstaHide 4", "knows the keys, four epochs",
+    "instahide": Arm("instahide", "InstaHide 4", "knows the keys, one epoch",
                      stored="05_huang_evaluation"),
 }
 
