@@ -67,6 +67,8 @@ def share(model, batch, protocol=None, defense=None, threat=None, seed=0) -> Sha
     x = to_input(x.to(like), False, protocol.normalise, mean, std)
     gradients = _updates(base, params, buffers, stacked, protocol, x, target.to(x), steps)
     for step in steps:
+        if hasattr(step, "with_model"):
+            gradients = _beside_the_model(step, gradients, ready, stacked, protocol, x)
         if hasattr(step, "update"):
             changed = [defenses.apply_update(step, {n: g[k] for n, g in gradients.items()}, rng)
                     for k, rng in enumerate(rngs)]
@@ -84,6 +86,19 @@ def share(model, batch, protocol=None, defense=None, threat=None, seed=0) -> Sha
         granted["keys"] = _keys(batch, steps, seed)
     return SharedUpdate({n: g.detach() for n, g in gradients.items()}, protocol, ready, shape,
                         classes, x.shape[1], threat, mean, std, notes=notes, **granted)
+
+
+def _beside_the_model(step, gradients, ready, stacked, protocol, x) -> dict[str, Tensor]:
+    """(K, ...) updates after `with_model` of each client; ValueError for local steps, which have
+    several models."""
+    if protocol.local_lr is not None:
+        raise ValueError("a defense that looks at the model needs one gradient, not local steps")
+    changed = []
+    for k, fed in enumerate(x):
+        of_client = {n: g[k].detach() for n, g in gradients.items()}
+        model = ready.member(k) if stacked else ready
+        changed.append(defenses.apply_with_model(step, of_client, model, fed))
+    return {n: torch.stack([one[n] for one in changed]) for n in gradients}
 
 
 def _checked(batch, protocol, threat, seed) -> tuple[Protocol, ThreatModel]:

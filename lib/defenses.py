@@ -6,6 +6,8 @@ order; a list or tuple of defenses composes them:
     draw(labels (B,), rng) -> indices            which of its images the client uses
     encode(images (B, C, H, W), targets (B, classes), rng) -> the same pair, changed
     per_example(grads: name -> (B, ...)) -> the same, before they are averaged
+    with_model(grads: name -> tensor, model, images (B, C, H, W)) -> the same, the averaged update,
+        beside the model and what it was fed
     update(grads: name -> tensor, rng) -> the same, the averaged update
 
 `rng` is a CPU `torch.Generator` of the client's own: a defense never depends on K. `steps` makes
@@ -24,10 +26,11 @@ from torch import Tensor
 
 from . import checks
 from .mixing import InstaHide, MixUp  # noqa: F401  (defenses that mix)
+from .soteria import Soteria  # noqa: F401  (one that looks at the model)
 
 METHODS = {  # of a defense: what each is called with
     "draw": ("labels", "rng"), "encode": ("images", "targets", "rng"), "per_example": ("grads",),
-    "update": ("grads", "rng")}
+    "with_model": ("grads", "model", "images"), "update": ("grads", "rng")}
 
 
 def steps(defense) -> tuple:
@@ -35,7 +38,7 @@ def steps(defense) -> tuple:
 
     Lists inside lists are flattened. ValueError for anything that would do nothing or something
     else: a class instead of an object of it, a string, a dict, None inside a list, an object with
-    none of the four methods, with a misspelt one, or with one that takes other arguments."""
+    none of the five methods, with a misspelt one, or with one that takes other arguments."""
     if defense is None:
         return ()
     if isinstance(defense, list | tuple):
@@ -134,6 +137,11 @@ def apply_encode(step, images: Tensor, targets: Tensor, rng: torch.Generator) \
 def apply_per_example(step, grads: dict[str, Tensor]) -> dict[str, Tensor]:
     """`step.per_example`: each image's gradient, name -> (B, ...), changed."""
     return _alike(step, "per_example", grads, step.per_example(dict(grads)))
+
+
+def apply_with_model(step, grads: dict[str, Tensor], model, images: Tensor) -> dict[str, Tensor]:
+    """`step.with_model`: the averaged update of images as the model was fed them, changed."""
+    return _alike(step, "with_model", grads, step.with_model(dict(grads), model, images))
 
 
 def apply_update(step, grads: dict[str, Tensor], rng: torch.Generator, finite: bool = True) \

@@ -166,6 +166,8 @@ def _update(model, named, images, how: Training, steps, fed, labels, rng) -> dic
         with torch.autocast("cuda", torch.bfloat16, enabled=fed.device.type == "cuda"):
             value = criterion(model(fed), target)
         g = dict(zip(named, torch.autograd.grad(value, named.values()), strict=True))
+    for step in _has(steps, "with_model"):
+        g = defenses.apply_with_model(step, g, model, fed)
     for step in _has(steps, "update"):
         g = defenses.apply_update(step, g, rng, finite=False)  # it may diverge: see `train`
     return g

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from lib import attacks, data, defenses, models, run
+from lib import attacks, data, defenses, models, precode, run
 
 VICTIMS = {"dense": models.dense, "lenet": models.lenet, "convnet": models.convnet,
            "resnet": models.resnet, "imagenet_resnet": models.imagenet_resnet,
@@ -21,7 +21,9 @@ ATTACKS = {"dlg": attacks.dlg, "idlg": attacks.idlg,
 DEFENSES = {"gaussian": defenses.GaussianNoise, "laplacian": defenses.LaplacianNoise,
             "precision": defenses.LowPrecision, "prune": defenses.GradPrune,
             "equal_labels": defenses.EqualLabels, "mixup": defenses.MixUp,
-            "instahide": defenses.InstaHide, "dpsgd": defenses.DPSGD}
+            "instahide": defenses.InstaHide, "dpsgd": defenses.DPSGD,
+            "soteria": defenses.Soteria}
+OF_THE_MODEL = {"precode": precode.precode}  # defenses that change the network instead
 
 
 def named(known: dict[str, Callable], described: dict | None, *args, **kwargs) -> Any:

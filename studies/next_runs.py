@@ -48,6 +48,7 @@ OF = {  # study -> claim -> the run
     "exact": {
         "imprint_largest": "eight more networks, one core-minute",
     },
+    "realistic": {},
     "mixing_gradients": {
         "r4_mse_avd": "30 more networks, 12 core-minutes",
         "r6_equal_mse": "16 more networks, 45 core-minutes",

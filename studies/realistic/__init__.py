@@ -1,0 +1,1 @@
+"""Notebook 10: what federated learning really sends."""
