@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))  # so that it runs from a checkout that is not installed
@@ -30,6 +31,7 @@ import baselines  # noqa: E402
 from lib import attacks, client, data, engine, metrics, models, run  # noqa: E402
 
 ADAM, LBFGS = "cosine + Adam", "l2 + L-BFGS"
+LANES = engine.lanes.library() is not None
 TV = 1e-2  # Geiping 2020, appendix C.1: the weight for an untrained LeNet
 WARM_UP = 2  # iterations, discarded
 
@@ -148,6 +150,22 @@ def ours(setting, iterations):
     return sample(setting, seconds, evaluations, len(setting.truth), iterations, quality)
 
 
+@contextlib.contextmanager
+def lanes_off():
+    """The engine as it is where there is no compiler."""
+    library, engine.lanes.library = engine.lanes.library, lambda: None
+    try:
+        yield
+    finally:
+        engine.lanes.library = library
+
+
+def batched(setting, iterations):
+    """`ours` without lanes."""
+    with lanes_off():
+        return ours(setting, iterations)
+
+
 def looped(attacker, setting, iterations):
     """A baseline on the first clients, one after another."""
     outcomes = [attacker(problem, iterations) for problem in setting.problems]
@@ -174,7 +192,8 @@ def attackers(case, peer):
         chosen = {"plain": partial(baselines.plain_adam, tv=TV)}
         if peer:
             chosen["breaching"] = partial(baselines.breaching_adam, peer, tv=TV)
-    return {"ours": ours} | {name: partial(looped, run_) for name, run_ in chosen.items()}
+    engines = {"ours": ours} | ({"batched": batched} if LANES else {})
+    return engines | {name: partial(looped, run_) for name, run_ in chosen.items()}
 
 
 def stopwatch():
@@ -192,11 +211,33 @@ def measure(case, K, rounds, peer, device):
     competitors, messages = attackers(case, peer), []
     trace = warm_up(competitors, setting, messages)
     samples = {name: [] for name in competitors}
+    work = operations(setting)
     for turn in range(rounds):
         for name in rotated(list(competitors), turn):
             gc.collect()
             samples[name].append(competitors[name](setting, case.iterations))
-    return row_of(setting, samples, trace), messages
+    return row_of(setting, samples, trace) | {"gflop": work}, messages
+
+
+def operations(setting):
+    """10^9 floating point operations of one evaluation of one image: convolutions and products."""
+    posed = attacks.problem(setting.update, preset(setting.case, 1))
+    first = posed.problems.select(torch.tensor([0], device=posed.variables.device))
+    with lanes_off():
+        evaluate = engine.evaluator(first, 1, 1, posed.variables.device)
+    with FlopCounterMode(display=False) as counter:
+        evaluate(posed.variables[:1])
+    return counter.get_total_flops() / 1e9
+
+
+def highest_rate(size=1024, times=20):
+    """10^9 floating point operations a second of a matrix product, the best of `times`."""
+    a, b, seconds = torch.randn(size, size), torch.randn(size, size), []
+    for _ in range(times):
+        began = stopwatch()
+        a @ b
+        seconds.append(stopwatch() - began)
+    return 2 * size**3 / min(seconds) / 1e9
 
 
 def warm_up(competitors, setting, messages):
@@ -206,7 +247,9 @@ def warm_up(competitors, setting, messages):
     """
     with tracing_clock() as trace:
         ours(setting, setting.case.iterations)
-    for name in [name for name in competitors if name != "ours"]:
+    if "batched" in competitors:
+        batched(setting, setting.case.iterations)
+    for name in [name for name in competitors if name not in ("ours", "batched")]:
         try:
             competitors[name](setting, WARM_UP)
         except Exception as error:  # of a peer's old code: the row goes on without it
@@ -219,20 +262,27 @@ def warm_up(competitors, setting, messages):
 
 @contextlib.contextmanager
 def tracing_clock():
-    """Collects the seconds that the engine spends in tracing graphs (and running prologues)."""
-    spent, traced = [], engine.evaluation.traced
+    """Collects the seconds that the engine spends in making graphs and programs."""
+    spent = []
+    places = [(engine.evaluation, "traced"), (engine.evaluation, "graph_pair"),
+              (engine.lanes, "Step")]
+    before = [getattr(*place) for place in places]
 
-    def timed(*arguments):
-        began = stopwatch()
-        step = traced(*arguments)
-        spent.append(stopwatch() - began)
-        return step
+    def timed(make):
+        def making(*arguments):
+            began = stopwatch()
+            made = make(*arguments)
+            spent.append(stopwatch() - began)
+            return made
+        return making
 
-    engine.evaluation.traced = timed
+    for place, make in zip(places, before, strict=True):
+        setattr(*place, timed(make))
     try:
         yield spent
     finally:
-        engine.evaluation.traced = traced
+        for place, make in zip(places, before, strict=True):
+            setattr(*place, make)
 
 
 def rotated(names, turn):
@@ -302,6 +352,10 @@ def own_work(optimizer, evaluate, steps, full):
 # The report
 
 
+MARKS = (("LeNet", ADAM, 128, 4.0), ("LeNet", LBFGS, 128, 3.0), ("ResNet-20", ADAM, 8, 1.8),
+         ("ConvNet width 16", ADAM, 8, 1.3))  # victim, attack, K: lanes against batches
+
+
 def targets(table, own):
     """(target, measured, holds) of what this project promises on two CPU cores."""
     found = []
@@ -325,6 +379,10 @@ def targets(table, own):
     alone = 1 / lenet(1, "plain_over_ours")
     add("LeNet, Adam, K = 1: ours / plain at most 1.3", alone, 1.3, False)
     add("every row of K >= 4: plain / ours at least 1", many.plain_over_ours, 1, True)
+    for victim, method, K, limit in MARKS if LANES else ():
+        row = table[(table.victim == victim) & (table.method == method) & (table.K == K)]
+        add(f"{victim}, {method}, K = {K}: without lanes / ours at least {limit:g}",
+            row.batched_over_ours, limit, True)
     add("L-BFGS's own work / objective's, history 100: at most 2", [own], 2, False)
     return found
 
@@ -351,10 +409,13 @@ def markdown(table, checked, messages, device, rounds, quick):
 def time_rows(table):
     return [{
         "victim": r["victim"], "attack": r["method"], "K": r["K"],
-        "ours": spread(r, "ours"), "plain": spread(r, "plain"),
+        "ours": spread(r, "ours"), "without lanes": spread(r, "batched"),
+        "plain": spread(r, "plain"),
         "breaching": spread(r, "breaching"),
+        "without / ours": number(r.get("batched_over_ours")),
         "plain / ours": number(r.get("plain_over_ours")),
         "breaching / ours": number(r.get("breaching_over_ours")),
+        "share of the floor": f"{100 * r['gflop'] * 1000 / r['rate'] / r['ours_ms']:.0f} %",
         "trace s": number(r["trace_s"]),
     } for r in table.to_dict("records")]  # fmt: skip
 
@@ -415,7 +476,7 @@ def main():
     if chosen.threads:
         torch.set_num_threads(chosen.threads)
     device = run.start(device=chosen.device).device
-    messages, rows = [], []
+    messages, rows, rate = [], [], highest_rate()
     try:
         peer = baselines.load_breaching()
     except baselines.Unavailable as reason:
@@ -424,6 +485,7 @@ def main():
     for case in cases(chosen.quick, device):
         for K in case.clients:
             row, more = measure(case, K, chosen.rounds, peer, device)
+            row["rate"] = rate
             rows.append(row)
             messages += [message for message in more if message not in messages]
             print(" | ".join(map(str, time_rows(pd.DataFrame([row]))[0].values())), flush=True)

@@ -37,11 +37,19 @@ def jobs_at_once(asked) -> int:
     return max(1, min(CPU_COUNT, int(MEMORY_LIMIT / 2**30 / GIB_EACH)))
 
 
+def compiled() -> None:
+    """Compile the engine's kernels, once for a machine, so that no notebook says it does."""
+    from lib.engine import lanes
+
+    lanes.library()
+
+
 def side_by_side(names, jobs) -> list:
     """Run the notebooks, the longest first; returns the names of those that failed."""
     profile = os.environ.get("PROFILE") or "quick"
     waiting = sorted(names, key=lambda name: -(durations.expected(name, profile) or 0))
     running, failed = {}, []
+    compiled()
     try:
         while waiting or running:
             while waiting and len(running) < jobs:
