@@ -17,7 +17,7 @@ import pytest
 from nbgrader.api import Gradebook
 from wrong_answers import WRONG
 
-from tools import notebook_files
+from tools import notebook_files, reading
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "notebooks/assignments"
@@ -138,6 +138,17 @@ def test_another_term_has_other_numbers(name, tmp_path):
     cell = next(cell for cell in graded.cells if about(cell).get("grade_id") == "parameters")
     assert "seed = 2027 " in cell.source
     assert 'pictures = "digits"' in cell.source or "pictures" not in cell.source
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_student_sees_twenty_lines_of_code_in_a_cell_at_most(name):
+    """Without solutions and hidden tests, and without blank lines, as for pages."""
+    long = []
+    for cell in source(name).cells:
+        cell.source = REGION.sub("", cell.source)
+        if reading.lines_of(cell) > reading.LINES:
+            long.append(about(cell).get("grade_id", cell.source[:60]))
+    assert not long
 
 
 SETS = re.compile(r'^pictures = .*# (.*)$', re.M)

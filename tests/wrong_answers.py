@@ -58,10 +58,10 @@ WRONG = {
         ("total_variation", "x.diff(dim=-1).abs().mean()", "x.diff(dim=-1).square().mean()"),
         ("signed_adam", "gradient.sign()", "gradient"),
         ("signed_adam", "(3 / 8, 5 / 8, 7 / 8)", "(3 / 8, 5 / 8)"),
-        ("signed_adam", "0.1 ** sum", "0.5 ** sum"),
+        ("signed_adam", "0.1 ** decays", "0.5 ** decays"),
         ("signed_adam", "i >= milestone", "i > milestone"),
-        ("signed_adam", "torch.minimum(torch.maximum(z, torch.as_tensor(low).to(z)), "
-         "torch.as_tensor(high).to(z))", "z"),
+        ("signed_adam", "z.copy_(torch.maximum(z, torch.as_tensor(low).to(z)))", "pass"),
+        ("signed_adam", "z.copy_(torch.minimum(z, torch.as_tensor(high).to(z)))", "pass"),
         ("differences", '"worse" if high < 0', '"worse" if low + high < 0'),
         ("differences", "scores.pivot", "scores.assign(client=scores.groupby('variant')"
          ".psnr.rank(method='first')).pivot"),
