@@ -277,7 +277,7 @@ ledger.brief("spear_exact", "spear_25", "spear_normalised", "search_smooth", "im
 # %% [markdown]
 # ## Exercises
 #
-# Solutions: [solutions/09_exact](solutions/09_exact.ipynb).
+# Solutions: [solutions/09_exact](solutions/09_exact.ipynb). To build SPEAR step by step, with tests that grade: [assignment 5](assignments/README.md).
 #
 # **Warm-up**
 #

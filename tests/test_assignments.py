@@ -15,8 +15,9 @@ import matplotlib
 import nbformat
 import pytest
 from nbgrader.api import Gradebook
+from wrong_answers import WRONG
 
-from tools import notebook_files
+from tools import notebook_files, reading
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "notebooks/assignments"
@@ -139,6 +140,17 @@ def test_another_term_has_other_numbers(name, tmp_path):
     assert 'pictures = "digits"' in cell.source or "pictures" not in cell.source
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_student_sees_twenty_lines_of_code_in_a_cell_at_most(name):
+    """Without solutions and hidden tests, and without blank lines, as for pages."""
+    long = []
+    for cell in source(name).cells:
+        cell.source = REGION.sub("", cell.source)
+        if reading.lines_of(cell) > reading.LINES:
+            long.append(about(cell).get("grade_id", cell.source[:60]))
+    assert not long
+
+
 SETS = re.compile(r'^pictures = .*# (.*)$', re.M)
 
 
@@ -177,7 +189,7 @@ def test_an_assignment_is_what_its_first_cell_says(name):
     rows = re.findall(r"^\| (\d) \| ([^|]+?) \| (\d+) \| (\d+) \|$", cells[0].source, re.M)
     text = "\n".join(f"@{about(cell).get('points', 0)}@" if about(cell).get("grade")
                      else cell.source for cell in cells)
-    parts = re.split(r"^## Part (\d)\. .*\((\d+) points\)$", text, flags=re.M)[1:]
+    parts = re.split(r"^## Part (\d)\. .*\((\d+) points?\)$", text, flags=re.M)[1:]
     given = [(number, points, sum(map(int, re.findall(r"^@(\d+)@$", body, re.M))))
              for number, points, body in zip(*[iter(parts)] * 3, strict=True)]
     assert [(number, points, int(points)) for number, _, points, _ in rows] == given
@@ -191,109 +203,6 @@ def test_an_assignment_is_what_its_first_cell_says(name):
         assert ("SOLUTION" in region) == bool(about(cell).get("solution"))
         assert "HIDDEN TESTS" not in region or about(cell)["grade"]
         assert about(cell) or not cell.source.startswith("###")
-
-
-# L-BFGS begun anew in every iteration.
-FORGETS = "torch.optim.LBFGS([x, logits], lr=1).step(closure)"
-
-# What a student may get wrong: (exercise, what to replace in its solution, by what).
-WRONG = {
-    "01_dense_layer": [
-        ("closed_form", "### END SOLUTION", "### END SOLUTION\nclosed_form = analytic.dense_input"),
-        ("demix", "### END SOLUTION", "### END SOLUTION\ndemix = analytic.demix"),
-        ("gradients", "torch.outer(delta, x), delta", "torch.outer(x, delta), delta"),
-        ("gradients", ", delta\n", ", delta / len(delta)\n"),
-        ("closed_form", "bias_gradient.abs().argmax()", "0"),
-        ("closed_form", "bias_gradient.abs().argmax()", "bias_gradient.argmax()"),
-        ("closed_form", "torch.nan", "torch.inf"),
-        ("closed_form", "if bias_gradient[row] == 0:", "if False:"),
-        ("least_squares", "(bias_gradient @ weight_gradient) / (bias_gradient @ bias_gradient)",
-         "(weight_gradient / bias_gradient[:, None]).mean(0)"),
-        ("demix", "weight_gradient[labels]", "weight_gradient[labels.sort().values]"),
-        ("demix", "torch.where(scale == 0, torch.nan, scale)", "scale.clamp_min(1e-9)"),
-        ("demix", "torch.where(scale == 0, torch.nan, scale)", "scale"),
-        ("mixing_weights", "of_label / of_label.sum(1, keepdim=True)", "of_label"),
-        ("mixing_weights", "delta[:, labels].T", "delta[:, labels]"),
-        ("mixing_weights", "delta[:, labels].T", "-torch.eye(len(labels))"),
-        ("report", "psnr.std()", "psnr.std(ddof=0)"),
-        ("report", "x >= 20", "x > 20")],
-    "02_dlg_from_scratch": [
-        ("client_gradient", "cross_entropy(model(x), y)",
-         "cross_entropy(model(x), y, reduction='sum')"),
-        ("matching_loss", "create_graph=True", "create_graph=False"),
-        ("matching_loss", ".square()", ".abs()"),
-        ("matching_loss", "softmax(logits, 1) *", "softmax(logits.detach(), 1) *"),
-        ("dlg", "lr=1", "lr=0.01"),
-        ("dlg", "lr=1", "lr=1, line_search_fn='strong_wolfe'"),
-        ("dlg", "lr=1", "lr=1, history_size=5"),
-        ("dlg", "optimizer.step(closure)", FORGETS),
-        ("dlg", "t.detach().clone()", "t.detach()"),
-        ("dlg", "return x.detach()", "return 0 * x.detach()"),
-        ("dlg", "return x.detach(), logits.detach(), losses",
-         "return x.detach(), logits.detach(), [losses[0], *[0.0] * (iterations - 1)]"),
-        ("dlg", "optimizer.step(closure)", "closure()"),
-        ("idlg", "return x.detach()", "return 0 * x.detach()"),
-        ("idlg", "optimizer.step(closure)", "closure()"),
-        ("idlg", "lr=1", "lr=1, line_search_fn='strong_wolfe'"),
-        ("idlg", "optimizer.step(closure)", FORGETS.replace("[x, logits]", "[x]")),
-        ("label_of", "(products <= 0).sum(1).argmax()", "weight_gradient.sum(1).argmin()"),
-        ("label_of", "(products <= 0).sum(1).argmax()", "(products <= 0).sum(1).argmin()"),
-        ("idlg", "torch.tensor([label])", "torch.tensor([0])"),
-        ("compare", "p >= 0.05", "p >= 0.5"),
-        ("compare", "only_dlg + only_idlg).pvalue", "len(recovered)).pvalue"),
-        ("compare", "outcome.mse < 1e-3", "~(outcome.mse >= 1e-3)")],
-    "03_cosine_tv_signs": [
-        ("cosine_distance", "1 - a @ b / (a.norm() * b.norm())", "1 - a @ b"),
-        ("cosine_distance", "1 - a @ b / (a.norm() * b.norm())",
-         "sum(1 - torch.cosine_similarity(dummy[n].flatten(), shared[n].flatten(), 0)"
-         " for n in shared) / len(shared)"),
-        ("total_variation", "x.diff(dim=-2).abs().mean()", "x.diff(dim=-2).mean().abs()"),
-        ("total_variation", "x.diff(dim=-1).abs().mean()", "x.diff(dim=-1).square().mean()"),
-        ("signed_adam", "gradient.sign()", "gradient"),
-        ("signed_adam", "(3 / 8, 5 / 8, 7 / 8)", "(3 / 8, 5 / 8)"),
-        ("signed_adam", "0.1 ** sum", "0.5 ** sum"),
-        ("signed_adam", "i >= milestone", "i > milestone"),
-        ("signed_adam", "torch.minimum(torch.maximum(z, torch.as_tensor(low).to(z)), "
-         "torch.as_tensor(high).to(z))", "z"),
-        ("differences", '"worse" if high < 0', '"worse" if low + high < 0'),
-        ("differences", "scores.pivot", "scores.assign(client=scores.groupby('variant')"
-         ".psnr.rank(method='first')).pivot"),
-        ("wilson", "+ z**2 / (4 * n**2)", ""),
-        ("success_curve", ">= threshold", "> threshold"),
-        ("success_curve", "share * (1 - share) / n +", "share * (1 - share) +"),
-        ("success_curve", "share * (1 - share) / n +", ""),
-        ("success_curve", "n, z = len(psnr)", "n, z = sum(v == v for v in psnr)"),
-        ("best_of", "comb(i, m - 1)", "comb(i, m)"),
-        ("best_of", "sorted(psnr)", "psnr")],
-    "04_defend": [
-        ("prune", ".flatten().clone()", ".flatten()"),
-        ("prune", ".abs().argsort()", ".argsort()"),
-        ("prune", "int(share * flat.numel())", "round(share * flat.numel())"),
-        ("masked_cosine", "(dummy[name] * (shared[name] != 0))", "dummy[name]"),
-        ("leakage", 'psnr="mean"', 'psnr="max"'),
-        ("leakage", "idxmax", "idxmin"),
-        ("defend", "0.3 * torch.randn", "0.03 * torch.randn"),
-        ("defend", "0.3 * torch.randn", "10 * torch.randn"),
-        ("defend", ", generator=rng", ""),
-        ("defend", "g + 0.3 * torch.randn(g.shape, generator=rng)", "g"),
-        ("defend", "g + 0.3 * torch.randn(g.shape, generator=rng)", "0 * g"),
-        ("defend", "g + 0.3 * torch.randn(g.shape, generator=rng)",  # fools one cosine
-         "0 * g if name == '1.bias' else g + 100 * (name == '3.bias')"),
-        ("defend", "g + 0.3 * torch.randn(g.shape, generator=rng)",  # hides one image
-         "g * (sum(v.square().sum() for v in grads.values()) < 1)"),
-        ("defend", "g + 0.3 * torch.randn(g.shape, generator=rng)",  # exact where it is not zero
-         "g * (torch.rand(g.shape, generator=rng) < 0.1) / 0.1"),
-        ("defend", "g + 0.3 * torch.randn(g.shape, generator=rng)",  # exact, but for one huge unit
-         "g.index_fill(g.dim() - 1 if name == '3.weight' else 0, torch.tensor(0), 1e10)"
-         " if name != '3.bias' else g"),
-        ("defend", "g + 0.3 * torch.randn(g.shape, generator=rng)",  # knows who is asking
-         "g if rng.initial_seed() % 1000 == 99 else torch.randn(g.shape, generator=rng)"),
-        ("defend", "### END SOLUTION",
-         "### END SOLUTION\ndefend = defenses.GaussianNoise(0.09).update"),
-        ("pareto", "(table.psnr <= one.psnr)", "(table.psnr < one.psnr)"),
-        ("pareto", "& ((table.accuracy > one.accuracy) | (table.psnr < one.psnr))", ""),
-        ("pareto", "sorted(front, key=lambda name: -table.accuracy[name])", "front")],
-}
 
 
 def run_cells(notebook, parameters=None) -> dict:

@@ -16,6 +16,8 @@ from tools import notebook_files
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.py"))
+SOLUTIONS = sorted((ROOT / "notebooks/solutions").glob("[0-9][0-9]_*.py"))
+ASSIGNMENTS = sorted((ROOT / "notebooks/assignments").glob("[0-9][0-9]_*.py"))
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
@@ -106,7 +108,11 @@ LIMITS = "E501,C901,PLR0913,PLR0915"
 LONGEST = 60  # lines of a cell of code
 
 
-@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def place(path) -> str:
+    return path.relative_to(ROOT / "notebooks").with_suffix("").as_posix()
+
+
+@pytest.mark.parametrize("source", [*SOURCES, *SOLUTIONS, *ASSIGNMENTS], ids=place)
 def test_code_keeps_the_limits(source, tmp_path):
     """Ruff reads the cells of code alone: prose has lines of its own length."""
     notebook = tmp_path / f"{source.stem}.ipynb"
@@ -118,7 +124,7 @@ def test_code_keeps_the_limits(source, tmp_path):
     assert not done.returncode, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("source", [*SOURCES, *SOLUTIONS, *ASSIGNMENTS], ids=place)
 def test_a_cell_fits_on_the_screen(source):
     cells = notebook_files.source_notebook(source).cells
     long = {i: cell.source.count("\n") + 1 for i, cell in enumerate(cells)

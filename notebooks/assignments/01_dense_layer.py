@@ -55,7 +55,7 @@ os.environ["QUIET"] = "1"        # no progress bars and no warnings:
 warnings.simplefilter("ignore")  # nbgrader takes any word on stderr for a failed test
 images = data.load(pictures, size=16)
 
-
+# %% nbgrader={"grade": false, "grade_id": "helpers", "locked": true, "schema_version": 3, "solution": false, "task": false}
 def rng(number):
     """A generator of random numbers that depends on the seed of the assignment."""
     return torch.Generator().manual_seed(1000 * seed + number)
@@ -63,11 +63,12 @@ def rng(number):
 
 def own_work(function):
     """Fails for one of lib's functions, and for one that calls those which are the answer."""
-    assert function.__module__ == "__main__" and not {"analytic"} & set(function.__code__.co_names), \
-        "write it yourself"
+    names = set(function.__code__.co_names)
+    assert function.__module__ == "__main__" and not {"analytic"} & names, "write it yourself"
 
 
-close = partial(torch.testing.assert_close, check_dtype=False)         # float64 is as good as float32
+# float64 is as good as float32
+close = partial(torch.testing.assert_close, check_dtype=False)
 
 # %% [markdown]
 # ## Part 1. The gradients of a dense layer (2 points)
@@ -95,7 +96,8 @@ _loss = cross_entropy(_z, torch.tensor(3))
 _delta, _dW, _db = torch.autograd.grad(_loss, (_z, _layer.weight, _layer.bias))
 _mine = dense_gradients(_delta, _x)
 assert len(_mine) == 2, "return two things: the gradient of W, and that of b"
-assert _mine[0].shape == (5, 12), f"dl/dW has the shape of W, (5, 12); yours is {tuple(_mine[0].shape)}"
+assert _mine[0].shape == (5, 12), \
+    f"dl/dW has the shape of W, (5, 12); yours is {tuple(_mine[0].shape)}"
 close(_mine[0], _dW)
 close(_mine[1], _db)
 
@@ -105,7 +107,8 @@ close(_mine[1], _db)
 own_work(dense_gradients)
 _layer, _x = torch.nn.Linear(7, 7), torch.randn(7, generator=rng(2))
 _z = _layer(_x)
-_delta, _dW, _db = torch.autograd.grad(mse_loss(_z, torch.ones(7)), (_z, _layer.weight, _layer.bias))
+_loss = mse_loss(_z, torch.ones(7))
+_delta, _dW, _db = torch.autograd.grad(_loss, (_z, _layer.weight, _layer.bias))
 for _got, _wanted in zip(dense_gradients(_delta, _x), (_dW, _db), strict=True):
     close(_got, _wanted)
 ### END HIDDEN TESTS
@@ -140,22 +143,27 @@ one = images.clients(1, seed=seed)
 network = models.dense(images, seed=seed)
 update = client.share(network, one)
 shared_W, shared_b = update.gradients["1.weight"][0], update.gradients["1.bias"][0]
-print("dl/dW", tuple(shared_W.shape), "  dl/db", tuple(shared_b.shape), "  one image", tuple(one.images[0, 0].shape))
+print("dl/dW", tuple(shared_W.shape), "  dl/db", tuple(shared_b.shape),
+      "  one image", tuple(one.images[0, 0].shape))
 
 # %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "closed_form-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 own_work(closed_form)
 _guess = closed_form(shared_W, shared_b)
 assert _guess.shape == (shared_W.shape[1],), "one number for each input of the layer"
-assert metrics.psnr(_guess.view(one.images[0, 0].shape), one.images[0, 0]) > 60, "this is not the client's image"
+_private = one.images[0, 0]
+assert metrics.psnr(_guess.view(_private.shape), _private) > 60, "this is not the client's image"
 
 # %% tags=["raises-exception"]
 # Look at it: the private image, and yours.
-plots.sheet(torch.stack([one.images[0, 0], closed_form(shared_W, shared_b).view(one.images[0, 0].shape).clamp(0, 1)])[None],
+_private = one.images[0, 0]
+_found = closed_form(shared_W, shared_b).view(_private.shape).clamp(0, 1)
+plots.sheet(torch.stack([_private, _found])[None],
             column_labels=["private", "from the update"], width=0.5)
 plt.show()
 
 # %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "closed_form-hidden", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
-# Hidden: zeros among the bias gradients; rows that are almost zero, where rounding decides; all zero.
+# Hidden: zeros among the bias gradients; rows that are almost zero, where rounding decides; all
+# zero.
 ### BEGIN HIDDEN TESTS
 own_work(closed_form)
 _x = torch.rand(30, generator=rng(3))
@@ -181,7 +189,8 @@ assert _got.isnan().all() and _got.shape == (30,), "where dl/db is 0: NaN"
 
 # %% nbgrader={"grade": false, "grade_id": "least_squares", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def least_squares(weight_gradient, bias_gradient):
-    """The input x (n,) that fits all rows best, from dl/dW (m, n) and dl/db (m,); NaN where dl/db is 0."""
+    """The input x (n,) that fits all rows best, from dl/dW (m, n) and dl/db (m,); NaN where dl/db
+    is 0."""
     ### BEGIN SOLUTION
     return (bias_gradient @ weight_gradient) / (bias_gradient @ bias_gradient)
     ### END SOLUTION
@@ -196,14 +205,18 @@ noisy_b = exact["1.bias"] + noise_std * torch.randn(exact["1.bias"].shape, gener
 
 def mean_mse(estimate, W, b):
     """The mean squared error of an estimate over the clients."""
-    return torch.stack([(estimate(W[k], b[k]) - many.images[k].flatten()).square().mean() for k in range(len(W))]).mean()
+    errors = [(estimate(W[k], b[k]) - many.images[k].flatten()).square().mean()
+              for k in range(len(W))]
+    return torch.stack(errors).mean()
 
 # %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "least_squares-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 own_work(least_squares)
-assert mean_mse(least_squares, exact["1.weight"], exact["1.bias"]) < 1e-8, "without noise it is exact"
+_exactly = mean_mse(least_squares, exact["1.weight"], exact["1.bias"])
+assert _exactly < 1e-8, "without noise it is exact"
 _one_row = mean_mse(analytic.dense_input, noisy_W, noisy_b)             # the closed form of part 2
-print(f"mean squared error: one row {_one_row:.4f}, all rows {mean_mse(least_squares, noisy_W, noisy_b):.4f}")
-assert mean_mse(least_squares, noisy_W, noisy_b) < 0.7 * _one_row, "many rows must do much better than the best one"
+_all_rows = mean_mse(least_squares, noisy_W, noisy_b)
+print(f"mean squared error: one row {_one_row:.4f}, all rows {_all_rows:.4f}")
+assert _all_rows < 0.7 * _one_row, "many rows must do much better than the best one"
 
 # %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "least_squares-hidden", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 # Hidden: your x against a solver of least squares, where rows contradict each other; all zero.
@@ -237,19 +250,22 @@ def demix(weight_gradient, bias_gradient, labels):
 # %% nbgrader={"grade": false, "grade_id": "a_batch", "locked": true, "schema_version": 3, "solution": false, "task": false}
 batch = images.clients(1, batch_size=4, seed=seed, unique_labels=True)
 of_batch = client.share(network, batch)
-batch_W, batch_b, labels = of_batch.gradients["1.weight"][0], of_batch.gradients["1.bias"][0], batch.labels[0]
+batch_W, batch_b = of_batch.gradients["1.weight"][0], of_batch.gradients["1.bias"][0]
+labels = batch.labels[0]
 private = batch.images[0].flatten(1)                                   # (B, n): for scoring only
 
 # %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "demix-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 own_work(demix)
 _guess = demix(batch_W, batch_b, labels)
 assert _guess.shape == private.shape, "one row for each label, in the order of the labels"
-_weights = analytic.demix_weights(softmax(network(batch.images[0]), 1).detach(), labels)     # part 5
+_probabilities = softmax(network(batch.images[0]), 1).detach()
+_weights = analytic.demix_weights(_probabilities, labels)              # part 5
 close(_guess, _weights @ private, rtol=1e-3, atol=1e-3)
 
 # %% tags=["raises-exception"]
 # Look at it: what is left of the other images in each guess?
-plots.sheet(torch.stack([batch.images[0], demix(batch_W, batch_b, labels).view(batch.images[0].shape).clamp(0, 1)]),
+_found = demix(batch_W, batch_b, labels).view(batch.images[0].shape).clamp(0, 1)
+plots.sheet(torch.stack([batch.images[0], _found]),
             row_labels=["private", "de-mixed"], width=0.6)
 plt.show()
 
@@ -283,8 +299,9 @@ def mixing_weights(probabilities, labels):
 
     probabilities (B, m): the softmax of each image. labels (B,)."""
     ### BEGIN SOLUTION
-    delta = probabilities - one_hot(labels, probabilities.shape[1]).to(probabilities)   # (image, class)
-    of_label = delta[:, labels].T                                                       # (label j, image)
+    # delta: (image, class); of_label: (label j, image)
+    delta = probabilities - one_hot(labels, probabilities.shape[1]).to(probabilities)
+    of_label = delta[:, labels].T
     return of_label / of_label.sum(1, keepdim=True)
     ### END SOLUTION
 
@@ -292,14 +309,15 @@ def mixing_weights(probabilities, labels):
 own_work(mixing_weights)
 _p = softmax(network(batch.images[0]), 1).detach()
 _w = mixing_weights(_p, labels)
-assert _w.shape == (4, 4) and torch.allclose(_w.sum(1), torch.ones(4), atol=1e-4), "every row sums to 1"
-_blend = analytic.demix(batch_W, batch_b, labels)                      # what de-mixing returns (part 4)
+assert _w.shape == (4, 4), "a row and a column for each image"
+assert torch.allclose(_w.sum(1), torch.ones(4), atol=1e-4), "every row sums to 1"
+_blend = analytic.demix(batch_W, batch_b, labels)           # what de-mixing returns (part 4)
 close(_w @ private, _blend, rtol=1e-3, atol=1e-3)
 print(pd.DataFrame(_w.numpy()).round(2).to_string(header=False, index=False))
 
 # %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "mixing_weights-hidden", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-# Hidden: a network that takes all images for a class that none of them has (what do the weights become?), labels that
-# repeat, more images than classes.
+# Hidden: a network that takes all images for a class that none of them has (what do the weights
+# become?), labels that repeat, more images than classes.
 ### BEGIN HIDDEN TESTS
 own_work(mixing_weights)
 _elsewhere = torch.tensor([1e-3, 0.996, 1e-3, 1e-3, 1e-3]).expand(3, 5)
@@ -345,9 +363,11 @@ def report(scores):
 # %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "report-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 own_work(report)
 _table = report(scores)
-assert list(_table.columns) == ["n", "mean", "std", "recovered"] and list(_table.index) == [1, 2, 4, 8]
+assert list(_table.columns) == ["n", "mean", "std", "recovered"]
+assert list(_table.index) == [1, 2, 4, 8]
 assert _table.n.tolist() == [16, 32, 64, 128], "n counts images"
-assert abs(_table["mean"][8] - scores[scores.batch_size == 8].psnr.mean()) < 1e-6, "the mean of batches of 8"
+_of_eight = scores[scores.batch_size == 8].psnr
+assert abs(_table["mean"][8] - _of_eight.mean()) < 1e-6, "the mean of batches of 8"
 assert _table.recovered.between(0, 1).all(), "a share lies between 0 and 1"
 print(_table.round(2).to_string())
 
@@ -355,7 +375,8 @@ print(_table.round(2).to_string())
 # Hidden: your numbers, for these scores and for others.
 ### BEGIN HIDDEN TESTS
 own_work(report)
-for _s in (scores, pd.DataFrame({"batch_size": [3, 3, 3, 9, 9], "psnr": [10.0, 20.0, 33.0, 5.0, 6.0]})):
+_other = pd.DataFrame({"batch_size": [3, 3, 3, 9, 9], "psnr": [10.0, 20.0, 33.0, 5.0, 6.0]})
+for _s in (scores, _other):
     _mine = report(_s)
     for _b, _group in _s.groupby("batch_size"):
         _v, _row = torch.tensor(_group.psnr.to_numpy()), _mine.loc[_b]

@@ -58,7 +58,7 @@ if images.num_classes < 10:                       # the faces have no labels of 
     images = images.relabel(10, seed)
 C, H, W = images.shape
 
-
+# %% nbgrader={"grade": false, "grade_id": "helpers", "locked": true, "schema_version": 3, "solution": false, "task": false}
 def rng(number):
     """A generator of random numbers that depends on the seed of the assignment."""
     return torch.Generator().manual_seed(1000 * seed + number)
@@ -66,32 +66,40 @@ def rng(number):
 
 def own_work(function):
     """Fails for one of lib's functions, and for one that calls those which are the answer."""
-    assert function.__module__ == "__main__" and not {"attacks", "labels", "objectives"} & set(function.__code__.co_names), \
-        "write it yourself"
+    names = set(function.__code__.co_names)
+    mine = function.__module__ == "__main__" and not {"attacks", "labels", "objectives"} & names
+    assert mine, "write it yourself"
 
 
 def start(number):
     """A dummy image (1, C, H, W) and dummy label logits (1, 10), both from N(0, 1)."""
-    return torch.randn(1, C, H, W, generator=rng(number)), torch.randn(1, 10, generator=rng(number + 500))
+    image = torch.randn(1, C, H, W, generator=rng(number))
+    return image, torch.randn(1, 10, generator=rng(number + 500))
 
 
 def certain(label):
     """Logits (1, 10) whose softmax is that label (1,)."""
     return 50 * torch.nn.functional.one_hot(label, 10).float()
 
-
+# %% nbgrader={"grade": false, "grade_id": "victims", "locked": true, "schema_version": 3, "solution": false, "task": false}
 def victim(number):
-    """A LeNet of random weights, an image (1, C, H, W), its label (1,), and the list of gradients that its client shares."""
-    model, held = models.lenet(images, seed=1000 * seed + number), images.clients(number + 1, seed=seed)
+    """A LeNet of random weights, an image (1, C, H, W), its label (1,), and the list of gradients
+    that its client shares."""
+    model = models.lenet(images, seed=1000 * seed + number)
+    held = images.clients(number + 1, seed=seed)
     update = client.share(model, held)
-    return model, held.images[number], held.labels[number], [g[number] for g in update.gradients.values()]
+    shared = [g[number] for g in update.gradients.values()]
+    return model, held.images[number], held.labels[number], shared
 
 
 def distance(number, x, logits):
     """D of a dummy image and its logits, for this client: to look at what your attacks return."""
-    update = client.share(models.lenet(images, seed=1000 * seed + number), images.clients(number + 1, seed=seed))
-    dummy = attacks.dummy_gradients(update, x.expand(number + 1, 1, C, H, W), logits.expand(number + 1, 1, 10))
-    return float(objectives.l2(*({n: g[number] for n, g in of.items()} for of in (dummy, update.gradients))))
+    model = models.lenet(images, seed=1000 * seed + number)
+    update = client.share(model, images.clients(number + 1, seed=seed))
+    everywhere = x.expand(number + 1, 1, C, H, W), logits.expand(number + 1, 1, 10)
+    dummy = attacks.dummy_gradients(update, *everywhere)
+    both = ({n: g[number] for n, g in of.items()} for of in (dummy, update.gradients))
+    return float(objectives.l2(*both))
 
 # %% [markdown]
 # ## Part 1. What the client shares (2 points)
@@ -111,7 +119,8 @@ def client_gradient(model, x, y):
 own_work(client_gradient)
 _model, _x, _y, _shared = victim(0)
 _mine = client_gradient(_model, _x, _y)
-assert [g.shape for g in _mine] == [p.shape for p in _model.parameters()], "one gradient for each parameter"
+assert [g.shape for g in _mine] == [p.shape for p in _model.parameters()], \
+    "one gradient for each parameter"
 for _g, _wanted in zip(_mine, _shared, strict=True):
     torch.testing.assert_close(_g, _wanted)
 
@@ -142,7 +151,8 @@ assert not any(g.requires_grad for g in _mine), "no graph in what is returned"
 
 # %% nbgrader={"grade": false, "grade_id": "matching_loss", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def matching_loss(model, x, logits, shared):
-    """D, a scalar that can be differentiated by the dummy image x (1, C, H, W) and its label logits (1, classes).
+    """D, a scalar that can be differentiated by the dummy image x (1, C, H, W) and its label
+    logits (1, classes).
 
     shared: the list of gradients that the client sent."""
     ### BEGIN SOLUTION
@@ -154,7 +164,8 @@ def matching_loss(model, x, logits, shared):
 # %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "matching_loss-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 own_work(matching_loss)
 _model, _x, _y, _shared = victim(0)
-assert matching_loss(_model, _x, certain(_y), _shared) < 1e-8, "D is 0 at the private image and label"
+_at_private = matching_loss(_model, _x, certain(_y), _shared)
+assert _at_private < 1e-8, "D is 0 at the private image and label"
 _dummy, _logits = (t.requires_grad_() for t in start(2))
 _D = matching_loss(_model, _dummy, _logits, _shared)
 assert _D.shape == () and _D > 1e-3, "D is one number, and not 0 elsewhere"
@@ -162,7 +173,8 @@ _gx, _gl = torch.autograd.grad(_D, (_dummy, _logits))
 assert _gx.abs().max() > 0 and _gl.abs().max() > 0, "D must depend on the image and on the label"
 
 # %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "matching_loss-hidden", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
-# Hidden: the value of D, its slope against finite differences (float64), the model is left as it was.
+# Hidden: the value of D, its slope against finite differences (float64), the model is left as it
+# was.
 ### BEGIN HIDDEN TESTS
 own_work(matching_loss)
 _model, _x, _y, _shared = victim(1)
@@ -171,7 +183,8 @@ _dummy, _logits = (t.double().requires_grad_() for t in start(3))
 _p = list(_model.parameters())
 _g = torch.autograd.grad(cross_entropy(_model(_dummy), softmax(_logits, 1)), _p)
 _value = sum((a - b).square().sum() for a, b in zip(_g, _shared, strict=True))
-torch.testing.assert_close(matching_loss(_model, _dummy, _logits, _shared).detach(), _value.detach())
+_mine = matching_loss(_model, _dummy, _logits, _shared).detach()
+torch.testing.assert_close(_mine, _value.detach())
 _gx, _gl = torch.autograd.grad(matching_loss(_model, _dummy, _logits, _shared), (_dummy, _logits))
 for _slope, _which in ((_gx, 0), (_gl, 1)):
     _way = torch.randn(_slope.shape, generator=rng(4), dtype=torch.float64)
@@ -180,7 +193,8 @@ for _slope, _which in ((_gx, 0), (_gl, 1)):
         _moved = [_dummy.detach(), _logits.detach()]
         _moved[_which] = _moved[_which] + _sign * _way
         _ends.append(float(matching_loss(_model, *_moved, _shared).detach()))
-    assert abs((_ends[0] - _ends[1]) / 2e-5 - float((_slope * _way).sum())) < 1e-3 * (1 + abs(float((_slope * _way).sum())))
+    _wanted = float((_slope * _way).sum())
+    assert abs((_ends[0] - _ends[1]) / 2e-5 - _wanted) < 1e-3 * (1 + abs(_wanted))
 assert all(p.grad is None for p in _model.parameters()), "nothing in .grad"
 ### END HIDDEN TESTS
 
@@ -196,9 +210,11 @@ assert all(p.grad is None for p in _model.parameters()), "nothing in .grad"
 
 # %% nbgrader={"grade": false, "grade_id": "dlg", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def dlg(model, shared, x, logits, iterations):
-    """Deep Leakage from Gradients, from the start x (1, C, H, W), logits (1, classes); neither is changed.
+    """Deep Leakage from Gradients, from the start x (1, C, H, W), logits (1, classes); neither is
+    changed.
 
-    Returns the image found, its logits (both without a graph), and a list: D before each iteration, as floats."""
+    Returns the image found, its logits (both without a graph), and a list: D before each
+    iteration, as floats."""
     ### BEGIN SOLUTION
     x, logits = (t.detach().clone().requires_grad_() for t in (x, logits))
     optimizer = torch.optim.LBFGS([x, logits], lr=1)
@@ -217,32 +233,37 @@ def dlg(model, shared, x, logits, iterations):
 # %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "dlg-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 own_work(dlg)
 _model, _x, _y, _shared = victim(0)
-for _number in (10, 11, 12):                                           # another start where one fails
+for _number in (10, 11, 12):  # another start where one fails
     found, _logits, _losses = dlg(_model, _shared, *start(_number), 10)
     assert found.shape == _x.shape and _logits.shape == (1, 10) and len(_losses) == 10
     _end = distance(0, found, _logits)
-    print(f"D {_losses[0]:.3g} -> {_losses[-1]:.3g}, of what is returned {_end:.3g}, mean squared error of the image {float((found - _x).square().mean()):.2g}")
+    _mse = float((found - _x).square().mean())
+    print(f"D {_losses[0]:.3g} -> {_losses[-1]:.3g}, of what is returned {_end:.3g}, "
+          f"mean squared error of the image {_mse:.2g}")
     if _end < 0.05 * _losses[0] and _losses[-1] < 0.05 * _losses[0]:
         break
 else:
     raise AssertionError("from one of three starts, D of the returned image must fall far")
 _after_one, _logits, _ = dlg(_model, _shared, *start(_number), 1)
-assert abs(distance(0, _after_one, _logits) - _losses[1]) <= 0.01 * _losses[1], "the second D is that of what one iteration returns"
+assert abs(distance(0, _after_one, _logits) - _losses[1]) <= 0.01 * _losses[1], \
+    "the second D is that of what one iteration returns"
 
 # %% tags=["raises-exception"]
 # Look at it: the private image, and yours.
-plots.sheet(torch.stack([_x[0], found[0].clamp(0, 1)])[None], column_labels=["private", "found by DLG"], width=0.5)
+plots.sheet(torch.stack([_x[0], found[0].clamp(0, 1)])[None],
+            column_labels=["private", "found by DLG"], width=0.5)
 plt.show()
 
 # %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "dlg-hidden", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
-# Hidden: other clients, in float64, so that rounding decides nothing; your first two iterations, and what you return, against
-# torch's L-BFGS on D; the start is left as it was.
+# Hidden: other clients, in float64, so that rounding decides nothing; your first two iterations,
+# and what you return, against torch's L-BFGS on D; the start is left as it was.
 ### BEGIN HIDDEN TESTS
 own_work(dlg)
 
 
 def _value(model, shared, x, logits):
-    g = torch.autograd.grad(cross_entropy(model(x), softmax(logits, 1)), list(model.parameters()), create_graph=True)
+    loss = cross_entropy(model(x), softmax(logits, 1))
+    g = torch.autograd.grad(loss, list(model.parameters()), create_graph=True)
     return sum((a - b).square().sum() for a, b in zip(g, shared, strict=True))
 
 
@@ -260,15 +281,19 @@ def _reference(model, shared, x, logits, iterations):
 
 for _number in (1, 2, 3):
     _model, _x, _y, _shared = victim(_number)
-    _model, _shared, _begin = _model.double(), [g.double() for g in _shared], [t.double() for t in start(20 + _number)]
+    _model, _shared = _model.double(), [g.double() for g in _shared]
+    _begin = [t.double() for t in start(20 + _number)]
     _kept = [t.clone() for t in _begin]
     _got, _logits, _losses = dlg(_model, _shared, *_begin, 2)
-    assert all(torch.equal(a, b) for a, b in zip(_begin, _kept, strict=True)), "the start was changed"
+    _same = all(torch.equal(a, b) for a, b in zip(_begin, _kept, strict=True))
+    assert _same, "the start was changed"
     assert not _got.requires_grad and not _logits.requires_grad, "no graph in what is returned"
-    _mine = [*_losses, float(_value(_model, _shared, _got, _logits))]  # of what is returned: D after the last iteration
+    # Of what is returned: D after the last iteration.
+    _mine = [*_losses, float(_value(_model, _shared, _got, _logits))]
     _wanted = _reference(_model, _shared, *_begin, 3)
     assert all(abs(a - b) <= 0.05 * b for a, b in zip(_mine, _wanted, strict=True)), \
-        f"D falls as {_mine}, with L-BFGS of learning rate 1 as {_wanted}; or what is returned is not its end"
+        (f"D falls as {_mine}, with L-BFGS of learning rate 1 as {_wanted}; or what is returned "
+         "is not its end")
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -280,7 +305,8 @@ for _number in (1, 2, 3):
 
 # %% nbgrader={"grade": false, "grade_id": "label_of", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def label_of(weight_gradient):
-    """The label (an int) of the one image behind the last layer's weight gradient (classes, features)."""
+    """The label (an int) of the one image behind the last layer's weight gradient (classes,
+    features)."""
     ### BEGIN SOLUTION
     products = weight_gradient @ weight_gradient.T
     return int((products <= 0).sum(1).argmax())
@@ -293,7 +319,8 @@ for _number in range(20):
     _model, _x, _y, _shared = victim(_number)
     _right += label_of(_shared[-2]) == int(_y)
 print(f"{_right} of 20 labels are right")
-assert _right == 20, "for one image of three or more classes the rule is right, as long as no probability is rounded to 0"
+assert _right == 20, ("for one image of three or more classes the rule is right, as long as no "
+                      "probability is rounded to 0")
 
 # %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "label_of-hidden", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 # Hidden: features of any sign, whose rows sum to anything; every class.
@@ -303,8 +330,10 @@ for _c in range(6):
     _p = softmax(torch.randn(6, generator=rng(30 + _c)), 0)
     _p[_c] -= 1
     for _sign in (1, -1):
-        assert label_of(torch.outer(_p, _sign * torch.rand(9, generator=rng(40)))) == _c, "features may be negative"
-    assert label_of(torch.outer(_p, torch.randn(9, generator=rng(50 + _c)))) == _c, "features may be of any sign"
+        _features = _sign * torch.rand(9, generator=rng(40))
+        assert label_of(torch.outer(_p, _features)) == _c, "features may be negative"
+    _features = torch.randn(9, generator=rng(50 + _c))
+    assert label_of(torch.outer(_p, _features)) == _c, "features may be of any sign"
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -340,7 +369,9 @@ for _number in (10, 11, 12):
     _got, _losses = idlg(_model, _shared, start(_number)[0], int(_y), 10)
     assert _got.shape == _x.shape and len(_losses) == 10
     _end = distance(0, _got, certain(_y))
-    print(f"D {_losses[0]:.3g} -> {_losses[-1]:.3g}, of what is returned {_end:.3g}, mean squared error of the image {float((_got - _x).square().mean()):.2g}")
+    _mse = float((_got - _x).square().mean())
+    print(f"D {_losses[0]:.3g} -> {_losses[-1]:.3g}, of what is returned {_end:.3g}, "
+          f"mean squared error of the image {_mse:.2g}")
     if _end < 0.05 * _losses[0] and _losses[-1] < 0.05 * _losses[0]:
         break
 else:
@@ -353,7 +384,8 @@ own_work(idlg)
 
 
 def _value(model, shared, x, label):
-    g = torch.autograd.grad(cross_entropy(model(x), label), list(model.parameters()), create_graph=True)
+    loss = cross_entropy(model(x), label)
+    g = torch.autograd.grad(loss, list(model.parameters()), create_graph=True)
     return sum((a - b).square().sum() for a, b in zip(g, shared, strict=True))
 
 
@@ -371,14 +403,16 @@ def _reference(model, shared, x, label, iterations):
 
 for _number, _wrong in ((4, 0), (5, 0), (6, 0), (4, 3)):
     _model, _x, _y, _shared = victim(_number)
-    _model, _shared, _begin = _model.double(), [g.double() for g in _shared], start(60 + _number)[0].double()
+    _model, _shared = _model.double(), [g.double() for g in _shared]
+    _begin = start(60 + _number)[0].double()
     _label, _kept = (_y + _wrong) % 10, _begin.clone()
     _got, _losses = idlg(_model, _shared, _begin, int(_label), 2)
     assert torch.equal(_begin, _kept) and not _got.requires_grad
     _mine = [*_losses, float(_value(_model, _shared, _got, _label))]
     _wanted = _reference(_model, _shared, _begin, _label, 3)
     assert all(abs(a - b) <= 0.05 * b for a, b in zip(_mine, _wanted, strict=True)), \
-        f"D falls as {_mine}, with L-BFGS of learning rate 1 as {_wanted}; or what is returned is not its end"
+        (f"D falls as {_mine}, with L-BFGS of learning rate 1 as {_wanted}; or what is returned "
+         "is not its end")
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -393,9 +427,11 @@ for _number, _wrong in ((4, 0), (5, 0), (6, 0), (4, 3)):
 # %% nbgrader={"grade": false, "grade_id": "outcome", "locked": true, "schema_version": 3, "solution": false, "task": false}
 K, iterations = 12, 6
 held = images.clients(K, seed=seed)
-update = client.share(models.ensemble(models.lenet, images, seeds=[1000 * seed + k for k in range(K)]), held)
+networks = models.ensemble(models.lenet, images, seeds=[1000 * seed + k for k in range(K)])
+update = client.share(networks, held)
 rows = []
-for name, attack in {"DLG": attacks.dlg(iterations), "iDLG": attacks.idlg(iterations, stop=None)}.items():
+both = {"DLG": attacks.dlg(iterations), "iDLG": attacks.idlg(iterations, stop=None)}
+for name, attack in both.items():
     scored = metrics.score(attacks.reconstruct(update, attack, seed=seed).images, held.images)
     rows.append(pd.DataFrame({"attack": name, "client": scored.client, "mse": scored.mse}))
 outcome = pd.concat(rows, ignore_index=True)
@@ -403,16 +439,20 @@ outcome.pivot(index="client", columns="attack", values="mse").map("{:.1e}".forma
 
 # %% nbgrader={"grade": false, "grade_id": "compare", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def compare(outcome):
-    """What the table says: {"n": clients, "DLG": recovered, "iDLG": recovered, "p": p-value, "better": word}.
+    """What the table says: {"n": clients, "DLG": recovered, "iDLG": recovered, "p": p-value,
+    "better": word}.
 
     "better" is "DLG" or "iDLG" where p < 0.05, else "undecided"."""
     ### BEGIN SOLUTION
-    recovered = outcome.assign(ok=outcome.mse < 1e-3).pivot(index="client", columns="attack", values="ok")
+    outcome = outcome.assign(ok=outcome.mse < 1e-3)
+    recovered = outcome.pivot(index="client", columns="attack", values="ok")
     only_dlg = int((recovered.DLG & ~recovered.iDLG).sum())
     only_idlg = int((recovered.iDLG & ~recovered.DLG).sum())
     p = binomtest(only_idlg, only_dlg + only_idlg).pvalue if only_dlg + only_idlg else 1.0
     better = "undecided" if p >= 0.05 else "iDLG" if only_idlg > only_dlg else "DLG"
-    return {"n": len(recovered), "DLG": int(recovered.DLG.sum()), "iDLG": int(recovered.iDLG.sum()), "p": float(p), "better": better}
+    counts = {"n": len(recovered), "DLG": int(recovered.DLG.sum()),
+              "iDLG": int(recovered.iDLG.sum())}
+    return counts | {"p": float(p), "better": better}
     ### END SOLUTION
 
 # %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "compare-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
@@ -420,7 +460,8 @@ own_work(compare)
 _said = compare(outcome)
 print(_said)
 assert set(_said) == {"n", "DLG", "iDLG", "p", "better"} and _said["n"] == K
-assert _said["DLG"] == (outcome[outcome.attack == "DLG"].mse < 1e-3).sum(), "of the clients, how many DLG recovers"
+_of_dlg = outcome[outcome.attack == "DLG"].mse
+assert _said["DLG"] == (_of_dlg < 1e-3).sum(), "of the clients, how many DLG recovers"
 assert 0 <= _said["p"] <= 1 and _said["better"] in ("DLG", "iDLG", "undecided")
 
 # %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "compare-hidden", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
@@ -442,7 +483,8 @@ _said = compare(_made_up([_bad] * 7 + [_nan] + [_good] * 4, [_good] * 12))
 assert (_said["n"], _said["DLG"], _said["iDLG"], _said["better"]) == (12, 4, 12, "iDLG")
 assert abs(_said["p"] - 0.0078125) < 1e-9, "eight clients of eight: p = 2 / 2^8"
 _said = compare(_made_up([_good] * 9 + [_bad], [_good] * 4 + [_bad] * 6))
-assert _said["better"] == "undecided" and abs(_said["p"] - 0.0625) < 1e-9, "five of five is not enough"
+assert _said["better"] == "undecided"
+assert abs(_said["p"] - 0.0625) < 1e-9, "five of five is not enough"
 _said = compare(_made_up([_good] * 10, [_nan] * 10))
 assert _said["better"] == "DLG"
 assert compare(_made_up([_good] * 5, [_good] * 5))["p"] == 1, "no client tells: p = 1"

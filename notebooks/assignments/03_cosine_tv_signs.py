@@ -59,7 +59,7 @@ if images.num_classes < 10:                       # the faces have no labels of 
     images = images.relabel(10, seed)
 C, H, W = images.shape
 
-
+# %% nbgrader={"grade": false, "grade_id": "helpers", "locked": true, "schema_version": 3, "solution": false, "task": false}
 def rng(number):
     """A generator of random numbers that depends on the seed of the assignment."""
     return torch.Generator().manual_seed(1000 * seed + number)
@@ -67,8 +67,9 @@ def rng(number):
 
 def own_work(function):
     """Fails for one of lib's functions, and for one that calls those which are the answer."""
-    assert function.__module__ == "__main__" and not {"attacks", "objectives", "optimizers", "priors"} & set(function.__code__.co_names), \
-        "write it yourself"
+    names = set(function.__code__.co_names)
+    mine = not {"attacks", "objectives", "optimizers", "priors"} & names
+    assert function.__module__ == "__main__" and mine, "write it yourself"
 
 # %% [markdown]
 # ## Part 1. One cosine (3 points)
@@ -82,7 +83,8 @@ def own_work(function):
 
 # %% nbgrader={"grade": false, "grade_id": "cosine_distance", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def cosine_distance(dummy, shared):
-    """1 - cosine of two dicts of gradients, name -> tensor, over all entries. A scalar, differentiable by dummy."""
+    """1 - cosine of two dicts of gradients, name -> tensor, over all entries. A scalar,
+    differentiable by dummy."""
     ### BEGIN SOLUTION
     a = torch.cat([dummy[name].flatten() for name in shared])
     b = torch.cat([shared[name].flatten() for name in shared])
@@ -96,7 +98,8 @@ _b = {"weight": torch.randn(4, 3, generator=rng(3)), "bias": torch.randn(4, gene
 assert cosine_distance(_a, _b).shape == (), "one number"
 torch.testing.assert_close(cosine_distance(_a, _a), torch.tensor(0.0), atol=1e-4, rtol=0)
 torch.testing.assert_close(cosine_distance(_a, {n: -g for n, g in _a.items()}), torch.tensor(2.0))
-torch.testing.assert_close(cosine_distance(_a, {n: 0.1 * g for n, g in _b.items()}), cosine_distance(_a, _b), atol=1e-4, rtol=0)
+_scaled = cosine_distance(_a, {n: 0.1 * g for n, g in _b.items()})
+torch.testing.assert_close(_scaled, cosine_distance(_a, _b), atol=1e-4, rtol=0)
 
 # %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "cosine_distance-hidden", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 # Hidden: one cosine over all layers; dicts in another order; it can be differentiated.
@@ -126,14 +129,15 @@ def total_variation(x):
 # %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "total_variation-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 own_work(total_variation)
 _x = torch.zeros(1, 1, 2, 3)
-_x[0, 0, 0, 2] = 6.0                            # of 4 pairs from left to right one differs, of 3 from top to bottom one
+_x[0, 0, 0, 2] = 6.0  # of 4 pairs from left to right one differs, of 3 from top to bottom one
 assert total_variation(_x) == 6 / 4 + 6 / 3, f"{float(total_variation(_x)):g}, not 6 / 4 + 6 / 3"
 assert total_variation(_x.transpose(-1, -2)) == 6 / 4 + 6 / 3 and total_variation(0 * _x) == 0
 _picture, _noise = images.images[:1].float() / 255, torch.rand(1, C, H, W, generator=rng(7))
 print(f"picture {total_variation(_picture):.2f}, noise {total_variation(_noise):.2f}")
 
 # %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "total_variation-hidden", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
-# Hidden: several images and channels, height and width that differ, falling as well as rising edges.
+# Hidden: several images and channels, height and width that differ, falling as well as rising
+# edges.
 ### BEGIN HIDDEN TESTS
 own_work(total_variation)
 _x = torch.randn(3, 2, 4, 7, generator=rng(8))
@@ -155,7 +159,8 @@ torch.testing.assert_close(total_variation(_x.flip(-1)), _h + _v)
 
 # %% nbgrader={"grade": false, "grade_id": "signed_adam", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def signed_adam(f, z, iterations, lr, low, high):
-    """Minimise f (tensor -> scalar) from z, which is not changed; low and high: numbers, or tensors that broadcast with z.
+    """Minimise f (tensor -> scalar) from z, which is not changed; low and high: numbers, or tensors
+    that broadcast with z.
 
     Returns the last z, without a graph."""
     ### BEGIN SOLUTION
@@ -163,12 +168,14 @@ def signed_adam(f, z, iterations, lr, low, high):
     optimizer = torch.optim.Adam([z], lr=lr)
     milestones = [int(iterations * share) for share in (3 / 8, 5 / 8, 7 / 8)]
     for i in range(iterations):
-        optimizer.param_groups[0]["lr"] = lr * 0.1 ** sum(i >= milestone for milestone in milestones)
+        decays = sum(i >= milestone for milestone in milestones)
+        optimizer.param_groups[0]["lr"] = lr * 0.1 ** decays
         gradient, = torch.autograd.grad(f(z), z)
         z.grad = gradient.sign()
         optimizer.step()
         with torch.no_grad():
-            z.copy_(torch.minimum(torch.maximum(z, torch.as_tensor(low).to(z)), torch.as_tensor(high).to(z)))
+            z.copy_(torch.maximum(z, torch.as_tensor(low).to(z)))
+            z.copy_(torch.minimum(z, torch.as_tensor(high).to(z)))
     return z.detach()
     ### END SOLUTION
 
@@ -186,10 +193,12 @@ _end = signed_adam(_bowl, _start, 80, 0.1, -1.0, 1.0)
 print("from", _start.tolist(), "to", [round(v, 3) for v in _end.tolist()])
 assert torch.equal(_start, torch.zeros(3)), "the start was changed"
 assert _end[2] == 1, "the third entry wants to 5, and the box ends at 1"
-assert (_end[:2] - _goal[:2]).abs().max() < 0.05, "with signs, a slope of a millionth moves as fast as any other"
+assert (_end[:2] - _goal[:2]).abs().max() < 0.05, \
+    "with signs, a slope of a millionth moves as fast as any other"
 
 # %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "signed_adam-hidden", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
-# Hidden: every step against a reference: signs, all three decays, where the box is applied, bounds that are tensors.
+# Hidden: every step against a reference: signs, all three decays, where the box is applied, bounds
+# that are tensors.
 ### BEGIN HIDDEN TESTS
 own_work(signed_adam)
 
@@ -201,7 +210,8 @@ def _reference(f, z, n, lr, low, high):
         g = torch.autograd.grad(f(z), z)[0].sign()
         m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
         eta = lr * 0.1 ** sum(i >= int(n * share) for share in (3 / 8, 5 / 8, 7 / 8))
-        z = z.detach() - eta * (m / (1 - 0.9 ** (i + 1))) / ((v / (1 - 0.999 ** (i + 1))).sqrt() + 1e-8)
+        step = (m / (1 - 0.9 ** (i + 1))) / ((v / (1 - 0.999 ** (i + 1))).sqrt() + 1e-8)
+        z = z.detach() - eta * step
         z = torch.minimum(torch.maximum(z, low), high)
     return z
 
@@ -209,14 +219,17 @@ def _reference(f, z, n, lr, low, high):
 _begin = torch.randn(2, 5, generator=rng(9))
 _low, _high = torch.tensor([[-0.5], [-1.5]]), torch.tensor([[0.5], [0.1]])
 for _n in (7, 8, 20, 31):
-    for _f in (lambda z: (z - 0.4).square().sum(), lambda z: (z.sin() * torch.arange(1.0, 6)).sum()):
+    for _f in (lambda z: (z - 0.4).square().sum(),
+               lambda z: (z.sin() * torch.arange(1.0, 6)).sum()):
         _got = signed_adam(_f, _begin, _n, 0.05, _low, _high)
-        torch.testing.assert_close(_got, _reference(_f, _begin, _n, 0.05, _low, _high), rtol=1e-4, atol=1e-5)
+        _wanted = _reference(_f, _begin, _n, 0.05, _low, _high)
+        torch.testing.assert_close(_got, _wanted, rtol=1e-4, atol=1e-5)
         assert not _got.requires_grad
 ### END HIDDEN TESTS
 
 # %% tags=["raises-exception"]
-# Look at it: your three pieces together are the attack. One client, 100 iterations, in normalised pixels.
+# Look at it: your three pieces together are the attack. One client, 100 iterations, in normalised
+# pixels.
 one = images.clients(1, seed=seed)
 network = models.lenet(images, seed=seed)
 mean, std = images.mean.view(-1, 1, 1), images.std.view(-1, 1, 1)
@@ -225,13 +238,20 @@ names = [name for name, _ in network.named_parameters()]
 
 def gradients_of(z, create_graph=False):
     loss = cross_entropy(network(z), one.labels[0])
-    return dict(zip(names, torch.autograd.grad(loss, list(network.parameters()), create_graph=create_graph), strict=True))
+    parameters = list(network.parameters())
+    gradients = torch.autograd.grad(loss, parameters, create_graph=create_graph)
+    return dict(zip(names, gradients, strict=True))
+
+
+def objective(z):
+    return cosine_distance(gradients_of(z, create_graph=True), sent) + 1e-2 * total_variation(z)
 
 
 sent = gradients_of((one.images[0] - mean) / std)
-z = signed_adam(lambda z: cosine_distance(gradients_of(z, create_graph=True), sent) + 1e-2 * total_variation(z),
-                torch.randn(1, C, H, W, generator=rng(10)), 100, 0.1, (0 - mean) / std, (1 - mean) / std)
-plots.sheet(torch.stack([one.images[0, 0], (z * std + mean)[0].clamp(0, 1)])[None], column_labels=["private", "found"], width=0.5)
+z = signed_adam(objective, torch.randn(1, C, H, W, generator=rng(10)), 100, 0.1,
+                (0 - mean) / std, (1 - mean) / std)
+plots.sheet(torch.stack([one.images[0, 0], (z * std + mean)[0].clamp(0, 1)])[None],
+            column_labels=["private", "found"], width=0.5)
 plt.show()
 
 # %% [markdown]
@@ -245,17 +265,20 @@ plt.show()
 # %% nbgrader={"grade": false, "grade_id": "scores", "locked": true, "schema_version": 3, "solution": false, "task": false}
 K, iterations = 16, 100
 held = images.clients(K, seed=seed)
-update = client.share(models.ensemble(models.lenet, images, seeds=[1000 * seed + k for k in range(K)]), held,
+networks = models.ensemble(models.lenet, images, seeds=[1000 * seed + k for k in range(K)])
+update = client.share(networks, held,
                       client.Protocol(normalise=True), threat=client.ThreatModel(labels="known"))
 variants = {"all": {}, "squared distance": {"objective": "l2"}, "no total variation": {"tv": 0.0},
             "no signs": {"optimizer": "adam"}}
 found, rows = {}, []
 for variant, change in variants.items():
-    found[variant] = attacks.reconstruct(update, attacks.inverting_gradients(iterations, **change), seed=seed).images
+    attack = attacks.inverting_gradients(iterations, **change)
+    found[variant] = attacks.reconstruct(update, attack, seed=seed).images
     scored = metrics.score(found[variant], held.images)
     rows.append(pd.DataFrame({"variant": variant, "client": scored.client, "psnr": scored.psnr}))
 scores = pd.concat(rows, ignore_index=True)
-plots.sheet(torch.stack([*(found[v][:4, 0] for v in variants), held.images[:4, 0]]), row_labels=[*variants, "private"], width=0.7)
+plots.sheet(torch.stack([*(found[v][:4, 0] for v in variants), held.images[:4, 0]]),
+            row_labels=[*variants, "private"], width=0.7)
 plt.show()
 
 # %% nbgrader={"grade": false, "grade_id": "differences", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -267,7 +290,8 @@ def differences(scores):
     for variant in psnr.columns.drop("all"):
         low, high = ttest_rel(psnr[variant], psnr["all"]).confidence_interval()
         verdict = "worse" if high < 0 else "better" if low > 0 else "undecided"
-        rows[variant] = {"n": len(psnr), "difference": (psnr[variant] - psnr["all"]).mean(), "low": low, "high": high,
+        difference = (psnr[variant] - psnr["all"]).mean()
+        rows[variant] = {"n": len(psnr), "difference": difference, "low": low, "high": high,
                          "verdict": verdict}
     return pd.DataFrame.from_dict(rows, orient="index")
     ### END SOLUTION
@@ -280,21 +304,28 @@ assert list(_table.columns) == ["n", "difference", "low", "high", "verdict"]
 assert sorted(_table.index) == sorted(set(variants) - {"all"}) and (_table.n == K).all()
 assert ((_table.low <= _table.difference) & (_table.difference <= _table.high)).all()
 _means = scores.groupby("variant").psnr.mean()
-assert abs(_table.difference["no signs"] - (_means["no signs"] - _means["all"])) < 1e-6, "the mean of (variant - all)"
+_gain = _means["no signs"] - _means["all"]
+assert abs(_table.difference["no signs"] - _gain) < 1e-6, "the mean of (variant - all)"
 
 # %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "differences-hidden", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-# Hidden: made-up scores, where clients differ much and variants little; rows in another order; all three verdicts.
+# Hidden: made-up scores, where clients differ much and variants little; rows in another order; all
+# three verdicts.
 ### BEGIN HIDDEN TESTS
 own_work(differences)
 _easy = torch.linspace(8, 40, 10, dtype=torch.float64)
 _wobble = torch.tensor([0.1, -0.1] * 5, dtype=torch.float64)
-_made = {"all": _easy, "a": _easy - 1 + _wobble, "b": _easy + 0.5 - _wobble, "c": _easy - 0.5 + 30 * _wobble}
-_scores = pd.concat([pd.DataFrame({"variant": v, "client": range(10), "psnr": x.numpy()}) for v, x in _made.items()])
+_made = {"all": _easy, "a": _easy - 1 + _wobble, "b": _easy + 0.5 - _wobble,
+         "c": _easy - 0.5 + 30 * _wobble}
+_scores = pd.concat([pd.DataFrame({"variant": v, "client": range(10), "psnr": x.numpy()})
+                     for v, x in _made.items()])
 _table = differences(_scores.sample(frac=1, random_state=1).reset_index(drop=True))
-assert _table.verdict.to_dict() == {"a": "worse", "b": "better", "c": "undecided"}, "compare client by client"
-assert abs(_table.loc["a", "difference"] + 1) < 1e-6 and abs(_table.loc["b", "difference"] - 0.5) < 1e-6
+_said = _table.verdict.to_dict()
+assert _said == {"a": "worse", "b": "better", "c": "undecided"}, "compare client by client"
+assert abs(_table.loc["a", "difference"] + 1) < 1e-6
+assert abs(_table.loc["b", "difference"] - 0.5) < 1e-6
 _half = 2.262157 * float(_wobble.std()) / 10**0.5                      # t of 9 degrees of freedom
-assert abs(_table.loc["a", "low"] - (-1 - _half)) < 1e-4 and abs(_table.loc["a", "high"] - (-1 + _half)) < 1e-4
+assert abs(_table.loc["a", "low"] - (-1 - _half)) < 1e-4
+assert abs(_table.loc["a", "high"] - (-1 + _half)) < 1e-4
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -344,7 +375,8 @@ for _k, _n in ((0, 5), (1, 12), (5, 7), (400, 1000)):
 
 # %% nbgrader={"grade": false, "grade_id": "success_curve", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def success_curve(psnr, thresholds):
-    """A DataFrame, index: the thresholds; columns share, low, high (95 %, Wilson). A PSNR of NaN is a failure, and counts in n."""
+    """A DataFrame, index: the thresholds; columns share, low, high (95 %, Wilson). A PSNR of NaN is
+    a failure, and counts in n."""
     ### BEGIN SOLUTION
     rows = []
     for threshold in thresholds:
@@ -360,7 +392,8 @@ def success_curve(psnr, thresholds):
 own_work(success_curve)
 _curve = success_curve(scores[scores.variant == "all"].psnr.tolist(), [5, 10, 15, 20, 25, 30])
 print(_curve.round(2).to_string())
-assert list(_curve.columns) == ["share", "low", "high"] and list(_curve.index) == [5, 10, 15, 20, 25, 30]
+assert list(_curve.columns) == ["share", "low", "high"]
+assert list(_curve.index) == [5, 10, 15, 20, 25, 30]
 assert ((_curve.low <= _curve.share + 1e-9) & (_curve.share <= _curve.high + 1e-9)).all()
 assert success_curve([1.0, 2.0, 4.0, 8.0], [0, 3, 9]).share.tolist() == [1, 0.5, 0]
 
@@ -380,8 +413,10 @@ plt.show()
 ### BEGIN HIDDEN TESTS
 own_work(success_curve)
 _curve = success_curve([10.0, 20.0, 30.0, float("nan")], [10, 20.5, 31])
-assert _curve.share.tolist() == [0.75, 0.25, 0.0], "at least the threshold; NaN is not recovered, and counts in n"
-assert abs(_curve.low.iloc[0] - 0.3006) < 1e-3 and abs(_curve.high.iloc[0] - 0.9544) < 1e-3, "Wilson's interval"
+assert _curve.share.tolist() == [0.75, 0.25, 0.0], \
+    "at least the threshold; NaN is not recovered, and counts in n"
+assert abs(_curve.low.iloc[0] - 0.3006) < 1e-3, "Wilson's interval"
+assert abs(_curve.high.iloc[0] - 0.9544) < 1e-3, "Wilson's interval"
 assert abs(_curve.high.iloc[2] - 0.4899) < 1e-3 and abs(_curve.low.iloc[2]) < 1e-9
 ### END HIDDEN TESTS
 
@@ -394,7 +429,8 @@ assert abs(_curve.high.iloc[2] - 0.4899) < 1e-3 and abs(_curve.low.iloc[2]) < 1e
 
 # %% nbgrader={"grade": false, "grade_id": "best_of", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def best_of(psnr, m):
-    """The expected largest of m values drawn without replacement from the list psnr, 1 <= m <= n."""
+    """The expected largest of m values drawn without replacement from the list psnr,
+    1 <= m <= n."""
     ### BEGIN SOLUTION
     n = len(psnr)
     return sum(value * comb(i, m - 1) for i, value in enumerate(sorted(psnr))) / comb(n, m)
@@ -406,7 +442,8 @@ _values = scores[scores.variant == "all"].psnr.tolist()
 print("the best of", {m: f"{best_of(_values, m):.1f} dB" for m in (1, 2, 4, 8, 16)})
 assert abs(best_of(_values, 1) - sum(_values) / len(_values)) < 1e-6, "the best of one is the mean"
 assert abs(best_of(_values, K) - max(_values)) < 1e-6, "the best of all is the largest"
-assert abs(best_of([1.0, 2.0, 3.0], 2) - 8 / 3) < 1e-6, "of three draws of two, one has 2 as its best and two have 3"
+assert abs(best_of([1.0, 2.0, 3.0], 2) - 8 / 3) < 1e-6, \
+    "of three draws of two, one has 2 as its best and two have 3"
 
 # %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "best_of-hidden", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 # Hidden: other values, in any order, against all possible draws.

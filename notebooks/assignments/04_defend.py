@@ -50,14 +50,15 @@ from studies import plots
 os.environ["QUIET"] = "1"        # no progress bars and no warnings:
 warnings.simplefilter("ignore")  # nbgrader takes any word on stderr for a failed test
 public, images = (data.load("digits", split=split, size=8) for split in ("train", "test"))
-typical = torch.stack([public.images[public.labels == c].float().mean(0) / 255 for c in range(10)])  # a mean image a label
+typical = torch.stack([public.images[public.labels == c].float().mean(0) / 255
+                       for c in range(10)])  # a mean image a label
 
 
 def rng(number):
     """A generator of random numbers that depends on the seed of the assignment."""
     return torch.Generator().manual_seed(1000 * seed + number)
 
-
+# %% nbgrader={"grade": false, "grade_id": "defenses", "locked": true, "schema_version": 3, "solution": false, "task": false}
 class Defense:
     """An object as `lib` wants it, of one function `update(grads, rng)`."""
 
@@ -66,28 +67,32 @@ class Defense:
 
 
 class EachClient:
-    """For training: every image of a step is a client of its own, with random numbers of its own, and what the server averages
-    went through the defense."""
+    """For training: every image of a step is a client of its own, with random numbers of its own,
+    and what the server averages went through the defense."""
 
     def __init__(self, defense):
         self.defense, self.step = defense, 0
 
     def per_example(self, grads):
         self.step += 1
-        sent = [self.defense.update({name: g[k] for name, g in grads.items()}, run.generator("training", seed, self.step, k))
-                for k in range(len(next(iter(grads.values()))))]
+        count = len(next(iter(grads.values())))
+        sent = [self.defense.update({name: g[k] for name, g in grads.items()},
+                                    run.generator("training", seed, self.step, k))
+                for k in range(count)]
         return {name: torch.stack([one[name] for one in sent]) for name in grads}
 
-
+# %% nbgrader={"grade": false, "grade_id": "clients", "locked": true, "schema_version": 3, "solution": false, "task": false}
 def network(number=0):
     """The victim: two dense layers of random weights. Other numbers give other networks."""
     return models.dense(images, hidden=(32,), seed=1000 * seed + number)
 
 
 def accuracy(defense=None, number=0):
-    """On test images, after two epochs; in each step the server averages the updates of 64 clients with one image each."""
+    """On test images, after two epochs; in each step the server averages the updates of 64 clients
+    with one image each."""
     how = None if defense is None else EachClient(defense)
-    return models.accuracy(models.train(network(number), public, epochs=2, lr=0.5, defense=how, seed=seed), images)
+    trained = models.train(network(number), public, epochs=2, lr=0.5, defense=how, seed=seed)
+    return models.accuracy(trained, images)
 
 
 def clients(number=0):
@@ -96,20 +101,24 @@ def clients(number=0):
 
 
 def shared(defense, batch, number=0, drawn=0):
-    """What these clients send in the first round. drawn: other numbers give other random numbers of the clients."""
+    """What these clients send in the first round. drawn: other numbers give other random numbers of
+    the clients."""
+    threat = client.ThreatModel(labels="known", defense_known=True, prior_data="digits")
     return client.share(network(number), batch, client.Protocol(normalise=True), defense,
-                        client.ThreatModel(labels="known", defense_known=True, prior_data="digits"), seed=1000 * seed + drawn)
+                        threat, seed=1000 * seed + drawn)
 
-
+# %% nbgrader={"grade": false, "grade_id": "searching", "locked": true, "schema_version": 3, "solution": false, "task": false}
 def matching(objective, iterations):
-    """An attacker who searches: Inverting Gradients with this objective, which looks only where something was sent (part 2)."""
-    attack = replace(attacks.inverting_gradients(iterations), objective=objectives.masked(objective))
+    """An attacker who searches: Inverting Gradients with this objective, which looks only where
+    something was sent (part 2)."""
+    masked = objectives.masked(objective)
+    attack = replace(attacks.inverting_gradients(iterations), objective=masked)
     return lambda update, defense, number: attacks.reconstruct(update, attack, seed=seed).images
 
-
+# %% nbgrader={"grade": false, "grade_id": "dividing", "locked": true, "schema_version": 3, "solution": false, "task": false}
 def closed_form(update, defense, number):
-    """An attacker who divides (assignment 1): the least squares of the first layer, from the entries that were sent; where none
-    was, the typical image of the label."""
+    """An attacker who divides (assignment 1): the least squares of the first layer, from the
+    entries that were sent; where none was, the typical image of the label."""
     dW, db = update.gradients["1.weight"], update.gradients["1.bias"]
     size = (db.square()[:, :, None] * (dW != 0)).sum(1)
     x = (db[:, :, None] * dW).sum(1) / size.clamp_min(1e-12)
@@ -118,22 +127,27 @@ def closed_form(update, defense, number):
     return torch.where(size > 1e-12, x * std + mean, typical[update.labels]).clamp(0, 1)
 
 
+def flat(update):
+    """All gradients of each client as one row, in float64."""
+    return torch.cat([g.flatten(1) for g in update.gradients.values()], 1).double()
+
+# %% nbgrader={"grade": false, "grade_id": "learning", "locked": true, "schema_version": 3, "solution": false, "task": false}
 def learned(update, defense, number):
-    """An attacker who learns how to undo the defense: it runs it on public images, with random numbers of its own, and fits by ridge
-    regression from which image, other than the typical one of its label, such an update comes."""
+    """An attacker who learns how to undo the defense: it runs it on public images, with random
+    numbers of its own, and fits by ridge regression from which image, other than the typical one of
+    its label, such an update comes."""
     own = public.clients(400, seed=seed + 1)
-
-    def flat(sent):
-        return torch.cat([g.flatten(1) for g in sent.gradients.values()], 1).double()
-
-    seen, wanted = flat(shared(defense, own, number, drawn=1)), (own.images - typical[own.labels]).flatten(1).double()
+    seen = flat(shared(defense, own, number, drawn=1))
+    wanted = (own.images - typical[own.labels]).flatten(1).double()
     mean, std = seen.mean(0), seen.std(0)
-    scales = std.norm().expand_as(std) + 1e-12, torch.where(std > 0, std, torch.inf)    # all alike; each by itself, so that none hides others
+    # All alike; each by itself, so that none hides others.
+    scales = std.norm().expand_as(std) + 1e-12, torch.where(std > 0, std, torch.inf)
 
     def ridge(n, scale, strength, asked):         # fitted to the first n of the public images
         x = (seen[:n] - mean) / scale
         gram = x @ x.T
-        weights = torch.linalg.solve(gram + strength * (gram.diagonal().mean() + 1e-9) * torch.eye(n), wanted[:n])
+        ridged = gram + strength * (gram.diagonal().mean() + 1e-9) * torch.eye(n)
+        weights = torch.linalg.solve(ridged, wanted[:n])
         return (asked - mean) / scale @ x.T @ weights
 
     best = min(((scale, strength) for scale in scales for strength in (0.01, 0.1, 1, 10, 100)),
@@ -141,18 +155,23 @@ def learned(update, defense, number):
     found = ridge(400, *best, flat(update)).view(-1, 1, *images.shape).float()
     return (typical[update.labels] + found).clamp(0, 1)
 
-
-attackers = {"matching": matching(objectives.cosine, 100), "layer by layer": matching(objectives.layer_cosine, 50),
+# %% nbgrader={"grade": false, "grade_id": "attackers", "locked": true, "schema_version": 3, "solution": false, "task": false}
+attackers = {"matching": matching(objectives.cosine, 100),
+             "layer by layer": matching(objectives.layer_cosine, 50),
              "closed form": closed_form, "learned": learned}
 
 
 def attacked(name, defense, number=0):
-    """A row for every attacker and client: defense, attacker, client, psnr (cut at 60 dB: exact to the last bit of a pixel)."""
+    """A row for every attacker and client: defense, attacker, client, psnr (cut at 60 dB: exact to
+    the last bit of a pixel)."""
     batch = clients(number)
     update = shared(defense, batch, number)
-    rows = [metrics.score(attack(update, defense, number), batch.images)[["client", "psnr"]].assign(defense=name, attacker=attacker)
-            for attacker, attack in attackers.items()]
-    return pd.concat(rows, ignore_index=True)[["defense", "attacker", "client", "psnr"]].assign(psnr=lambda t: t.psnr.clip(upper=60))
+    rows = []
+    for attacker, attack in attackers.items():
+        scored = metrics.score(attack(update, defense, number), batch.images)
+        rows.append(scored[["client", "psnr"]].assign(defense=name, attacker=attacker))
+    table = pd.concat(rows, ignore_index=True)[["defense", "attacker", "client", "psnr"]]
+    return table.assign(psnr=table.psnr.clip(upper=60))
 
 
 def ignorant(number=0):
@@ -160,15 +179,17 @@ def ignorant(number=0):
     batch = clients(number)
     return metrics.score(typical[batch.labels], batch.images).psnr.mean()
 
-
+# %% nbgrader={"grade": false, "grade_id": "undefended", "locked": true, "schema_version": 3, "solution": false, "task": false}
 def own_work(function):
     """Fails for one of lib's functions, and for one that calls those which are the answer."""
-    assert function.__module__ == "__main__" and not {"defenses", "objectives", "attacks"} & set(function.__code__.co_names), \
-        "write it yourself"
+    names = set(function.__code__.co_names)
+    mine = function.__module__ == "__main__" and not {"defenses", "objectives", "attacks"} & names
+    assert mine, "write it yourself"
 
 
 undefended = accuracy()
-print(f"no defense: accuracy {undefended:.2f}.  Without any update, the typical image of the label: {ignorant():.1f} dB")
+print(f"no defense: accuracy {undefended:.2f}.  Without any update, the typical image of the "
+      f"label: {ignorant():.1f} dB")
 
 # %% [markdown]
 # ## Part 1. Prune the update (3 points)
@@ -178,7 +199,8 @@ print(f"no defense: accuracy {undefended:.2f}.  Without any update, the typical 
 
 # %% nbgrader={"grade": false, "grade_id": "prune", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def prune(grads, rng, share):
-    """The update (dict name -> tensor) with the smallest `share` of every tensor set to zero; grads is not changed."""
+    """The update (dict name -> tensor) with the smallest `share` of every tensor set to zero; grads
+    is not changed."""
     ### BEGIN SOLUTION
     pruned = {}
     for name, g in grads.items():
@@ -190,10 +212,13 @@ def prune(grads, rng, share):
 
 # %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "prune-test", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 own_work(prune)
-_grads = {"weight": torch.tensor([[1.0, -5.0, 2.0], [-0.5, 3.0, 0.1]]), "bias": torch.tensor([0.01, -0.02])}
+_grads = {"weight": torch.tensor([[1.0, -5.0, 2.0], [-0.5, 3.0, 0.1]]),
+          "bias": torch.tensor([0.01, -0.02])}
 _got = prune(_grads, rng(0), 0.5)
-assert torch.equal(_got["weight"], torch.tensor([[0, -5.0, 2.0], [0, 3.0, 0]])), "by magnitude: -5 stays"
-assert torch.equal(_got["bias"], torch.tensor([0, -0.02])), "every tensor by itself: the bias is not lost"
+_wanted = torch.tensor([[0, -5.0, 2.0], [0, 3.0, 0]])
+assert torch.equal(_got["weight"], _wanted), "by magnitude: -5 stays"
+assert torch.equal(_got["bias"], torch.tensor([0, -0.02])), \
+    "every tensor by itself: the bias is not lost"
 
 # %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "prune-hidden", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 # Hidden: shares of 0, 1 and between, tensors of other shapes; what is given is not changed.
@@ -225,7 +250,8 @@ assert all(torch.equal(_grads[n], _kept[n]) for n in _grads), "grads was changed
 
 # %% nbgrader={"grade": false, "grade_id": "masked_cosine", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def masked_cosine(dummy, shared):
-    """1 - cosine of two dicts of gradients, name -> tensor, where `shared` is not zero. A scalar, differentiable by dummy."""
+    """1 - cosine of two dicts of gradients, name -> tensor, where `shared` is not zero. A scalar,
+    differentiable by dummy."""
     ### BEGIN SOLUTION
     a = torch.cat([(dummy[name] * (shared[name] != 0)).flatten() for name in shared])
     b = torch.cat([shared[name].flatten() for name in shared])
@@ -247,7 +273,8 @@ torch.testing.assert_close(masked_cosine(_a, {n: -g for n, g in _b.items()}), to
 batch = clients()
 pruned, plain = shared(defenses.GradPrune(0.9), batch), attacks.inverting_gradients(60)
 found = {"does not adapt": attacks.reconstruct(pruned, plain, seed=seed).images,
-         "adapts": attacks.reconstruct(pruned, replace(plain, objective=masked_cosine), seed=seed).images}
+         "adapts": attacks.reconstruct(pruned, replace(plain, objective=masked_cosine),
+                                       seed=seed).images}
 for name, guess in found.items():
     psnr = metrics.score(guess, batch.images).psnr
     print(f"{name}: {psnr.mean():.1f} ± {psnr.std():.1f} dB, n = {len(psnr)}")
@@ -255,10 +282,12 @@ sheet = plots.sheet(torch.stack([*(guess[:6, 0] for guess in found.values()), ba
                     row_labels=[*found, "private"], width=0.7)
 
 # %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "masked_cosine-hidden", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-# Hidden: one cosine over all layers; nothing pruned; it can be differentiated, and pruned entries have no slope.
+# Hidden: one cosine over all layers; nothing pruned; it can be differentiated, and pruned entries
+# have no slope.
 ### BEGIN HIDDEN TESTS
 own_work(masked_cosine)
-_t = {"w": torch.randn(4, 5, generator=rng(3), dtype=torch.float64), "b": torch.randn(6, generator=rng(4), dtype=torch.float64)}
+_t = {"w": torch.randn(4, 5, generator=rng(3), dtype=torch.float64),
+      "b": torch.randn(6, generator=rng(4), dtype=torch.float64)}
 _d = {n: torch.randn(g.shape, generator=rng(5), dtype=torch.float64) for n, g in _t.items()}
 _flat = [torch.cat([_v["w"].flatten(), _v["b"]]) for _v in (_d, _t)]
 torch.testing.assert_close(masked_cosine(_d, _t), 1 - torch.cosine_similarity(*_flat, dim=0))
@@ -286,9 +315,11 @@ scores.pivot_table(index="defense", columns="attacker", values="psnr", sort=Fals
 
 # %% nbgrader={"grade": false, "grade_id": "leakage", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def leakage(scores):
-    """A DataFrame, index: the defenses; columns attacker (the strongest), psnr (its mean), std, n."""
+    """A DataFrame, index: the defenses; columns attacker (the strongest), psnr (its mean), std, n.
+    """
     ### BEGIN SOLUTION
-    table = scores.groupby(["defense", "attacker"]).psnr.agg(psnr="mean", std="std", n="count").reset_index()
+    psnr = scores.groupby(["defense", "attacker"]).psnr
+    table = psnr.agg(psnr="mean", std="std", n="count").reset_index()
     strongest = table.loc[table.groupby("defense").psnr.idxmax()]
     return strongest.set_index("defense")[["attacker", "psnr", "std", "n"]]
     ### END SOLUTION
@@ -297,23 +328,29 @@ def leakage(scores):
 own_work(leakage)
 _table = leakage(scores)
 print(_table.round(1).to_string())
-assert list(_table.columns) == ["attacker", "psnr", "std", "n"] and sorted(_table.index) == sorted(known)
+assert list(_table.columns) == ["attacker", "psnr", "std", "n"]
+assert sorted(_table.index) == sorted(known)
 assert (_table.n == 32).all(), "n counts clients"
 _none = scores[(scores.defense == "none") & (scores.attacker == "closed form")].psnr
 assert _table.attacker["none"] == "closed form" and abs(_table.psnr["none"] - _none.mean()) < 1e-6
 
 # %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "leakage-hidden", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-# Hidden: your numbers; made-up scores where the best attacker of single clients is not the strongest.
+# Hidden: your numbers; made-up scores where the best attacker of single clients is not the
+# strongest.
 ### BEGIN HIDDEN TESTS
 own_work(leakage)
 _table, _means = leakage(scores), scores.groupby(["defense", "attacker"]).psnr.mean()
 for _name in known:
-    assert _table.loc[_name, "attacker"] == _means[_name].idxmax() and abs(_table.loc[_name, "psnr"] - _means[_name].max()) < 1e-9
-_made = pd.DataFrame([("d", "steady", 0, 20.0), ("d", "steady", 1, 22.0), ("d", "lucky", 0, 5.0), ("d", "lucky", 1, 35.0),
-                      ("e", "steady", 0, 1.0), ("e", "steady", 1, 2.0), ("e", "lucky", 0, 9.0), ("e", "lucky", 1, 8.0)],
+    assert _table.loc[_name, "attacker"] == _means[_name].idxmax()
+    assert abs(_table.loc[_name, "psnr"] - _means[_name].max()) < 1e-9
+_made = pd.DataFrame([("d", "steady", 0, 20.0), ("d", "steady", 1, 22.0),
+                      ("d", "lucky", 0, 5.0), ("d", "lucky", 1, 35.0),
+                      ("e", "steady", 0, 1.0), ("e", "steady", 1, 2.0),
+                      ("e", "lucky", 0, 9.0), ("e", "lucky", 1, 8.0)],
                      columns=["defense", "attacker", "client", "psnr"])
 _got = leakage(_made.sample(frac=1, random_state=2))
-assert _got.attacker.to_dict() == {"d": "steady", "e": "lucky"} and _got.psnr.to_dict() == {"d": 21.0, "e": 8.5}
+assert _got.attacker.to_dict() == {"d": "steady", "e": "lucky"}
+assert _got.psnr.to_dict() == {"d": 21.0, "e": 8.5}
 assert abs(_got.loc["d", "std"] - 2**0.5) < 1e-9, "the sample standard deviation"
 ### END HIDDEN TESTS
 
@@ -331,7 +368,8 @@ assert abs(_got.loc["d", "std"] - 2**0.5) < 1e-9, "the sample standard deviation
 
 # %% nbgrader={"grade": false, "grade_id": "defend", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def defend(grads, rng):
-    """The update (dict name -> tensor) as the client sends it. rng: a torch.Generator, for random numbers."""
+    """The update (dict name -> tensor) as the client sends it. rng: a torch.Generator, for random
+    numbers."""
     ### BEGIN SOLUTION
     # Noise of one client drowns its image; in the mean of 64 clients an eighth of it is left.
     return {name: g + 0.3 * torch.randn(g.shape, generator=rng) for name, g in grads.items()}
@@ -342,7 +380,8 @@ own_work(defend)
 _grads = {n: p.detach().clone() for n, p in network().named_parameters()}
 _before = {n: g.clone() for n, g in _grads.items()}
 _sent, _again = (defend(_grads, torch.Generator().manual_seed(7)) for _ in range(2))
-assert {n: g.shape for n, g in _sent.items()} == {n: g.shape for n, g in _grads.items()}, "same names, same shapes"
+_shapes = {n: g.shape for n, g in _grads.items()}
+assert {n: g.shape for n, g in _sent.items()} == _shapes, "same names, same shapes"
 assert all(g.isfinite().all() for g in _sent.values())
 assert all(torch.equal(_grads[n], _before[n]) for n in _grads), "grads was changed"
 assert all(torch.equal(_sent[n], _again[n]) for n in _grads), "take random numbers from rng alone"
@@ -352,7 +391,8 @@ own_work(defend)
 my_accuracy = accuracy(Defense(defend))
 my_leakage = attacked("mine", Defense(defend)).groupby("attacker").psnr.mean()
 print(f"accuracy {my_accuracy:.2f}, at least {undefended - 0.10:.2f} is asked for")
-print("mean PSNR:", ", ".join(f"{name} {value:.1f} dB" for name, value in my_leakage.items()), f"; at most {ignorant() + 1:.1f} dB is allowed")
+print("mean PSNR:", ", ".join(f"{name} {value:.1f} dB" for name, value in my_leakage.items()),
+      f"; at most {ignorant() + 1:.1f} dB is allowed")
 assert my_accuracy >= undefended - 0.10, "this costs too much accuracy"
 assert my_leakage.max() <= ignorant() + 1, "the strongest attacker gets too much"
 
@@ -360,7 +400,8 @@ assert my_leakage.max() <= ignorant() + 1, "the strongest attacker gets too much
 # Hidden: the same for other clients and another network, with a little more room.
 ### BEGIN HIDDEN TESTS
 own_work(defend)
-assert accuracy(Defense(defend), 1) >= accuracy(None, 1) - 0.15, "this costs another network too much accuracy"
+assert accuracy(Defense(defend), 1) >= accuracy(None, 1) - 0.15, \
+    "this costs another network too much accuracy"
 _others = attacked("mine", Defense(defend), 1).groupby("attacker").psnr.mean()
 assert _others.max() <= ignorant(1) + 1.5, "the strongest attacker gets too much of other clients"
 ### END HIDDEN TESTS
@@ -389,10 +430,12 @@ def pareto(table):
 
 # %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "pareto-test", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 own_work(pareto)
-_means = scores.pivot_table(index="defense", columns="attacker", values="psnr").max(axis=1).clip(lower=ignorant())
+_means = scores.pivot_table(index="defense", columns="attacker", values="psnr").max(axis=1)
+_means = _means.clip(lower=ignorant())
 _table = pd.DataFrame({"accuracy": pd.Series(utility), "psnr": _means})
 print(_table.round(2).to_string(), "\nworth having:", pareto(_table))
-_toy = pd.DataFrame({"accuracy": [0.6, 0.9, 0.7, 0.8], "psnr": [10.0, 30.0, 25.0, 20.0]}, index=["d", "a", "c", "b"])
+_toy = pd.DataFrame({"accuracy": [0.6, 0.9, 0.7, 0.8], "psnr": [10.0, 30.0, 25.0, 20.0]},
+                    index=["d", "a", "c", "b"])
 assert pareto(_toy) == ["a", "b", "d"], "b is better than c in both"
 
 # %% tags=["raises-exception"] nbgrader={"grade": true, "grade_id": "pareto-hidden", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
@@ -405,10 +448,12 @@ def _made(**rows):
     return pd.DataFrame.from_dict(rows, orient="index", columns=["accuracy", "psnr"])
 
 
-assert pareto(_made(d=(0.6, 10), a=(0.9, 30), b=(0.8, 20))) == ["a", "b", "d"], "by falling accuracy"
+_front = pareto(_made(d=(0.6, 10), a=(0.9, 30), b=(0.8, 20)))
+assert _front == ["a", "b", "d"], "by falling accuracy"
 assert pareto(_made(a=(0.9, 30), b=(0.9, 20))) == ["b"], "equal accuracy, less leakage"
 assert pareto(_made(a=(0.9, 30), b=(0.8, 30))) == ["a"], "equal leakage, more accuracy"
-assert sorted(pareto(_made(a=(0.9, 30), b=(0.9, 30)))) == ["a", "b"], "equal in both: neither dominates the other"
+_equal = pareto(_made(a=(0.9, 30), b=(0.9, 30)))
+assert sorted(_equal) == ["a", "b"], "equal in both: neither dominates the other"
 assert pareto(_made(a=(0.1, 50))) == ["a"]
 ### END HIDDEN TESTS
 
@@ -420,9 +465,12 @@ with_mine.loc["mine"] = (my_accuracy, max(my_leakage.max(), ignorant()))    # me
 front = pareto(with_mine)
 for name, one in with_mine.iterrows():
     ax.plot(one.accuracy, one.psnr, "o" if name in front else "x", color="black")
-    ax.annotate(name, (one.accuracy, one.psnr), xytext=(5, -9 if name == "mine" else 5), textcoords="offset points", fontsize=8)
+    place = (5, -9 if name == "mine" else 5)
+    ax.annotate(name, (one.accuracy, one.psnr), xytext=place, textcoords="offset points",
+                fontsize=8)
 ax.axhline(ignorant(), linestyle=":", color="grey")
-ax.set(xlabel="accuracy (circle: worth having, cross: dominated)", ylabel="PSNR of the strongest\nattacker, mean [dB]")
+ax.set(xlabel="accuracy (circle: worth having, cross: dominated)",
+       ylabel="PSNR of the strongest\nattacker, mean [dB]")
 ax.margins(x=0.35, y=0.2)
 
 # %% [markdown]

@@ -52,8 +52,9 @@ stripes = torch.zeros(8, 8)
 stripes[:, 1::2] = 0.4
 avd = metrics.avd(stripes.expand_as(private), private, quantise=True)
 flat = metrics.avd(private.mean().expand_as(private), private, quantise=True)
-print(f"AVD < 0.8: stripes {(avd < 0.8).float().mean():.0%}, grey {(flat < 0.8).float().mean():.0%}")
-assert (avd < 0.8).float().mean() > 0.9 > (flat < 0.8).float().mean()
+of_stripes, of_grey = ((values < 0.8).float().mean() for values in (avd, flat))
+print(f"AVD < 0.8: stripes {of_stripes:.0%}, grey {of_grey:.0%}")
+assert of_stripes > 0.9 > of_grey
 
 # %% [markdown]
 # ## 3. The group of rotations (derive)

@@ -68,7 +68,8 @@ print(f"true class {full[i]:.2f}, mean of the others {others / 9:.2f}")
 assert i == cat.labels[0, 0] and full[i] > 5 * others / 9
 x, truth = (W[i] / b[i]).cpu(), cat.images[0, 0].flatten()
 lost = x == 0
-print(f"{lost.float().mean():.0%} of the pixels lost; the brightest of them {truth[lost].max():.2f}")
+print(f"{lost.float().mean():.0%} of the pixels lost; the brightest of them "
+      f"{truth[lost].max():.2f}")
 assert torch.allclose(x[~lost], truth[~lost], atol=1e-5)
 assert truth[lost].max() <= truth[~lost].min() + 1e-6
 
