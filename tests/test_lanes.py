@@ -182,7 +182,9 @@ def test_pooling_and_its_gradients(pool):
 
 def test_softmax_and_its_gradients():
     def function(x, t):
-        loss = lambda x: -(t * x.log_softmax(-1)).sum(-1).mean() + x.softmax(0).square().sum()  # noqa: E731
+        def loss(x):
+            return -(t * x.log_softmax(-1)).sum(-1).mean() + x.softmax(0).square().sum()
+
         return loss(x), torch.func.grad(loss)(x), torch.func.grad(
             lambda x: torch.func.grad(loss)(x).pow(2).sum())(x)
     agree(function, [numbers(9, 4, 6), numbers(9, 4, 6, seed=1)])

@@ -1,5 +1,5 @@
-// The direction of L-BFGS, problem by problem: a problem's history is read from memory once, for the
-// products, and once more, by then from cache, for the direction. The formula stands in
+// The direction of L-BFGS, problem by problem: a problem's history is read from memory once, for
+// the products, and once more, by then from cache, for the direction. The formula stands in
 // optimizers.py.
 #pragma once
 #include <cstdint>
