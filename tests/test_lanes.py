@@ -14,7 +14,7 @@ from torch import nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from lib import attacks, client, engine, models, objectives, priors
-from lib.engine import evaluation, lanes
+from lib.engine import evaluation, lanes, optimizers
 from lib.engine.lanes import build, program, values
 
 pytestmark = pytest.mark.skipif(lanes.library() is None, reason="no compiler: nothing is replaced")
@@ -182,7 +182,9 @@ def test_pooling_and_its_gradients(pool):
 
 def test_softmax_and_its_gradients():
     def function(x, t):
-        loss = lambda x: -(t * x.log_softmax(-1)).sum(-1).mean() + x.softmax(0).square().sum()  # noqa: E731
+        def loss(x):
+            return -(t * x.log_softmax(-1)).sum(-1).mean() + x.softmax(0).square().sum()
+
         return loss(x), torch.func.grad(loss)(x), torch.func.grad(
             lambda x: torch.func.grad(loss)(x).pow(2).sum())(x)
     agree(function, [numbers(9, 4, 6), numbers(9, 4, 6, seed=1)])
@@ -321,6 +323,28 @@ def test_one_group_is_shared_by_threads():
         torch.set_num_threads(before)
     for a, b in zip(alone, together, strict=True):
         assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("history", [3, 100])  # filled and wrapped, or not yet
+@pytest.mark.parametrize("n", [5, 37, 64])
+def test_directions_of_lbfgs_are_as_without_lanes(history, n, monkeypatch):
+    curved = torch.linspace(1, 50, n)
+    others = torch.tensor([1.0, 0.5, 3.0])[:, None, None]
+
+    def bowl(v):  # the third problem starts at its minimum and takes in no pair
+        return (others * curved * v**2 / 2).sum(-1), others * curved * v
+
+    ends = []
+    for has in (lanes.has_directions, lambda g: False):
+        monkeypatch.setattr(lanes, "has_directions", has)
+        start = numbers(3, 1, n) * torch.tensor([1.0, 1.0, 0.0])[:, None, None]
+        optimizer = optimizers.LBFGS(start, lr=0.5, max_iter=6, history=history)
+        for _ in range(2):
+            optimizer.step(bowl)
+        ends.append((optimizer.v, optimizer.d, optimizer.SY, optimizer.YY))
+    assert int(optimizer.count.max()) > 3
+    for mine, right in zip(*ends, strict=True):
+        torch.testing.assert_close(mine, right, rtol=2e-3, atol=1e-4 * float(right.abs().max()))
 
 
 class Odd(nn.Module):

@@ -11,6 +11,8 @@ it can be captured whole.
 import torch
 from torch import Tensor
 
+from . import lanes
+
 MILESTONES = (2.667, 1.6, 1.142)  # 3/8, 5/8, 7/8 of the iterations, rounded as the code does
 
 
@@ -204,6 +206,10 @@ class LBFGS:
         self.n_iter = self.n_iter + active
 
     def _two_loops(self, g, y, accept, slot, rows, used) -> Tensor:
+        if lanes.has_directions(g):
+            grams = self.SY, self.YY
+            return lanes.directions(self.S, self.Y, g, y, grams, accept, slot, self.count, self.H,
+                                    used)
         S, Y = self.S[:, :used], self.Y[:, :used]
         pair = torch.stack((y, -g), 2)  # (P, N, 2): one pass over the history for both
         with_s, with_y = (torch.bmm(h, pair).double() for h in (S, Y))  # (P, used, 2)

@@ -2,7 +2,8 @@
 """
 
 from .build import library
+from .lbfgs import directions, has_directions
 from .step import LANES, Step
 from .values import Unsupported
 
-__all__ = ["LANES", "Step", "Unsupported", "library"]
+__all__ = ["LANES", "Step", "Unsupported", "directions", "has_directions", "library"]

@@ -1,11 +1,14 @@
-// A step of all groups of eight problems, and the threads that share it.
+// What Python calls: a step of all groups of eight problems, directions of L-BFGS, and the threads
+// that share either.
 #include <atomic>
 #include <condition_variable>
+#include <functional>
 #include <mutex>
 #include <thread>
 #include <unistd.h>
 
 #include "elementwise.h"
+#include "lbfgs.h"
 #include "sums.h"
 
 // --- a step of all groups -----------------------------------------------------------------------
@@ -94,7 +97,7 @@ static void run_group(const Program& g, i64 group, Context& c, bool together) {
   if (together) barrier.wait(c.threads);
 }
 
-static std::atomic<i64> next_group{0};
+static std::atomic<i64> next_group{0};  // the next group, or problem, that a thread takes
 
 static void work(const Program& g, int thread, int threads) {
   i64 groups = (g.problems + LANES - 1) / LANES;
@@ -116,44 +119,44 @@ static void work(const Program& g, int thread, int threads) {
 struct Pool {
   std::mutex mutex;
   std::condition_variable begin, end;
-  const Program* program = nullptr;
+  std::function<void(int, int)> task;  // of (thread, threads)
   int threads = 0, running = 0, hired = 0;
   i64 turn = 0;
 
   void labour(int number) {
     i64 seen = 0;
     for (;;) {
-      const Program* now;
+      std::function<void(int, int)> now;
       int all_of_them;
       {
         std::unique_lock<std::mutex> lock(mutex);
         begin.wait(lock, [&] { return turn != seen; });
         seen = turn;
-        now = program;
+        now = task;
         all_of_them = threads;
       }
       if (number < all_of_them) {
-        work(*now, number, all_of_them);
+        now(number, all_of_them);
         std::lock_guard<std::mutex> lock(mutex);
         if (--running == 0) end.notify_one();
       }
     }
   }
 
-  void run(const Program& g, int count) {
+  void run(std::function<void(int, int)> given, int count) {
     {
       std::lock_guard<std::mutex> lock(mutex);
       for (; hired < count - 1; hired++) {
         int number = hired + 1;
         std::thread([this, number] { labour(number); }).detach();
       }
-      program = &g;
+      task = given;
       threads = count;
       running = count - 1;
       turn++;
     }
     begin.notify_all();
-    work(g, 0, count);
+    given(0, count);
     std::unique_lock<std::mutex> lock(mutex);
     end.wait(lock, [&] { return running == 0; });
   }
@@ -163,13 +166,23 @@ static Pool* pool = nullptr;
 static pid_t owner = 0;
 static std::mutex one_step;
 
-extern "C" void step(const Program* g, int threads) {
+static void shared(std::function<void(int, int)> task, int threads) {
   std::lock_guard<std::mutex> alone(one_step);
   if (owner != getpid()) {  // a forked process has none of its parent's threads
     pool = new Pool;
     owner = getpid();
   }
   next_group = 0;
-  if (threads == 1) work(*g, 0, 1);
-  else pool->run(*g, threads);
+  if (threads == 1) task(0, 1);
+  else pool->run(task, threads);
+}
+
+extern "C" void step(const Program* g, int threads) {
+  shared([g](int thread, int count) { work(*g, thread, count); }, threads);
+}
+
+extern "C" void directions(const Directions* all, int threads) {
+  shared([all](int, int) {
+    for (i64 p = next_group++; p < all->problems; p = next_group++) direction(*all, p);
+  }, threads);
 }

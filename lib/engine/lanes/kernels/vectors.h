@@ -27,7 +27,7 @@ static inline vec pick(ivec mask, vec yes, vec no) {
 static inline vec one_where(ivec mask) { return (vec)(mask & (ivec)all(1.0f)); }
 
 template <class F> static inline vec each(vec a, F f) {
-  vec r;
+  vec r = a;
   for (int i = 0; i < LANES; i++) r[i] = f(a[i]);
   return r;
 }
