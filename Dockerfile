@@ -5,10 +5,11 @@
 # CONTRIBUTING.md says which of this has run, and where.
 FROM python:3.11-slim-bookworm
 
-# Whatever version the distribution has: make and git only start and name things.
+# Whatever version the distribution has: make and git only start and name things, and any g++
+# compiles the engine's kernels.
 # hadolint ignore=DL3008
 RUN apt-get update \
- && apt-get install --yes --no-install-recommends make git \
+ && apt-get install --yes --no-install-recommends g++ make git \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --create-home --uid 1000 reader
 USER 1000

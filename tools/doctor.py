@@ -15,13 +15,15 @@ ROOT = Path(__file__).resolve().parents[1]
 ASK = """
 import json, sys, time, torch
 from lib import run
+from lib.engine import lanes
+has_kernels = lanes.library() is not None
 x = torch.randn(512, 512)
 begin = time.perf_counter()
 for _ in range(20):
     x @ x
 print(json.dumps([sys.executable, torch.__version__, run.device_name(run.start().device),
                   run.ROOT.as_posix(), torch.get_num_threads(),
-                  40 * 512**3 / (time.perf_counter() - begin) / 1e9]))
+                  40 * 512**3 / (time.perf_counter() - begin) / 1e9, has_kernels]))
 """
 faults = 0
 
@@ -80,12 +82,16 @@ def kernel() -> None:
     except Exception as error:                               # whatever keeps a kernel from running
         say("kernel", "does not run", str(error).strip().splitlines()[-1])
         return
-    python, torch, device, root, threads, speed = json.loads(notebook.cells[0].outputs[0]["text"])
+    printed = next(o["text"] for o in notebook.cells[0].outputs if o.get("name") == "stdout")
+    python, torch, device, root, threads, speed, has_kernels = json.loads(printed)
     other = Path(python).parent != Path(sys.executable).parent
     say("kernel", f"{python}, up in {time.monotonic() - begin:.0f} s",
         "notebooks run in another interpreter: remove the user's kernel python3" if other else None)
     say("lib", root, f"rm {ROOT}/.venv/.complete; make test, or any target, shows Jupyter this one"
         if Path(root) != ROOT else None)
+    say("kernels", "the engine's, compiled" if has_kernels else "the engine's are not compiled",
+        None if has_kernels else "install a C++ compiler (c++): attacks on small networks are "
+        "several times faster with it", advice=True)
     say("torch", f"{torch} on {device}; {speed:.0f} GFLOP/s on {threads} processor threads")
 
 
