@@ -175,6 +175,7 @@ report.table(vocabulary())
 # | [07_mu_cats_dogs](07_mu_cats_dogs.ipynb) | One dense layer, then convolutions: what is a published number worth without its scale? | – | 1 |
 # | [08_all_attacks](08_all_attacks.ipynb) | Which attack and which defense win, on the same clients? Which one to use when? | 01, 03 | 1 |
 # | [09_exact](09_exact.ipynb) | When does an update give a whole batch back exactly? What can a dishonest server add, and can the client see it? | 01, 06 | 1 |
+# | [10_realistic](10_realistic.ipynb) | Does what federated learning really sends still leak? What do bounds promise, and which defenses survive an attacker who adapts? | 03, 05 | 1 |
 #
 # [SCOREBOARD.md](../SCOREBOARD.md) lists every claim of the papers and whether it holds, fails or stays undecided.
 #

@@ -12,7 +12,7 @@
 # Dimitrov, Baader, Müller, Vechev: *SPEAR: Exact Gradient Inversion of Batches in Federated Learning*, NeurIPS 2024,
 # [arXiv 2403.03945](https://arxiv.org/abs/2403.03945), and seven other papers since 2021
 #
-# [← All attacks](08_all_attacks.ipynb) · [contents](00_start_here.ipynb)
+# [← All attacks](08_all_attacks.ipynb) · [contents](00_start_here.ipynb) · [What is really sent →](10_realistic.ipynb)
 #
 # ![Image sheet: a batch of four behind ReLU at the left and behind a sigmoid at the right; below the private images what each of five attacks finds](../figures/paper/09_exact/same_updates.png)
 #

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 NAMES = [page.stem for page in PAGES]
 OF_PAPERS = [page for page in PAGES
-             if page.stem[:2] in ("01", "02", "03", "04", "05", "06", "07", "09")]
+             if page.stem[:2] in ("01", "02", "03", "04", "05", "06", "07", "09", "10")]
 HEADINGS = ("In three sentences", "The question", "The idea", "Results", "What did not reproduce",
             "Claims", "Exercises", "Appendix")
 MARKS = re.compile(r"\[(read|recalled|quoted|digitised|inferred)\]")

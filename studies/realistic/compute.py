@@ -58,7 +58,7 @@ class SettingConfig:
     shown: int = 0
 
     def __post_init__(self) -> None:
-        if self.train and self.precode:
+        if self.train and self.precode is not None:
             raise ValueError("a bottleneck is put into a fresh network: leave train or precode out")
 
     def networks_of_updates(self) -> np.ndarray:
