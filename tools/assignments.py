@@ -21,6 +21,7 @@ CONFIG = '''# The course folder of Leaky Gradients' assignments: run nbgrader in
 c = get_config()  # noqa: F821
 c.CourseDirectory.course_id = "leaky-gradients"
 c.ExecutePreprocessor.timeout = 180  # seconds a cell: a loop without end is one failed cell
+c.ExecutePreprocessor.iopub_timeout = 60  # for outputs that come late on a busy machine
 # For nbgrader zip_collect, in an archive: NAME_anything_01_dense_layer.ipynb, or a folder of that.
 c.FileNameCollectorPlugin.named_regexp = (
     r".*/extracted/[^/]+/(?P<student_id>[^/_]+)_.*?(?P<file_id>[0-9]{2}_[a-z_]+)\\.ipynb")
@@ -61,7 +62,8 @@ def failures(notebook) -> list[str]:
     """The tests that the solutions fail, as nbgrader counts: an error, or a word on stderr."""
     import nbclient
 
-    run = nbclient.NotebookClient(copy.deepcopy(notebook), timeout=180, allow_errors=True,
+    run = nbclient.NotebookClient(copy.deepcopy(notebook), timeout=180, iopub_timeout=60,
+                                  allow_errors=True,
                                   extra_arguments=["--log-level=ERROR"]).execute()
     return [cell.metadata.get("nbgrader", {}).get("grade_id", "a figure") for cell in run.cells
             if any(output.output_type == "error" or output.get("name") == "stderr"
