@@ -144,7 +144,8 @@ def dpsgd(stored: Elsewhere, prior: Cell, mean_image: float, adaptive: Cell | No
         rows[f"{noise:g}"] = {
             "names 1 of 201, at most": bounds.success(noise, 1 / CANDIDATES),
             "any attack, at most, dB": limit, "server that cheats, dB": bounds.psnr(cheat),
-            "our attack, dB": _psnr(found), "smoother, dB": _psnr(more), "gap, dB": limit - bounds.psnr(best)}
+            "our attack, dB": _psnr(found), "smoother, dB": _psnr(more),
+            "gap, dB": limit - bounds.psnr(best)}
     return pd.DataFrame(rows).T.rename_axis("noise multiplier")
 
 
