@@ -221,6 +221,13 @@ def test_bounds_beside_the_stored_attacks():
     assert list(table.index) == ["0.001", "0.01", "0.1", "1"]
     assert np.isinf(table["gap, dB"]["0.001"]) and 0 < table["gap, dB"]["1"] < 10
     assert table["our attack, dB"]["0.01"] == pytest.approx(10.37, abs=0.01)
+    assert table["smoother, dB"].isna().all()
+    smoother = Cell(pd.DataFrame({"mse": [0.02]}), {}, [{"defense": {"noise_multiplier": 0.01}}],
+                    1, 1.0, "", "", "", True, "paper")
+    other = tables.dpsgd(elsewhere.read(), prior, 0.06, smoother)
+    assert other["smoother, dB"]["0.01"] == pytest.approx(16.99, abs=0.01)
+    assert other["smoother, dB"].count() == 1
+    assert other["gap, dB"]["1"] == pytest.approx(table["gap, dB"]["1"])
     named = table["names 1 of 201, at most"]
     assert named["0.001"] == 1 and named["1"] < 0.06
     blind = tables.blind(prior, [1.0])

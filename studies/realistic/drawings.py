@@ -20,7 +20,7 @@ def closely(rows: dict[str, Tensor]) -> Figure:
     return plots.sheet(np.stack([row.numpy() for row in rows.values()]), list(rows), width=0.62)
 
 
-def error_of_mean_colour(prior: Cell) -> float:
+def error_of_mean_image(prior: Cell) -> float:
     """The mean squared error of the best guess without an update that is the same for all."""
     return float(prior.table.variance.iloc[0])
 
@@ -74,9 +74,9 @@ def ladder(cells: claims.Cells, name: str) -> Figure:
     return fig
 
 
-def dpsgd(stored: Elsewhere, prior: Cell, mean_colour: float) -> Figure:
+def dpsgd(stored: Elsewhere, prior: Cell, mean_image: float, adaptive: Cell | None) -> Figure:
     """Left: at most so often an attack names the image among 201. Right: dB that no attack exceeds,
-    those of a server that cheats, and those of our attack on page 05."""
+    those of a server that cheats, and those of our attacks."""
     noises = np.geomspace(1e-3, 10, 200)
     known = prior.table.iloc[0]
     fig, (left, right) = plots.axes(2, width=1, height=0.42)
@@ -91,12 +91,16 @@ def dpsgd(stored: Elsewhere, prior: Cell, mean_colour: float) -> Figure:
                label="bound: any attack")
     right.plot(noises, [bounds.psnr(bounds.without_prior(n, length, int(known.pixels)))
                         for n in noises], color="C1", label="server that cheats, no prior")
-    right.axhline(bounds.psnr(mean_colour), color="0.5", lw=0.8, ls="--", label="mean colour")
+    right.axhline(bounds.psnr(mean_image), color="0.5", lw=0.8, ls="--", label="mean image")
     found = {noise: elsewhere.error(cell) for noise, cell in stored.dpsgd.items()
              if noise and cell is not None}
     if found:
         right.plot(list(found), [bounds.psnr(error) for error in found.values()], "o", ms=4,
                    color="C2", label="our attack (page 05)")
+    if adaptive is not None:
+        noise = adaptive.config[0]["defense"]["noise_multiplier"]
+        right.plot([noise], [bounds.psnr(elsewhere.error(adaptive))], "D", ms=4, color="C3",
+                   label="smoother attack")
     right.set(xscale="log", xlabel="noise multiplier", ylabel="PSNR of the mean error, dB",
               ylim=(0, 40))
     right.legend(loc="upper right")

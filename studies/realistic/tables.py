@@ -28,15 +28,16 @@ def cells_of(plan: Plan) -> claims.Cells:
 
 
 def _row(cell: Cell | None) -> dict:
-    """What a setting gives away, in numbers."""
+    """What a setting gives away, in numbers; the place is among 201, by chance 101."""
     if cell is None:
         return {"recognised": np.nan, "dB above the mean colour": NOT_COMPUTED}
-    gain, row = claims.gain(cell), {"recognised": np.nan}
+    gain, row = claims.gain(cell), {"recognised": np.nan, "median place": np.nan}
     if cell.table["rank"].notna().any():
-        row["recognised"] = claims.recognised(cell).mean()
+        row = {"recognised": claims.recognised(cell).mean(),
+               "median place": cell.table["rank"].median()}
     return row | {
         "dB above the mean colour": f"{gain.mean():+.1f} ± {gain.std():.1f}",
-        "SSIM": cell.table.ssim.mean(), "networks": len(gain),
+        "SSIM": cell.table.ssim.mean(),
         "images": len(cell.table), "of an update": cell.table.groupby(
             ["network", "update"]).size().max()}
 
@@ -120,27 +121,36 @@ def missing(plan: Plan) -> pd.DataFrame:
 # --- differential privacy
 
 
-def dpsgd(stored: Elsewhere, prior: Cell, mean_colour: float) -> pd.DataFrame:
+def dpsgd(stored: Elsewhere, prior: Cell, mean_image: float, adaptive: Cell | None = None) \
+        -> pd.DataFrame:
     """Bound, best attack and gap: a row a noise multiplier of page 05's DP-SGD.
 
-    mean_colour: the mean squared error of a guess that needs no gradient. The attack's dB are those
-    of its mean error; where the guess is better, it is the best attack."""
+    mean_image: the mean squared error of a guess that needs no gradient. adaptive: this page's cell
+    of an attacker who smooths more, at its own noise multiplier. An attack's dB are those of its
+    mean error; where the guess is better, it is the best attack."""
     known = prior.table.iloc[0]
+    smoothed = {} if adaptive is None else {
+        adaptive.config[0]["defense"]["noise_multiplier"]: elsewhere.error(adaptive)}
     rows = {}
     for noise, cell in stored.dpsgd.items():
         if not noise:
             continue
         found = elsewhere.error(cell)
-        best = np.nanmin([found, mean_colour])
+        more = smoothed.get(noise, np.nan)
+        best = np.nanmin([found, more, mean_image])
         limit = bounds.psnr(bounds.error(noise, known.variance))
         cheat = bounds.without_prior(noise, (known.variance * known.pixels) ** 0.5,
                                      int(known.pixels))
         rows[f"{noise:g}"] = {
             "names 1 of 201, at most": bounds.success(noise, 1 / CANDIDATES),
             "any attack, at most, dB": limit, "server that cheats, dB": bounds.psnr(cheat),
-            "our attack, dB": np.nan if np.isnan(found) else bounds.psnr(found),
-            "mean colour, dB": bounds.psnr(mean_colour), "gap, dB": limit - bounds.psnr(best)}
+            "our attack, dB": _psnr(found), "smoother, dB": _psnr(more),
+            "gap, dB": limit - bounds.psnr(best)}
     return pd.DataFrame(rows).T.rename_axis("noise multiplier")
+
+
+def _psnr(error: float) -> float:
+    return np.nan if np.isnan(error) else bounds.psnr(error)
 
 
 def blind(prior: Cell, noises: list[float]) -> pd.DataFrame:
