@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from auditing import short_attacks
 from torch import nn
 
 from lib.audit import __main__ as command
@@ -417,11 +418,12 @@ REFUSED = {
 @pytest.fixture
 def desk(tmp_path, monkeypatch):
     (tmp_path / "nets.py").write_text(MODELS)
+    short_attacks(monkeypatch)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("QUIET", "1")
 
 
-def told(words: list, size: int = 8, budget: str = "1s") -> list:
+def told(words: list, size: int = 8, budget: str = "1h") -> list:
     known = [] if "--settings" in words else ["--shape", f"3,{size},{size}"]
     known += [] if {"--settings", "--classes"} & {*words} else ["--classes", "10"]
     known += [] if "--settings" in words else ["--batch-size", "2"]
@@ -457,7 +459,7 @@ def test_networks_of_other_libraries_end_in_a_report(desk, model, library, size)
     np.savez("before.npz", **arrays(client.before))
     np.savez("sent.npz", **arrays(client.after()))
     words = ["sent.npz", "--model", f"nets.py:{model}", "--mode", mode, *pair(".npz")]
-    document = reported(told(words, size, budget="10s"))
+    document = reported(told(words, size))
     assert len(document["attempts"]) >= 2
     assert not [a["note"] for a in document["attempts"] if "error" in a["note"].lower()]
 

@@ -15,7 +15,8 @@ from .inputs import images_of, model_of, update_of
 from .settings import Settings, read, write_template
 
 TRACEBACK = "LEAKY_GRADIENTS_TRACEBACK"  # the environment variable that asks for tracebacks
-EPILOG = """exit code: 0 nothing found within the budget, 1 a leak found, 2 cannot be audited.
+EPILOG = """exit code: 0 nothing found within the budget, 1 a leak found, 2 cannot be audited, or no
+attack fits the budget.
 Files of tensors are read without pickle. A model file is your own code: it is run."""
 
 
@@ -117,6 +118,8 @@ def main(words: list[str] | None = None) -> int:
             if path and not path.absolute().parent.is_dir():
                 raise ValueError(f"no folder {path.absolute().parent} for {path.name}")
         return _audited(asked, shlex.join(["leaky-gradients", "audit", *words]))
+    except KeyboardInterrupt:  # `audit` itself ends in a report
+        return _refused("ended by Ctrl-C before the audit began")
     except (ValueError, FileNotFoundError) as error:
         return _refused(str(error))
     except Exception as error:  # python's own exit code for it, 1, would say that a leak was found

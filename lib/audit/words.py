@@ -19,6 +19,7 @@ SENTENCES = {
     "likely": "A picture was found that is probably the client's.",
     "labels": "Labels can be read off the update; no image was found within the budget.",
     "nothing": "Nothing was found within the budget.",
+    "untried": "No attack fits the budget, so nothing can be said.",
 }
 REASONS = {
     "match": "{name}: the update of what was found differs from the client's by {residual:.2g} of "
@@ -64,6 +65,8 @@ def verdict(findings: Findings, told: bool = False) -> Verdict:
     for kind, reasons in (("image", exact), ("likely", likely), ("labels", labels)):
         if reasons:
             return Verdict(kind, FOUND, tuple(reasons))
+    if not findings.tried:
+        return Verdict("untried", CANNOT, tuple(f"{a.name}: {a.note}." for a in findings.attempts))
     return Verdict("nothing", NOTHING, ())
 
 
