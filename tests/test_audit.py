@@ -271,7 +271,7 @@ def attempt(residual, agreement=math.nan, name="cosine"):
     ([attempt(0.6, 30)], "labels"),                # no nearer than a flat colour
     ([attempt(0.2, 30), attempt(0.001)], "image"), ([Attempt("x", note="not tried")], "labels")])
 def test_the_verdict_weighs_distance_and_agreement(attempts, kind):
-    findings = Findings(labels=READ, flats={"mid-grey": 1.0}, attempts=attempts)
+    findings = Findings(labels=READ, steady=True, flats={"mid-grey": 1.0}, attempts=attempts)
     said = words.verdict(findings)
     assert said.kind == kind and said.code == 1
     assert said.sentence == words.SENTENCES[kind] and said.reasons
@@ -281,13 +281,57 @@ def test_labels_that_the_client_told_are_no_leak():
     findings = Findings(labels={"told by the client": [3]}, flats={"mid-grey": 1.0},
                         attempts=[attempt(0.9)])
     assert words.verdict(findings, told=True) == words.Verdict("nothing", 0, ())
-    assert words.verdict(Findings(labels=READ, flats={"mid-grey": 1.0})).kind == "labels"
+    read = Findings(labels=READ, steady=True, flats={"mid-grey": 1.0})
+    assert words.verdict(read).kind == "labels"
+    read.steady = False                                    # two rules that read one noise agree
+    assert words.verdict(read).kind == "untried"
 
 
 @pytest.mark.parametrize("labels", [{}, {"idlg": [3]}, READ | {"yin": [4]}])
 def test_labels_on_which_rules_do_not_agree_are_no_leak(labels):
-    findings = Findings(labels=labels, flats={"g": 1.0}, attempts=[attempt(0.9)])
+    findings = Findings(labels=labels, steady=True, flats={"g": 1.0}, attempts=[attempt(0.9)])
     assert words.verdict(findings).kind == "nothing"
+
+
+def test_a_picture_that_explains_nothing_is_no_leak():
+    """A saturated picture has no gradient, distance 1; of a small update flat ones are farther."""
+    findings = Findings(flats={"mid-grey": 9.0}, attempts=[attempt(1.0, 60), attempt(0.51, 60)])
+    assert words.verdict(findings).kind == "nothing"
+    findings.attempts.append(attempt(0.49, 60))
+    assert words.verdict(findings).kind == "likely"
+
+
+def noised(update, size, seed):
+    rng = torch.Generator().manual_seed(seed)
+    return replace(update, gradients={
+        name: size[0] * g + size[1] * g.norm() / g.numel()**0.5
+        * torch.randn(g.shape, generator=rng) for name, g in update.gradients.items()})
+
+
+@pytest.mark.parametrize(("size", "says"), [
+    ((1, 0), True), ((1, 1e-3), True), ((0, 1), False), ((1, 3), False)])
+@pytest.mark.parametrize("classes", [2, 10])
+def test_labels_count_where_noise_as_large_as_the_updates_own_changes_none(classes, size, says):
+    digits = data.load("digits").relabel(classes, 0)
+    update = client.share(models.dense(digits, activation="tanh", seed=1), digits.clients(1))
+    for seed in range(4):
+        findings = Findings()
+        tries.read_labels(noised(update, size, seed), findings)
+        assert len(findings.labels) >= 2 and findings.steady == says
+
+
+def test_a_turned_sign_is_named_and_no_labels_are_read():
+    digits = data.load("digits")
+    update = client.share(models.dense(digits, seed=1), digits.clients(1))
+    findings = Findings()
+    tries.read_labels(noised(update, (-1, 0), 0), findings)
+    assert not findings.labels and "before and after are swapped" in findings.refused["all rules"]
+    three = client.share(models.dense(digits, seed=1), digits.clients(1, 3))
+    layer = tries.last_layer(three)
+    assert not tries.impossible(three, layer)
+    assert "a batch of 1" in tries.impossible(replace(three, batch_size=1), layer)
+    decayed = client.Protocol(sends="weights", local_lr=0.1, weight_decay=0.1)
+    assert not tries.impossible(replace(three, batch_size=1, protocol=decayed), layer)
 
 
 def test_a_flat_picture_that_fits_as_well_is_no_leak():

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import attacks, checks, limits, run
-from ..update import SharedUpdate, buffer_evidence
+from ..update import SharedUpdate, buffer_evidence, check_range
 from .attempts import look, search
 from .budget import Budget
 from .findings import Attempt, Findings, Measured  # noqa: F401
@@ -88,6 +88,10 @@ def _check(update, budget, seed, truth, labels) -> None:
     if labels is not None and (not isinstance(labels, Tensor)
                                or tuple(labels.shape) != wanted[:1]):
         raise ValueError(f"labels must be a tensor ({wanted[0]},)")
+    if labels is not None:
+        if labels.is_floating_point() or labels.is_complex():
+            raise ValueError(f"labels must be whole numbers, not {labels.dtype}")
+        check_range(labels, update.num_classes)
 
 
 def _rehearse(findings, update, truth, labels, seed, say, purse) -> None:

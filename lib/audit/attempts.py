@@ -7,8 +7,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from .. import analytic, attacks, batching, metrics
-from ..labels import NEEDS, RULES, last_layer, read_by
+from .. import analytic, attacks, batching, metrics, run
+from ..labels import NEEDS, RULES, LastLayer, last_layer, read_by
 from ..limits import Limit, OutOfTime, now
 from ..protocol import AssumptionError, certain_logits
 from ..reconstruct import Reconstruction
@@ -22,6 +22,7 @@ LEAST = {True: FEWEST, False: 40}  # evaluations of Adam; of the first two steps
 SECOND = 1.5  # times a gradient that an evaluation of a start takes, traced, at least
 RESTARTS, FEW = 4, 2  # of each attack: two starts that end at one picture are evidence
 MARGIN = 0.95  # of the time for Adam's iterations: its steps get smaller by a plan
+NOISE, READINGS = 2.0, 20  # times the noise that an update shows: two of its standard deviations
 WORSE = 100  # times the objective of the best start: a start that failed
 
 
@@ -51,6 +52,9 @@ def read_labels(update: SharedUpdate, findings: Findings) -> None:
     except ValueError as error:
         findings.refused["all rules"] = str(error)
         return
+    if why := impossible(update, layer):
+        findings.refused["all rules"] = why
+        return
     for name, rule in RULES.items():
         if name == "uniform":  # a baseline, not a way of reading
             continue
@@ -63,6 +67,52 @@ def read_labels(update: SharedUpdate, findings: Findings) -> None:
             findings.labels[name] = read_by(name, update, layer)[0].tolist()
         except (AssumptionError, ValueError) as error:
             findings.refused[name] = str(error)
+    findings.steady = steady(update, layer, findings.labels)
+
+
+def shown_noise(layer: LastLayer, classes: int) -> Tensor:
+    """The standard deviation of the noise on each entry of the last layer's gradient.
+
+    Of softmax and cross-entropy the entries sum to 0 over the classes, for each feature and for the
+    bias. What they sum to instead is noise: of deviation s an entry it is s sqrt(C)."""
+    gradients = [layer.weight[0]] + ([] if layer.bias is None else [layer.bias[0, :, None]])
+    sums = torch.cat([gradient.double().sum(0) for gradient in gradients])
+    return sums.square().mean().sqrt() / classes**0.5
+
+
+def impossible(update: SharedUpdate, layer: LastLayer) -> str:
+    """Why no images of a batch can have the last bias's gradient, or nothing. Its entry i is the
+    mean of p_i - [i is the label]: below 0 for labels alone, so for no more than B classes."""
+    if layer.bias is None or update.protocol.loss != "cross_entropy" \
+            or update.protocol.weight_decay:
+        return ""
+    bias = layer.bias[0].double()
+    limit = 3 * shown_noise(layer, update.num_classes) + 1e-5 * bias.abs().max()
+    negative = int((bias < -limit).sum())
+    if negative <= update.batch_size:
+        return ""
+    return (f"the last bias's gradient is negative for {negative} classes, and a batch of "
+            f"{update.batch_size} makes it so for {update.batch_size} at most: the batch is "
+            "larger, the sign is turned, or before and after are swapped")
+
+
+def steady(update: SharedUpdate, layer: LastLayer, labels: dict[str, list[int]]) -> bool:
+    """Does every rule read the same labels off the last layer again under noise, `READINGS` times?
+
+    The readings are under `NOISE` times `shown_noise`. Off noise alone they differ."""
+    s = NOISE * shown_noise(layer, update.num_classes)
+    rng = run.generator("readings")
+
+    def noisy(tensor: Tensor) -> Tensor:
+        return tensor + s.to(tensor) * torch.randn(tensor.shape, generator=rng).to(tensor)
+
+    for _ in range(READINGS):
+        bias = None if layer.bias is None else noisy(layer.bias)
+        again = replace(layer, weight=noisy(layer.weight), bias=bias)
+        for name, read in labels.items():
+            if read_by(name, update, again)[0].tolist() != read:
+                return False
+    return True
 
 
 def flats(update: SharedUpdate, labels: Tensor, findings: Findings) -> None:

@@ -52,6 +52,7 @@ class Findings:
     """
 
     labels: dict[str, list[int]] = field(default_factory=dict)  # rule -> labels that it read
+    steady: bool = False  # do the rules read the same under the noise that the update itself shows
     refused: dict[str, str] = field(default_factory=dict)  # rule -> what it would need
     flats: dict[str, float] = field(default_factory=dict)  # a flat colour -> its residual
     attempts: list[Attempt] = field(default_factory=list)

@@ -7,6 +7,7 @@ from .findings import Findings
 MATCH = 0.01  # of the client's update: what is found explains it, up to rounding
 NEARER = 0.5  # times the residual of the best flat colour
 AGREE = 20.0  # dB between two starts: the same picture
+NOTHING_SENT = 1.0  # the residual of an update of zeros: a picture that explains none of it
 GAIN = 3.0  # dB of PSNR above the best flat colour, where the private images are known
 
 FOUND, NOTHING, CANNOT = 1, 0, 2  # exit codes
@@ -29,7 +30,8 @@ REASONS = {
              "colour {flat:.0%}.",
     "truth": "{name}: PSNR {psnr:.1f} dB against the images that you gave, {gain:.1f} dB above the "
              "best flat colour.",
-    "labels": "The rules {rules} read the same labels, {labels}; their assumptions hold here.",
+    "labels": "The rules {rules} read the same labels, {labels}, and again under twice the noise "
+              "that the update shows; their assumptions hold here.",
 }
 
 
@@ -49,7 +51,7 @@ class Verdict:
 def verdict(findings: Findings, told: bool = False) -> Verdict:
     """What the findings amount to, strongest first. told: the client told its labels, so that
     reading them is no leak."""
-    flat = min(findings.flats.values(), default=float("inf"))
+    flat = min([NOTHING_SENT, *findings.flats.values()])
     exact = [REASONS["truth"].format(name=found.name, psnr=found.psnr, gain=found.gain)
              for found in findings.measured if found.gain >= GAIN]
     likely = []
@@ -71,11 +73,11 @@ def verdict(findings: Findings, told: bool = False) -> Verdict:
 
 
 def _labels(findings: Findings) -> list[str]:
-    """The labels that the rules read, where two or more of them do and all agree. One rule alone is
-    no evidence, and rules that differ are evidence against all: each reads labels off noise, too.
-    """
+    """The labels that the rules read, where two or more of them do, all agree, and do so again
+    under the noise that the update itself shows. One rule alone is no evidence, and rules that
+    differ are evidence against all: each reads labels off noise, too."""
     read = {tuple(sorted(labels)) for labels in findings.labels.values()}
-    if len(findings.labels) < 2 or len(read) > 1:
+    if len(findings.labels) < 2 or len(read) > 1 or not findings.steady:
         return []
     return [REASONS["labels"].format(rules=", ".join(findings.labels),
                                      labels=", ".join(map(str, read.pop())))]
