@@ -61,6 +61,7 @@ A file imports only from those that stand below it here:
 0  layers         what is rewritten so that it can be batched
 0  sealed         what a process has found out, for the next one
 0  descriptions   what tells a function or a module from others
+0  limits         a time by which work ends
 0  files          files that are whole or not there
 0  checks         values of the right type and range
 """

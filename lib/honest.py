@@ -100,8 +100,10 @@ def alignment(change: Tensor, weight: Tensor, update: SharedUpdate) -> Tensor:
     n = max(steps_of(update.protocol, update.batch_size, update.members))
     pull = _unit(update) * update.protocol.weight_decay
     w, change = weight.double().flatten(-3), change.double().flatten(-3)
-    change = change - pull * w
-    w = w + (1 - 1 / n) / 2 * change
+    if pull:  # of a large network each line here is a copy of many gradients
+        change = change - pull * w
+    if n > 1:
+        w = w + (1 - 1 / n) / 2 * change
     size, length = change.norm(dim=-1), w.norm(dim=-1)  # (..., out)
     told = (size > 1e-6 * size.amax(-1, keepdim=True)) & (length > 0)
     product = torch.where(told, size * length, 1)

@@ -102,7 +102,11 @@ def infer(update: SharedUpdate, rule: str = "idlg", enforce: bool = True) -> Ten
     checks.flag("enforce", enforce)
     if update.labels is not None:
         return update.labels
-    layer = last_layer(update)
+    return read_by(rule, update, last_layer(update), enforce)
+
+
+def read_by(rule: str, update: SharedUpdate, layer: LastLayer, enforce: bool = True) -> Tensor:
+    """`infer` of a last layer that is at hand: on a large network looking for it takes seconds."""
     for need in ("cross_entropy", *RULES[rule].needs) if enforce else ():
         holds, words = NEEDS[need]
         if not holds(update, layer):

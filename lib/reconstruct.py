@@ -11,6 +11,7 @@ from torch import Tensor
 
 from . import checks, client, engine, objectives, run
 from .attack import Attack, check_pair
+from .limits import Limit, OutOfTime, cut
 from .problem import Problem, problem
 from .update import SharedUpdate
 
@@ -67,19 +68,23 @@ class History:
 
 def reconstruct(update: SharedUpdate, attack: Attack, restarts: int = 1, seed: int = 0,
                 record: Iterable[int] = (), chunk: int | None = None,
-                start: "tuple | Reconstruction | None" = None) -> Reconstruction:
+                start: "tuple | Reconstruction | None" = None,
+                limit: Limit | None = None) -> Reconstruction:
     """Attack K clients x R restarts at once and keep, for each client, the best restart.
 
     record: iterations whose dummy images and labels are kept in `.history` (0 is the start).
     chunk: clients at once (None: as many as memory allows; results do not depend on it).
     start: images and label logits to start from, shaped as `starts` returns them; or a
     reconstruction of the same update to go on from, with one restart.
+    limit: of one client's update: the iterations end there, or by Ctrl-C, and `limit.met` says so;
+    `history.losses` has those that were whole, one at least. Before anything was evaluated,
+    OutOfTime or KeyboardInterrupt is raised. `limit.alarm()` around it ends the tracing, too.
     Errors: AssumptionError when the attack needs more than the threat model grants; ValueError
     for other bad input, and where a client's objective is not finite at the start of any restart.
     All come before any work. A single restart that diverges is recorded, see `ended`."""
-    record = _checked(update, attack, restarts, seed, record, chunk)
+    record = _checked(update, attack, restarts, seed, record, chunk, limit)
     if attack.then is not None:
-        return _in_stages(update, attack, restarts, seed, record, chunk, start)
+        return _in_stages(update, attack, restarts, seed, record, chunk, start, limit)
     posed = problem(update, attack, restarts, seed, start)
     if chunk is None and posed.variables.device.type == "cpu":
         per_client = posed.variables.shape[1] * torch.Size(posed.space.shape).numel()
@@ -87,7 +92,7 @@ def reconstruct(update: SharedUpdate, attack: Attack, restarts: int = 1, seed: i
     hopeless = ~torch.cat(_in_parts(posed, chunk, lambda clients: _begins(posed, clients))).any(1)
     if bool(hopeless.any()):
         raise ValueError(_why_not_finite(posed, int(hopeless.nonzero()[0])))
-    results = _in_parts(posed, chunk, lambda clients: _minimised(posed, clients, record))
+    results = _in_parts(posed, chunk, lambda clients: _minimised(posed, clients, record, limit))
     seconds = sum(spent for _, spent in results)
     return _finished(posed, engine.joined([outcome for outcome, _ in results]), seconds)
 
@@ -110,25 +115,29 @@ def _begins(posed: Problem, clients: slice) -> Tensor:
 
 
 @torch.no_grad()
-def _minimised(posed: Problem, clients: slice, record: list[int]) -> tuple[engine.Outcome, float]:
+def _minimised(posed: Problem, clients: slice, record: list[int], limit: Limit | None) \
+        -> tuple[engine.Outcome, float]:
     """What the engine finds for these clients, and its seconds."""
     v, attack = posed.variables[clients], posed.attack
     begin = time.perf_counter()
     with run.progress(total=attack.iterations, desc=attack.name) as bar:
         outcome = engine.minimise(posed.of_clients(clients), v, posed.optimizer, attack.iterations,
-                                  record, bar, attack.stop)
+                                  record, bar, attack.stop, limit)
     if v.is_cuda:
         torch.cuda.synchronize(v.device)
     return outcome, time.perf_counter() - begin
 
 
-def _checked(update, attack, restarts, seed, record, chunk) -> list[int]:
+def _checked(update, attack, restarts, seed, record, chunk, limit) -> list[int]:
     """The iterations to record, in order; ValueError for an argument of a wrong type or range."""
     check_pair(update, attack)
     checks.whole("restarts", restarts)
     checks.whole("seed", seed, 0)
     if chunk is not None:
         checks.whole("chunk", chunk)
+    if limit is not None and not (isinstance(limit, Limit) and len(update) == 1):
+        raise ValueError("limit is a limits.Limit, for an update of one client, not "
+                         f"{type(limit).__name__} for {len(update)}")
     if isinstance(record, str) or not isinstance(record, Iterable):
         raise ValueError(f"record is a list of iterations, not {record!r}")
     last = attack.iterations + (0 if attack.then is None else attack.then.iterations)
@@ -170,13 +179,22 @@ def _value_and_slope(problems: engine.Problems, v: Tensor, k: int) -> tuple[Tens
     return value, slope
 
 
-def _in_stages(update, attack, restarts, seed, record, chunk, start) -> Reconstruction:
+def _in_stages(update, attack, restarts, seed, record, chunk, start, limit) -> Reconstruction:
     """Run a stage, and the next one from its best restart: one reconstruction of both."""
     n, rows = attack.iterations, torch.arange(len(update))
     alone = replace(attack, space=replace(attack.space, then=None))
-    first = reconstruct(update, alone, restarts, seed, [i for i in record if i <= n], chunk, start)
-    second = reconstruct(update, attack.then, 1, seed, [i - n for i in record if i > n], chunk,
-                         first)
+    first = reconstruct(update, alone, restarts, seed, [i for i in record if i <= n], chunk, start,
+                        limit)
+    if limit is not None and limit.met:
+        return first
+    try:
+        second = reconstruct(update, attack.then, 1, seed, [i - n for i in record if i > n], chunk,
+                             first, limit)
+    except (OutOfTime, KeyboardInterrupt) as error:
+        if limit is None:
+            raise
+        limit.met = cut(error)
+        return first
     best = first.loss.argmin(1).cpu()
     images = {i: t[rows, best][:, None] for i, t in first.history.images.items()}
     images |= {i + n: t for i, t in second.history.images.items()}

@@ -3,7 +3,8 @@
 import json
 import math
 import re
-import subprocess
+import runpy
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -11,16 +12,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from auditing import short_attacks
 from PIL import Image
 from torch import nn
 
-from lib import attacks, audit, client, data, generators, models, priors
+from lib import attacks, audit, client, data, engine, generators, limits, models, priors
 from lib.audit import __main__ as command
 from lib.audit import attempts as tries
+from lib.audit import budget as budgets
 from lib.audit import inputs, settings, words
+from lib.audit.budget import Budget
 from lib.audit.findings import Attempt, Findings, Measured
 
-ROOT = Path(__file__).resolve().parents[1]
 NET = """
 import torch
 from torch import nn
@@ -47,6 +50,7 @@ def desk(tmp_path, monkeypatch):
     (tmp_path / "net.py").write_text(NET)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("QUIET", "1")
+    short_attacks(monkeypatch)
     batch = data.load("digits").clients(1)
     net = inputs.model_of("net.py:Net")
     loss = nn.functional.cross_entropy(net(batch.images[0]), batch.labels[0])
@@ -58,7 +62,7 @@ def desk(tmp_path, monkeypatch):
     return batch
 
 
-TOLD = ["--model", "net.py:Net", "--shape", "1,8,8", "--classes", "10", "--budget", "4s"]
+TOLD = ["--model", "net.py:Net", "--shape", "1,8,8", "--classes", "10", "--budget", "1h"]
 
 
 def audited(*words) -> int:
@@ -96,29 +100,28 @@ def test_a_rehearsal_scores_and_tries_defenses(desk):
 def test_without_labels_a_rehearsal_scores_and_says_what_is_not_known(desk):
     update = client.share(inputs.model_of("net.py:Net"), desk)
     findings = Findings(attempts=[Attempt("cosine", desk.images[0], desk.labels[0])])
-    audit._rehearse(findings, update, desk.images[0], None, 1, 0, print)
+    audit._rehearse(findings, update, desk.images[0], None, 0, print, Budget(9, findings))
     assert findings.measured[0].psnr > 90 and math.isnan(findings.truth_residual)
     assert not findings.defended
 
 
 def test_a_generator_is_one_more_attack(desk, monkeypatch):
-    monkeypatch.setattr(tries, "FEWEST", {True: 2, False: 2})
     update = client.share(models.lenet(data.load("digits"), channels=4, seed=0), desk)
     generator = generators.dcgan(data.load("digits"), latent=8, width=4)
-    report = audit.audit(update, 12, generator=generator)
+    report = audit.audit(update, 1e4, generator=generator)
     gias = report.findings.attempts[-1]
     assert "GIAS" in gias.name and not gias.note and gias.images is not None
     assert report.card["prior data"] == "what the generator given was trained on"
 
 
 def test_statistics_that_the_message_gives_away_serve_the_defenses_too(desk, monkeypatch):
-    monkeypatch.setattr(tries, "FEWEST", {True: 2, False: 10**6})
+    monkeypatch.setattr(tries, "LEAST", {True: 2, False: 10**9})
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Sigmoid(), nn.Flatten(),
                         nn.Linear(4 * 36, 10))
     threat = client.ThreatModel(bn_statistics="exact")
     update = client.share(net, desk, client.Protocol(mode="train"), threat=threat)
-    report = audit.audit(update, 10, truth=desk.images[0])
+    report = audit.audit(update, 1e4, truth=desk.images[0])
     assert report.findings.attempts[-1].attack.priors[-1][1] is priors.batch_norm
     assert report.findings.defended
 
@@ -135,11 +138,12 @@ def test_nothing_found_is_no_promise(desk, capsys):
     assert "safe" not in capsys.readouterr().out
 
 
-def test_the_command_of_a_shell(desk):
-    done = subprocess.run([sys.executable, "-m", "lib.audit", "update.npz", *TOLD],
-                          env={"PYTHONPATH": str(ROOT), "PATH": "", "QUIET": "1"},
-                          capture_output=True, text=True)
-    assert done.returncode == 1 and "A private image" in done.stdout, done.stderr
+def test_the_command_of_a_shell(desk, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["audit", "update.npz", *TOLD])
+    monkeypatch.delitem(sys.modules, "lib.audit.__main__")
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("lib.audit", run_name="__main__")
+    assert ended.value.code == 1 and "A private image" in capsys.readouterr().out
 
 
 def test_ctrl_c_reports_what_was_found(desk, monkeypatch):
@@ -244,7 +248,7 @@ def test_a_file_that_unpacks_to_more_than_memory_is_refused(desk, monkeypatch):
 
 
 def test_names_from_a_file_are_escaped(desk):
-    report = audit.audit(client.share(inputs.model_of("net.py:Net"), desk), 1,
+    report = audit.audit(client.share(inputs.model_of("net.py:Net"), desk), 1e4,
                          about={"update": "<script>alert(1)</script>.pt"})
     assert "<script" not in audit.as_html(report)
     assert "&lt;script&gt;" in audit.as_html(report)
@@ -267,21 +271,67 @@ def attempt(residual, agreement=math.nan, name="cosine"):
     ([attempt(0.6, 30)], "labels"),                # no nearer than a flat colour
     ([attempt(0.2, 30), attempt(0.001)], "image"), ([Attempt("x", note="not tried")], "labels")])
 def test_the_verdict_weighs_distance_and_agreement(attempts, kind):
-    findings = Findings(labels=READ, flats={"mid-grey": 1.0}, attempts=attempts)
+    findings = Findings(labels=READ, steady=True, flats={"mid-grey": 1.0}, attempts=attempts)
     said = words.verdict(findings)
     assert said.kind == kind and said.code == 1
     assert said.sentence == words.SENTENCES[kind] and said.reasons
 
 
 def test_labels_that_the_client_told_are_no_leak():
-    findings = Findings(labels={"told by the client": [3]}, flats={"mid-grey": 1.0})
+    findings = Findings(labels={"told by the client": [3]}, flats={"mid-grey": 1.0},
+                        attempts=[attempt(0.9)])
     assert words.verdict(findings, told=True) == words.Verdict("nothing", 0, ())
-    assert words.verdict(Findings(labels=READ, flats={"mid-grey": 1.0})).kind == "labels"
+    read = Findings(labels=READ, steady=True, flats={"mid-grey": 1.0})
+    assert words.verdict(read).kind == "labels"
+    read.steady = False                                    # two rules that read one noise agree
+    assert words.verdict(read).kind == "untried"
 
 
 @pytest.mark.parametrize("labels", [{}, {"idlg": [3]}, READ | {"yin": [4]}])
 def test_labels_on_which_rules_do_not_agree_are_no_leak(labels):
-    assert words.verdict(Findings(labels=labels, flats={"g": 1.0})).kind == "nothing"
+    findings = Findings(labels=labels, steady=True, flats={"g": 1.0}, attempts=[attempt(0.9)])
+    assert words.verdict(findings).kind == "nothing"
+
+
+def test_a_picture_that_explains_nothing_is_no_leak():
+    """A saturated picture has no gradient, distance 1; of a small update flat ones are farther."""
+    findings = Findings(flats={"mid-grey": 9.0}, attempts=[attempt(1.0, 60), attempt(0.51, 60)])
+    assert words.verdict(findings).kind == "nothing"
+    findings.attempts.append(attempt(0.49, 60))
+    assert words.verdict(findings).kind == "likely"
+
+
+def noised(update, size, seed):
+    rng = torch.Generator().manual_seed(seed)
+    return replace(update, gradients={
+        name: size[0] * g + size[1] * g.norm() / g.numel()**0.5
+        * torch.randn(g.shape, generator=rng) for name, g in update.gradients.items()})
+
+
+@pytest.mark.parametrize(("size", "says"), [
+    ((1, 0), True), ((1, 1e-3), True), ((0, 1), False), ((1, 3), False)])
+@pytest.mark.parametrize("classes", [2, 10])
+def test_labels_count_where_noise_as_large_as_the_updates_own_changes_none(classes, size, says):
+    digits = data.load("digits").relabel(classes, 0)
+    update = client.share(models.dense(digits, activation="tanh", seed=1), digits.clients(1))
+    for seed in range(4):
+        findings = Findings()
+        tries.read_labels(noised(update, size, seed), findings)
+        assert len(findings.labels) >= 2 and findings.steady == says
+
+
+def test_a_turned_sign_is_named_and_no_labels_are_read():
+    digits = data.load("digits")
+    update = client.share(models.dense(digits, seed=1), digits.clients(1))
+    findings = Findings()
+    tries.read_labels(noised(update, (-1, 0), 0), findings)
+    assert not findings.labels and "before and after are swapped" in findings.refused["all rules"]
+    three = client.share(models.dense(digits, seed=1), digits.clients(1, 3))
+    layer = tries.last_layer(three)
+    assert not tries.impossible(three, layer)
+    assert "a batch of 1" in tries.impossible(replace(three, batch_size=1), layer)
+    decayed = client.Protocol(sends="weights", local_lr=0.1, weight_decay=0.1)
+    assert not tries.impossible(replace(three, batch_size=1, protocol=decayed), layer)
 
 
 def test_a_flat_picture_that_fits_as_well_is_no_leak():
@@ -292,7 +342,8 @@ def test_a_flat_picture_that_fits_as_well_is_no_leak():
 @pytest.mark.parametrize(("gain", "kind"), [(3.0, "image"), (2.9, "nothing"), (-5.0, "nothing")])
 def test_where_the_images_are_known_they_decide(gain, kind):
     found = Measured("cosine", 20, 0.5, 0.5, 0.1, gain)
-    assert words.verdict(Findings(flats={"g": 1.0}, measured=[found])).kind == kind
+    findings = Findings(flats={"g": 1.0}, measured=[found], attempts=[attempt(0.9)])
+    assert words.verdict(findings).kind == kind
 
 
 def test_no_verdict_promises_safety():
@@ -332,30 +383,153 @@ def test_two_starts_agree_where_they_found_the_same():
     assert math.isnan(tries.agreement(replace(same, last=same.last * torch.nan)))
 
 
-def test_attacks_that_the_budget_cannot_pay_are_not_tried():
+# ---- the budget
+
+
+class Watch:
+    """A clock that the test moves: no test waits."""
+
+    def __init__(self, monkeypatch):
+        self.time = 0.0
+        for module in (limits, tries, budgets):
+            monkeypatch.setattr(module, "now", lambda: self.time)
+
+
+@pytest.fixture
+def watch(monkeypatch):
+    return Watch(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def shared():
     digits = data.load("digits")
-    update = client.share(models.lenet(digits, channels=6, seed=0), digits.clients(1))
-    findings = tries.search(update, budget=0.01)
-    assert findings.attempts and all("not tried" in a.note for a in findings.attempts)
-    assert findings.best is None
+    return client.share(models.lenet(digits, channels=6, seed=0), digits.clients(1))
 
 
-def test_no_trial_of_a_dear_attack_is_begun(monkeypatch):
+def test_attacks_that_the_budget_cannot_pay_are_not_tried(shared, watch, monkeypatch):
+    monkeypatch.setattr(tries, "gradient_seconds", lambda update: 1.0)
+    monkeypatch.setattr(tries.attacks, "reconstruct", lambda *given: pytest.fail("begun"))
+    report = audit.audit(shared, 50)
+    notes = [a.note for a in report.findings.attempts]
+    assert notes == ["not tried: it takes 60 s or more, and the budget has 25 s for it",
+                     "not tried: it takes 2 min or more, and the budget has 50 s for it"]
+    assert report.findings.best is None and report.checks is not None
+    read = audit.as_html(report)
+    assert "Labels can be read" in read or "No attack fits the budget" in read
+
+
+def test_where_nothing_was_tried_nothing_is_said_to_be_not_found(watch, monkeypatch):
+    findings = Findings(attempts=[Attempt("cosine", note="not tried: too dear")])
+    said = words.verdict(findings)
+    assert (said.kind, said.code) == ("untried", words.CANNOT)
+    assert said.reasons == ("cosine: not tried: too dear.",)
+    findings.attempts.append(attempt(0.5))
+    assert words.verdict(findings).kind == "nothing"
+
+
+def test_a_part_that_does_not_fit_is_left_out_with_its_estimate(watch):
+    findings = Findings()
+    budget = Budget(10, findings)
+    assert budget.room == 12.5 and Budget(100, findings).room == 110  # a tenth, or 2.5 s
+    watch.time = 4.0
+    assert budget.part("checks", 8.4, lambda: "made") == "made" and not findings.left_out
+    assert budget.part("checks", 8.6, lambda: pytest.fail("begun")) is None
+    assert findings.left_out["checks"] == \
+        "left out: it would take about 8.6 s, and the budget has 8.5 s for it"
+    assert budget.part("scores", math.inf, lambda: pytest.fail("begun")) is None
+    assert "spent before" in findings.left_out["scores"]
+
+
+def test_a_part_that_takes_longer_than_estimated_is_ended_by_the_alarm():
+    findings = Findings()
+    budget = Budget(0.01, findings)
+    budget.grace = 0.0
+
+    def endless():
+        while True:
+            pass
+
+    assert budget.part("checks", 0.001, endless) is None
+    assert "not done after" in findings.left_out["checks"]
+    assert "estimate was 0.001 s" in findings.left_out["checks"]
+    assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
+
+
+def test_an_alarm_of_the_program_itself_is_left_alone():
+    signal.setitimer(signal.ITIMER_REAL, 60)
+    try:
+        with limits.Limit(0).alarm():
+            assert signal.getitimer(signal.ITIMER_REAL)[0] > 50
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def test_after_ctrl_c_only_what_is_cheap_is_done(watch):
+    findings = Findings()
+    budget = Budget(100, findings)
+
+    def pressed():
+        raise KeyboardInterrupt
+
+    assert budget.part("labels", 0, pressed) is None
+    assert findings.interrupted and findings.left_out["labels"] == "ended by Ctrl-C"
+    assert budget.left == 0 and budget.room == 10
+    assert budget.part("checks", 9, lambda: 3) == 3 and budget.part("checks", 11, list) is None
+
+
+@pytest.mark.parametrize(("error", "met"), [(KeyboardInterrupt, "interrupted"),
+                                            (limits.OutOfTime, "time")])
+def test_an_attack_that_is_cut_short_keeps_what_it_found(shared, monkeypatch, error, met):
+    real, calls = engine.loop.Iteration.__call__, []
+
+    def third(self):
+        calls.append(1)
+        if len(calls) == 3:
+            raise error
+        return real(self)
+
+    monkeypatch.setattr(engine.loop.Iteration, "__call__", third)
+    limit = limits.Limit(1e6)
+    attack = replace(attacks.idlg(9, line_search=True), normalise=False)
+    found = tries.attempt(shared, "x", attack, limit, 0, 0)
+    assert limit.met == found.cut == met and found.attack.iterations == 2
+    assert math.isfinite(found.residual) and found.restarts == tries.RESTARTS
+    calls.clear()
+    with pytest.raises(error):
+        attacks.reconstruct(shared, attack)                # without a limit nothing is caught
+
+
+def test_a_limit_is_of_one_client(shared):
+    two = client.share(models.lenet(data.load("digits"), channels=6, seed=0),
+                       data.load("digits").clients(2))
+    for update, limit in ((two, limits.Limit(1)), (shared, 3.0)):
+        with pytest.raises(ValueError, match="limit is a limits.Limit"):
+            attacks.reconstruct(update, attacks.idlg(1), limit=limit)
+
+
+def test_a_small_budget_takes_fewer_starts(shared, watch, monkeypatch):
+    seen = []
+
+    def refuse(update, attack, restarts, seed, **named):
+        seen.append(restarts)
+        raise ValueError("begun")
+
+    monkeypatch.setattr(tries.attacks, "reconstruct", refuse)
+    for seconds in (60, 239, 240):  # a gradient of a second: 60 s a start at least
+        assert tries.attempt(shared, "x", attacks.dlg(), limits.Limit(seconds), 1.0, 0).note \
+            == "does not fit: begun"
+    assert seen == [tries.FEW, tries.FEW, tries.RESTARTS]
+    assert "60 s or more" in tries.attempt(shared, "x", attacks.dlg(), limits.Limit(59), 1, 0).note
+
+
+def test_an_attack_as_it_ran_has_the_iterations_of_each_stage():
     digits = data.load("digits")
-    update = client.share(models.lenet(digits, channels=6, seed=0), digits.clients(1))
-    monkeypatch.setattr(tries.attacks, "reconstruct", lambda *given: pytest.fail("a trial"))
-    ticks = iter(range(100))
-    monkeypatch.setattr(tries.time, "perf_counter", lambda: float(next(ticks)))  # a gradient: 1 s
-    for attack, least in ((attacks.dlg(), 320), (attacks.inverting_gradients(), 16)):
-        tried = tries.attempt(update, "x", attack, least / tries.DEAR - 0.1, 0)
-        assert f"would take about {least:.2g} s" in tried.note and tried.images is None
-        monkeypatch.setattr(tries.attacks, "reconstruct", refuse)
-        assert "does not fit" in tries.attempt(update, "x", attack, least / tries.DEAR, 0).note
-        monkeypatch.setattr(tries.attacks, "reconstruct", lambda *given: pytest.fail("a trial"))
-
-
-def refuse(*given):
-    raise ValueError("a trial was begun")
+    both = attacks.gias(generators.dcgan(digits, latent=8, width=4), "z/w")
+    n = both.iterations
+    assert tries._until(attacks.dlg(9), 4).iterations == 4
+    assert tries._until(both, 4).iterations == 4 and tries._until(both, 4).then is None
+    cut = tries._until(both, n + 7)
+    assert cut.iterations == n and cut.then.iterations == 7
 
 
 @pytest.mark.parametrize(("arguments", "says"), [

@@ -49,7 +49,7 @@ def test_the_deposit_names_every_paper_with_an_arxiv_number():
 
 
 def test_every_step_of_the_workflow_exists():
-    assert ".ci/run" in steps()
+    assert ".ci/run" in steps() and "make examples" in steps()
     for step in steps():
         program = step.split()[0]
         if program == "make":

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+import time
 from pathlib import Path
 
 from tools import wheel
@@ -31,14 +32,17 @@ def prepare() -> Path:
 
 
 def main() -> int:
+    begin = time.perf_counter()
     python = prepare()
+    print(f"the environment: {time.perf_counter() - begin:.0f} s", flush=True)
     place = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     failed = []
     for script in sorted((ROOT / "examples").glob("*.py")):
         print(f"-- {script.name}", flush=True)
+        begin = time.perf_counter()
         done = subprocess.run([python, script], cwd=VENV, env=place, text=True,
                               stdout=subprocess.PIPE)
-        print(done.stdout, flush=True)
+        print(f"{done.stdout}{time.perf_counter() - begin:.0f} s", flush=True)
         if done.returncode or "Audit" not in done.stdout:
             failed.append(script.name)
     if failed:

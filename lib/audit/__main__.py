@@ -4,6 +4,7 @@ import argparse
 import os
 import shlex
 import sys
+import tempfile
 import traceback
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from .inputs import images_of, model_of, update_of
 from .settings import Settings, read, write_template
 
 TRACEBACK = "LEAKY_GRADIENTS_TRACEBACK"  # the environment variable that asks for tracebacks
-EPILOG = """exit code: 0 nothing found within the budget, 1 a leak found, 2 cannot be audited.
+EPILOG = """exit code: 0 nothing found within the budget, 1 a leak found, 2 cannot be audited, or no
+attack fits the budget.
 Files of tensors are read without pickle. A model file is your own code: it is run."""
 
 
@@ -52,13 +54,20 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _numbers(text: str) -> list[int]:
-    return [int(part) for part in text.split(",")]
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of whole numbers like 3,32,32") \
+            from None
 
 
 def _seconds(text: str) -> float:
     units = {"s": 1, "m": 60, "h": 3600}
     factor = units.get(text[-1:], 1)
-    return float(text.removesuffix(text[-1]) if text[-1:] in units else text) * factor
+    try:
+        return float(text.removesuffix(text[-1]) if text[-1:] in units else text) * factor
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time like 90, 90s, 5m or 1h") from None
 
 
 def settings_of(asked: argparse.Namespace) -> Settings | None:
@@ -71,9 +80,29 @@ def settings_of(asked: argparse.Namespace) -> Settings | None:
     return read(asked.settings, given) if asked.settings or given else None
 
 
+def _check_outputs(asked: argparse.Namespace) -> None:
+    """ValueError where the reports cannot be written: it is known before minutes of work."""
+    given = [path.resolve() for path in (asked.update, asked.before, asked.settings) if path]
+    for path in (asked.html, asked.json):
+        if path is None:
+            continue
+        folder = path.absolute().parent
+        if not folder.is_dir():
+            raise ValueError(f"no folder {folder} for {path.name}")
+        if path.is_dir() or path.resolve() in given:
+            raise ValueError(f"{path} is no place for a report: it is a folder, another report's, "
+                             "or what is read")
+        try:
+            with tempfile.TemporaryFile(dir=folder):
+                given.append(path.resolve())
+        except OSError as error:
+            raise ValueError(f"{folder} cannot be written to, for {path.name}: {error.strerror}") \
+                from error
+
+
 def _written(path: Path, text: str) -> None:
     with files.atomic(path) as file:
-        file.write(text.encode())
+        file.write(text.encode(errors="backslashreplace"))  # names of files are any bytes
 
 
 def _audited(asked: argparse.Namespace, command: str) -> int:
@@ -81,13 +110,13 @@ def _audited(asked: argparse.Namespace, command: str) -> int:
     update = update_of(asked.update, model_of(asked.model), settings, asked.before)
     truth = images_of(asked.truth, update.shape, update.batch_size) if asked.truth else None
     labels = torch.tensor(asked.truth_labels) if asked.truth_labels else None
-    generator = model_of(asked.generator) if asked.generator else None
+    generator = model_of(asked.generator, "--generator") if asked.generator else None
     about = {"update": asked.update.name, "model": asked.model, "command": command}
     report = audit(update, asked.budget, asked.seed, truth, labels, generator, about, to_stderr)
+    print("\n".join([report.verdict.sentence, *report.verdict.reasons]))
     for path, made in ((asked.html, as_html), (asked.json, as_json)):
         if path:
             _written(path, made(report))
-    print("\n".join([report.verdict.sentence, *report.verdict.reasons]))
     if asked.html:
         print(f"The report: {asked.html}")
     return report.verdict.code
@@ -97,7 +126,9 @@ def _refused(why: str, error: Exception | None = None) -> int:
     """Say in one line why there is no audit; where asked, show where an error was raised."""
     if error is not None and os.environ.get(TRACEBACK):
         traceback.print_exception(error)
-    to_stderr("cannot be audited: " + " ".join(why.split()))
+    line = " ".join(why.split())
+    shown = "".join(mark if mark.isprintable() else "?" for mark in line)  # no codes of a terminal
+    to_stderr(f"cannot be audited: {shown}")
     return CANNOT
 
 
@@ -106,6 +137,9 @@ def main(words: list[str] | None = None) -> int:
     if words[:1] == ["audit"]:  # of `leaky-gradients audit`
         words = words[1:]
     asked = parser().parse_args(words)
+    for stream in (sys.stdout, sys.stderr):  # names of files are any bytes
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     try:
         if asked.init:
             write_template(asked.init)
@@ -113,10 +147,10 @@ def main(words: list[str] | None = None) -> int:
             return 0
         if not (asked.update and asked.model):
             raise ValueError("an audit needs the update's file and --model file.py:Name")
-        for path in (asked.html, asked.json):
-            if path and not path.absolute().parent.is_dir():
-                raise ValueError(f"no folder {path.absolute().parent} for {path.name}")
+        _check_outputs(asked)
         return _audited(asked, shlex.join(["leaky-gradients", "audit", *words]))
+    except KeyboardInterrupt:  # `audit` itself ends in a report
+        return _refused("ended by Ctrl-C before the audit began")
     except (ValueError, FileNotFoundError) as error:
         return _refused(str(error))
     except Exception as error:  # python's own exit code for it, 1, would say that a leak was found

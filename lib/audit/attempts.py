@@ -1,26 +1,28 @@
 """Everything that fits an update is tried, within a budget of seconds."""
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-from .. import analytic, attacks, batching, metrics
-from ..labels import NEEDS, RULES, infer, last_layer
+from .. import analytic, attacks, batching, metrics, run
+from ..labels import NEEDS, RULES, LastLayer, last_layer, read_by
+from ..limits import Limit, OutOfTime, now
 from ..protocol import AssumptionError, certain_logits
 from ..reconstruct import Reconstruction
-from ..update import SharedUpdate, dummy_gradients
+from ..update import SharedUpdate, dummy_gradients, mean_function, soft_targets, tensors
+from .budget import Budget, shown
 from .findings import Attempt, Findings
 
 TRIAL = 2  # iterations that tell how long one takes
-FEWEST = {True: 100, False: 10}  # iterations of Adam, of L-BFGS: with fewer it is not tried
-INNER = 20  # evaluations of an L-BFGS iteration, at most
-SECOND = 2  # times a gradient that its own derivative takes, or more
-DEAR = 2  # a trial that would take more than so many times its share of the budget is left out
-RESTARTS = 4  # of each attack: two starts that end at one picture are evidence
+FEWEST = 100  # iterations of Adam: with fewer it is not tried
+LEAST = {True: FEWEST, False: 40}  # evaluations of Adam; of the first two steps of L-BFGS
+SECOND = 1.5  # times a gradient that an evaluation of a start takes, traced, at least
+RESTARTS, FEW = 4, 2  # of each attack: two starts that end at one picture are evidence
+MARGIN = 0.95  # of the time for Adam's iterations: its steps get smaller by a plan
+NOISE, READINGS = 2.0, 20  # times the noise that an update shows: two of its standard deviations
 WORSE = 100  # times the objective of the best start: a start that failed
 
 
@@ -50,6 +52,9 @@ def read_labels(update: SharedUpdate, findings: Findings) -> None:
     except ValueError as error:
         findings.refused["all rules"] = str(error)
         return
+    if why := impossible(update, layer):
+        findings.refused["all rules"] = why
+        return
     for name, rule in RULES.items():
         if name == "uniform":  # a baseline, not a way of reading
             continue
@@ -59,9 +64,55 @@ def read_labels(update: SharedUpdate, findings: Findings) -> None:
             findings.refused[name] = "needs " + missing[0]
             continue
         try:
-            findings.labels[name] = infer(update, name)[0].tolist()
+            findings.labels[name] = read_by(name, update, layer)[0].tolist()
         except (AssumptionError, ValueError) as error:
             findings.refused[name] = str(error)
+    findings.steady = steady(update, layer, findings.labels)
+
+
+def shown_noise(layer: LastLayer, classes: int) -> Tensor:
+    """The standard deviation of the noise on each entry of the last layer's gradient.
+
+    Of softmax and cross-entropy the entries sum to 0 over the classes, for each feature and for the
+    bias. What they sum to instead is noise: of deviation s an entry it is s sqrt(C)."""
+    gradients = [layer.weight[0]] + ([] if layer.bias is None else [layer.bias[0, :, None]])
+    sums = torch.cat([gradient.double().sum(0) for gradient in gradients])
+    return sums.square().mean().sqrt() / classes**0.5
+
+
+def impossible(update: SharedUpdate, layer: LastLayer) -> str:
+    """Why no images of a batch can have the last bias's gradient, or nothing. Its entry i is the
+    mean of p_i - [i is the label]: below 0 for labels alone, so for no more than B classes."""
+    if layer.bias is None or update.protocol.loss != "cross_entropy" \
+            or update.protocol.weight_decay:
+        return ""
+    bias = layer.bias[0].double()
+    limit = 3 * shown_noise(layer, update.num_classes) + 1e-5 * bias.abs().max()
+    negative = int((bias < -limit).sum())
+    if negative <= update.batch_size:
+        return ""
+    return (f"the last bias's gradient is negative for {negative} classes, and a batch of "
+            f"{update.batch_size} makes it so for {update.batch_size} at most: the batch is "
+            "larger, the sign is turned, or before and after are swapped")
+
+
+def steady(update: SharedUpdate, layer: LastLayer, labels: dict[str, list[int]]) -> bool:
+    """Does every rule read the same labels off the last layer again under noise, `READINGS` times?
+
+    The readings are under `NOISE` times `shown_noise`. Off noise alone they differ."""
+    s = NOISE * shown_noise(layer, update.num_classes)
+    rng = run.generator("readings")
+
+    def noisy(tensor: Tensor) -> Tensor:
+        return tensor + s.to(tensor) * torch.randn(tensor.shape, generator=rng).to(tensor)
+
+    for _ in range(READINGS):
+        bias = None if layer.bias is None else noisy(layer.bias)
+        again = replace(layer, weight=noisy(layer.weight), bias=bias)
+        for name, read in labels.items():
+            if read_by(name, update, again)[0].tolist() != read:
+                return False
+    return True
 
 
 def flats(update: SharedUpdate, labels: Tensor, findings: Findings) -> None:
@@ -85,12 +136,12 @@ def closed_form(update: SharedUpdate, labels: Tensor) -> Attempt | None:
     dense = isinstance(layer, nn.Linear) and layer.in_features == math.prod(update.shape)
     if stacked or not dense or update.batch_size > 1 or set(names) - set(update.gradients):
         return None
-    begin = time.perf_counter()
+    begin = now()
     gradients = [update.mean_gradient(name) for name in names]
     fed = analytic.dense_input(*gradients)[0].view(1, *update.shape)
     image = _shown(update, fed)
     return Attempt("closed form of the dense first layer", image, labels,
-                   residual(update, image, labels), seconds=time.perf_counter() - begin)
+                   residual(update, image, labels), seconds=now() - begin)
 
 
 def _shown(update: SharedUpdate, fed: Tensor) -> Tensor:
@@ -127,40 +178,46 @@ def _in_pixels(attack: attacks.Attack) -> attacks.Attack:
     return replace(attack, normalise=False)
 
 
-def attempt(update: SharedUpdate, name: str, attack: attacks.Attack, seconds: float, seed: int) \
-        -> Attempt:
-    """One attack in about so many seconds: as many of its iterations as fit."""
-    begin = time.perf_counter()
-    stages = 1 if attack.then is None else 2
-    least = _trial_seconds(update, attack)
-    if least > DEAR * seconds:
-        return Attempt(name, note=f"not tried: {TRIAL} iterations would take about {least:.2g} s, "
-                                  f"and the budget has {max(seconds, 0):.2g} s for it")
+def attempt(update: SharedUpdate, name: str, attack: attacks.Attack, limit: Limit,
+            gradient: float, seed: int) -> Attempt:
+    """One attack within a limit, whose end cuts it short: as many of its iterations as fit.
+    gradient: seconds of one gradient of the client's loss. `limit.met` says what cut it.
+    KeyboardInterrupt for Ctrl-C before there is a picture."""
+    begin, seconds = now(), limit.left
+    least = LEAST[attack.is_adam] * SECOND * gradient
+    if least > seconds:
+        return Attempt(name, note=f"not tried: it takes {shown(least)} or more, and the budget has "
+                                  f"{shown(seconds)} for it")
+    restarts = RESTARTS if RESTARTS * least <= seconds else FEW
     try:
-        trial = attacks.reconstruct(update, _of(attack, TRIAL), RESTARTS, seed)
+        with limit.alarm():
+            if attack.is_adam:
+                attack, note = _planned(update, attack, restarts, limit, seed)
+                if note:
+                    return Attempt(name, note=note)
+            guess = attacks.reconstruct(update, attack, restarts, seed, limit=limit)
     except (AssumptionError, ValueError) as error:
         return Attempt(name, note=f"does not fit: {error}")
+    except OutOfTime:
+        return Attempt(name, note=f"not tried: its preparation takes more than the "
+                                  f"{shown(seconds)} that the budget has for it")
+    if limit.met:
+        attack = _until(attack, len(guess.history.losses))
+    return _of_guess(update, name, attack, guess, now() - begin, limit.met)
+
+
+def _planned(update: SharedUpdate, attack: attacks.Attack, restarts: int, limit: Limit, seed: int) \
+        -> tuple[attacks.Attack, str]:
+    """The attack with as many iterations as fit, by a trial; or why they are too few."""
+    stages = 1 if attack.then is None else 2
+    trial = attacks.reconstruct(update, _of(attack, TRIAL), restarts, seed)
     each = trial.seconds / (TRIAL * stages)
-    affordable = int((seconds - (time.perf_counter() - begin)) / max(each, 1e-6) / stages)
-    count = min(attack.iterations, affordable)
-    fewest = FEWEST[attack.is_adam]
-    if count < fewest:
-        return Attempt(name, note=f"not tried: an iteration takes {each:.2g} s, and the budget "
-                                  f"has {max(affordable, 0)} of the {fewest} it would need")
-    attack = _of(attack, count)
-    guess = attacks.reconstruct(update, attack, RESTARTS, seed)
-    return _of_guess(update, name, attack, guess, time.perf_counter() - begin)
-
-
-def _trial_seconds(update: SharedUpdate, attack: attacks.Attack) -> float:
-    """About how long the trial of an attack takes: on a large network one of L-BFGS, of up to 20
-    evaluations an iteration, alone took many times the budget. From one gradient of the client's
-    loss; where restarts share work the trial is faster."""
-    grey = torch.full((update.batch_size, *update.shape), 0.5)
-    begin = time.perf_counter()
-    residual(update, grey, torch.zeros(update.batch_size, dtype=torch.long))
-    one = time.perf_counter() - begin
-    return TRIAL * (1 if attack.is_adam else INNER) * SECOND * RESTARTS * one
+    affordable = int(MARGIN * limit.left / max(each, 1e-6) / stages)
+    if affordable < FEWEST:
+        return attack, (f"not tried: an iteration takes {shown(each)}, and the budget has "
+                        f"{affordable} of the {FEWEST} that it needs: about "
+                        f"{shown(FEWEST * stages * each)}")
+    return _of(attack, min(attack.iterations, affordable)), ""
 
 
 def _of(attack: attacks.Attack, iterations: int) -> attacks.Attack:
@@ -171,11 +228,20 @@ def _of(attack: attacks.Attack, iterations: int) -> attacks.Attack:
     return replace(attack, iterations=iterations, space=replace(attack.space, then=then))
 
 
+def _until(attack: attacks.Attack, done: int) -> attacks.Attack:
+    """The attack as it ran, with so many iterations of all its stages together."""
+    first, then = attack.iterations, attack.then
+    if then is None:
+        return replace(attack, iterations=done)
+    then = replace(then, iterations=done - first) if done > first + 1 else None
+    return replace(attack, iterations=min(done, first), space=replace(attack.space, then=then))
+
+
 def _of_guess(update: SharedUpdate, name: str, attack: attacks.Attack, guess: Reconstruction,
-              seconds: float) -> Attempt:
+              seconds: float, cut_by: str) -> Attempt:
     images, labels = guess.images[0].detach().cpu(), guess.labels[0].detach().cpu()
     return Attempt(name, images, labels, residual(update, images, labels), agreement(guess), attack,
-                   tuple(guess.ended[0]), seconds)
+                   guess.loss.shape[1], tuple(guess.ended[0]), cut_by, seconds)
 
 
 def agreement(guess: Reconstruction) -> float:
@@ -191,24 +257,58 @@ def agreement(guess: Reconstruction) -> float:
     return float(metrics.psnr(pair[1][matched], pair[0]).min())
 
 
-def search(update: SharedUpdate, budget: float, seed: int = 0, generator: nn.Module | None = None,
-           say: Callable[[str], None] = lambda text: None) -> Findings:
-    """Try what fits one client's update for about `budget` seconds; Ctrl-C ends it early, and what
-    was found until then is kept. say: called with a line before each attempt."""
-    findings, end = Findings(), time.perf_counter() + budget
-    read_labels(update, findings)
-    rule = next((name for name in findings.labels if name in RULES), None)
+def look(update: SharedUpdate, findings: Findings, budget: Budget) -> None:
+    """What takes no search: labels, flat pictures, the closed form. It measures a gradient."""
+    budget.part("labels", 0, lambda: read_labels(update, findings))
     known = next(iter(findings.labels.values()), None)
     likely = torch.tensor(known if known is not None else [0] * update.batch_size)
-    flats(update, likely, findings)
-    try:
-        if (closed := closed_form(update, likely)) is not None:
-            findings.attempts.append(closed)
-        ways = plans(update, rule or ("idlg" if update.labels is not None else None), generator)
-        for i, (name, attack) in enumerate(ways):
-            share = max(end - time.perf_counter(), 0) / (len(ways) - i)
-            say(f"{name}: about {share:.0f} s")
-            findings.attempts.append(attempt(update, name, attack, share, seed))
-    except KeyboardInterrupt:
-        findings.interrupted = True
-    return findings
+    seconds = budget.part("time of a gradient", 0, lambda: gradient_seconds(update))
+    if seconds is not None:
+        budget.gradient = seconds
+    budget.part("flat colours", budget.gradient, lambda: flats(update, likely, findings))
+    closed = budget.part("closed form", budget.gradient, lambda: closed_form(update, likely))
+    if closed is not None:
+        findings.attempts.append(closed)
+
+
+def gradient_seconds(update: SharedUpdate) -> float:
+    """Seconds that the update of one client takes, here and now: the faster of two."""
+    base, stacked = batching.architecture(update.model)
+    state = [{n: t[0] if stacked else t for n, t in named.items()}
+             for named in tensors(update.model)]
+    f = mean_function(base, update.protocol, update.members)
+    like = next(iter(state[0].values()))
+    target = soft_targets(like.new_zeros(update.batch_size, update.num_classes))
+    took = []
+    for _ in range(2):
+        begin = now()
+        f(*state, like.new_full((update.batch_size, *update.shape), 0.5), target)
+        took.append(now() - begin)
+    return min(took)
+
+
+def search(update: SharedUpdate, findings: Findings, budget: Budget, until: float, seed: int = 0,
+           generator: nn.Module | None = None,
+           say: Callable[[str], None] = lambda text: None) -> None:
+    """Try what fits one client's update until so many seconds of the budget are left. Ctrl-C ends
+    it early, and what was found until then is kept. say: called with a line before each attack."""
+    rule = next((name for name in findings.labels if name in RULES), None)
+    ways = plans(update, rule or ("idlg" if update.labels is not None else None), generator)
+    for i, (name, attack) in enumerate(ways):
+        if findings.interrupted:
+            findings.attempts.append(Attempt(name, note="not tried: ended by Ctrl-C before"))
+            continue
+        if math.isinf(budget.gradient):
+            findings.attempts.append(Attempt(name, note="not tried: the budget was spent before"))
+            continue
+        share = max(budget.left - until, 0) / (len(ways) - i)
+        say(f"{name}: about {share:.0f} s")
+        limit = Limit(share)
+        try:
+            findings.attempts.append(
+                attempt(update, name, attack, limit, budget.gradient, seed))
+        except KeyboardInterrupt:
+            limit.met = "interrupted"
+            findings.attempts.append(Attempt(name, note="not tried: ended by Ctrl-C"))
+        if limit.met == "interrupted":
+            budget.interrupt()

@@ -29,11 +29,12 @@ def _module(place: str, option: str) -> ModuleType:
         with _importable(path.absolute().parent if is_file else Path.cwd()):
             if not is_file:
                 return importlib.import_module(place)
-            spec = importlib.util.spec_from_file_location(path.stem, path)
+            spec = importlib.util.spec_from_file_location(f"_audited_{path.stem}", path)
             module = importlib.util.module_from_spec(spec)
+            sys.modules[spec.name] = module  # dataclasses look there for annotations
             spec.loader.exec_module(module)
             return module
-    except Exception as error:  # whatever the user's own code raises
+    except (Exception, SystemExit) as error:  # whatever the user's own code raises; `sys.exit()`
         raise ValueError(f"{option}: {place} cannot be imported: {type(error).__name__}: {error}") \
             from error
 

@@ -21,18 +21,19 @@ LARGEST = 4 * 2**30  # bytes of a file, and of what it unpacks to
 READS = (".pt", ".pth", ".npz", ".safetensors")
 
 
-def model_of(named: str) -> nn.Module:
+def model_of(named: str, option: str = "--model") -> nn.Module:
     """The module that "file.py:Name" or "package.module:Name" names: a module, or a class or
     function that makes one without arguments. ValueError for what is none."""
-    made = code.named(named, "--model")
+    made = code.named(named, option)
     if not isinstance(made, nn.Module) and callable(made):
         try:
             made = made()
-        except Exception as error:  # whatever the user's own code raises
-            raise ValueError(f"--model {named}: it failed with {type(error).__name__}: "
-                             f"{error}") from error
+        except (Exception, SystemExit) as error:  # whatever the user's own code raises
+            raise ValueError(f"{option} {named}: made without arguments it failed with "
+                             f"{type(error).__name__}: {error}; a function of yours may give "
+                             "them, def net(): return Net(...)") from error
     if not isinstance(made, nn.Module):
-        raise ValueError(f"--model {named}: it is no torch.nn.Module, and makes none")
+        raise ValueError(f"{option} {named}: it is no torch.nn.Module, and makes none")
     return made
 
 
@@ -44,17 +45,21 @@ def tensors_of(path: Path) -> dict | list:
         raise ValueError(f"no file {path}")
     if path.suffix not in READS:
         raise ValueError(f"{path} is none of {', '.join(READS)}")
-    if path.stat().st_size > LARGEST:
-        raise ValueError(f"{path} has {path.stat().st_size / 2**30:.1f} GiB, more than "
-                         f"{LARGEST / 2**30:.0f}")
+    if not path.stat().st_size:
+        raise ValueError(f"{path} is empty")
+    _check_size(path, path.stat().st_size, "has")
     try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                unpacked = sum(entry.file_size for entry in archive.infolist())
+            _check_size(path, unpacked, "unpacks to")
         if path.suffix == ".npz":
             return _arrays(path)
         if path.suffix == ".safetensors":
             return _safe(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of an archive that is refused anyway
-            return torch.load(path, weights_only=True, map_location="cpu")
+            return _within(path, torch.load(path, weights_only=True, map_location="cpu"))
     except ValueError:
         raise
     except Exception as error:  # a damaged or foreign file fails in a dozen ways
@@ -62,12 +67,23 @@ def tensors_of(path: Path) -> dict | list:
                          f"{type(error).__name__}") from error
 
 
-def _arrays(path: Path) -> dict | list:
-    with zipfile.ZipFile(path) as archive:
-        size = sum(entry.file_size for entry in archive.infolist())
+def _check_size(path: Path, size: int, what: str) -> None:
     if size > LARGEST:
-        raise ValueError(f"{path} unpacks to {size / 2**30:.1f} GiB, more than "
-                         f"{LARGEST / 2**30:.0f}")
+        raise ValueError(f"{path} {what} {size / 2**30:.1f} GiB, more than {LARGEST / 2**30:.0f}")
+
+
+def _within(path: Path, read: object) -> object:
+    """What was read, where its tensors, made dense, are no larger than a file may be: a few bytes
+    can be a view of any size."""
+    for entry in read.values() if isinstance(read, dict) else \
+            read if isinstance(read, list | tuple) else ():
+        _within(path, entry)
+    if isinstance(read, Tensor):
+        _check_size(path, read.numel() * read.element_size(), "holds a tensor of")
+    return read
+
+
+def _arrays(path: Path) -> dict | list:
     with np.load(path, allow_pickle=False) as packed:
         arrays = {}
         for name in packed.files:

@@ -18,6 +18,7 @@ from .findings import Attempt, Findings
 from .words import LIMITS, Verdict
 
 SHOWN = 8  # images of an attempt
+CUT = {"": "", "time": ", then the time was over", "interrupted": ", then Ctrl-C"}
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8882; }
 body { font: 1rem/1.5 system-ui, sans-serif; max-width: 52rem; margin: 0 auto; padding: 1rem;
@@ -44,7 +45,7 @@ class Report:
     verdict: Verdict
     findings: Findings
     card: dict[str, str]
-    checks: pd.DataFrame
+    checks: pd.DataFrame | None
     buffers: str
     about: dict[str, str]
     truth: Tensor | None = None
@@ -101,10 +102,10 @@ def as_html(report: Report) -> str:
         f"<ul>{reasons}</ul>{paragraph(LIMITS)}</div>",
         paragraph("The search was interrupted; what it had found until then is reported.")
         if findings.interrupted else "",
+        _left_out(findings),
         section("What was assumed", table([[*row] for row in report.card.items()],
                                           ["assumption", "value"])),
-        section("What stands in an attacker's way",
-                table(report.checks.astype(str).to_numpy().tolist(), list(report.checks.columns))),
+        section("What stands in an attacker's way", _checks(report.checks)),
         section("Labels", _labels(findings)),
         section("Images", *_images(report)),
         section("Statistics of BatchNorm", paragraph(report.buffers)),
@@ -116,6 +117,20 @@ def as_html(report: Report) -> str:
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
             f"<title>{title}</title><style>{STYLE}</style></head><body><main>"
             + "".join(parts) + "</main></body></html>\n")
+
+
+def _left_out(findings: Findings) -> str:
+    """What the budget did not pay, beside attacks, whose table says it."""
+    if not findings.left_out:
+        return ""
+    return section("What was left out", table(
+        [[part, why] for part, why in findings.left_out.items()], ["part of the audit", "why"]))
+
+
+def _checks(checks: pd.DataFrame | None) -> str:
+    if checks is None:
+        return paragraph("Not looked at, see above.")
+    return table(checks.astype(str).to_numpy().tolist(), list(checks.columns))
 
 
 def _labels(findings: Findings) -> str:
@@ -152,6 +167,7 @@ def _in_words(attempt: Attempt) -> list[str]:
     if attempt.note:
         return [attempt.note, "–", "–", "–"]
     iterations = "–" if attempt.attack is None else f"{attempt.attack.iterations:,}"
+    iterations += CUT[attempt.cut]
     return [number(100 * attempt.residual, " %"), number(attempt.agreement, " dB"), iterations,
             ", ".join(f"{count} {why}" for why, count in Counter(attempt.ended).items()) or "–"]
 
@@ -190,13 +206,14 @@ def as_json(report: Report) -> str:
             "name": attempt.name, "note": attempt.note, "distance": attempt.residual,
             "agreement_dB": attempt.agreement, "seconds": attempt.seconds,
             "iterations": attempt.attack.iterations if attempt.attack else None,
-            "ended": list(attempt.ended),
+            "restarts": attempt.restarts, "ended": list(attempt.ended), "cut": attempt.cut,
             "labels": None if attempt.labels is None else attempt.labels.tolist()})
+    checks = None if report.checks is None else report.checks.astype(str).to_dict("records")
     document = {
         "verdict": report.verdict.kind, "sentence": report.verdict.sentence,
         "exit_code": report.verdict.code, "reasons": list(report.verdict.reasons),
         "limits": LIMITS, "interrupted": findings.interrupted, "assumptions": report.card,
-        "checks": report.checks.astype(str).to_dict("records"), "labels": findings.labels,
+        "left_out": findings.left_out, "checks": checks, "labels": findings.labels,
         "labels_not_read": findings.refused, "flat_colours": findings.flats, "attempts": attempts,
         "measured": [asdict(found) for found in findings.measured],
         "truth_distance": findings.truth_residual, "buffers": report.buffers,

@@ -1,7 +1,6 @@
 """An audit of images that the auditor knows: how near the attacks come, and what would stop them.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -11,7 +10,8 @@ from torch import Tensor
 from .. import attacks, client, data, defenses, metrics, objectives
 from ..protocol import ThreatModel
 from ..update import SharedUpdate
-from .attempts import RESTARTS, residual
+from .attempts import residual
+from .budget import Budget, shown
 from .findings import Attempt, Findings, Measured
 
 DEFENSES = {  # what a client may do; the attacker of pruning compares only what was sent
@@ -44,25 +44,37 @@ def measured(name: str, images: Tensor, truth: Tensor) -> Measured:
 
 
 def defended(findings: Findings, update: SharedUpdate, truth: Tensor, labels: Tensor, seed: int,
-             say: Callable[[str], None], budget: float) -> None:
+             say: Callable[[str], None], budget: Budget, kept: float) -> None:
     """The best attempt again, on the update that the same images give under each defense, until
-    the budget of seconds is spent. The attacker is told the labels, and what else it had."""
-    best, end = _best_search(findings), time.perf_counter() + budget
+    `kept` seconds of the budget are left. The attacker is told the labels, and what else it had."""
+    best = _best_search(findings)
     if best is None:
         return
     known = "inferred" if update.statistics is None else "exact"
     threat = ThreatModel(labels="known", bn_statistics=known, prior_data=update.threat.prior_data)
     for name, defense in DEFENSES.items():
-        if time.perf_counter() + best.seconds > end:
-            say(f"{name}: not tried, the budget is spent")
+        room = budget.left - kept
+        if findings.interrupted or best.seconds > room:
+            findings.left_out[f"under {name}"] = "ended by Ctrl-C" if findings.interrupted else (
+                f"left out: it would take about {shown(best.seconds)}, and the budget has "
+                f"{shown(room)} for it")
             continue
         say(f"{best.name}, under {name}: about {best.seconds:.0f} s")
-        shared = shared_under(defense, update, truth, labels, threat, seed)
-        attack = best.attack
-        if isinstance(defense, defenses.GradPrune):
-            attack = replace(attack, objective=objectives.masked(attack.objective))
-        guess = attacks.reconstruct(shared, attack, RESTARTS, seed)
-        findings.defended.append((name, measured(best.name, guess.images[0].cpu(), truth)))
+        found = budget.part(f"under {name}", best.seconds, lambda defense=defense: _under(
+            defense, best, update, truth, labels, threat, seed))
+        if found is not None:
+            findings.defended.append((name, found))
+
+
+def _under(defense, best: Attempt, update: SharedUpdate, truth: Tensor, labels: Tensor,
+           threat: ThreatModel, seed: int) -> Measured:
+    """The best attempt on the update under a defense."""
+    shared = shared_under(defense, update, truth, labels, threat, seed)
+    attack = best.attack
+    if isinstance(defense, defenses.GradPrune):
+        attack = replace(attack, objective=objectives.masked(attack.objective))
+    guess = attacks.reconstruct(shared, attack, best.restarts, seed)
+    return measured(best.name, guess.images[0].cpu(), truth)
 
 
 def shared_under(defense, update: SharedUpdate, truth: Tensor, labels: Tensor,

@@ -71,7 +71,7 @@ def _parsed(path: Path) -> dict:
             return tomllib.load(file)
     except FileNotFoundError as error:
         raise ValueError(f"no settings file {path}: `audit --init {path}` writes one") from error
-    except (tomllib.TOMLDecodeError, OSError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise ValueError(f"{path} is no TOML file: {error}") from error
 
 
@@ -82,6 +82,11 @@ def _settings(told: dict, protocol: dict) -> Settings:
             raise ValueError(f"{name} is missing ({what}, or a line of the settings file)")
     told = told | {name: tuple(_list(name, told[name]))
                    for name in ("shape", "mean", "std", "labels") if told.get(name) is not None}
+    for name in {"mean", "std"} & set(told):
+        for value in told[name] or ():
+            checks.number(f"each value of {name}", value)
+    for value in told.get("labels") or ():
+        checks.whole("each of labels", value, 0)
     checks.whole("classes", told["classes"])
     checks.whole("batch_size", told.get("batch_size", 1))
     for size in told["shape"]:

@@ -7,6 +7,7 @@ from .findings import Findings
 MATCH = 0.01  # of the client's update: what is found explains it, up to rounding
 NEARER = 0.5  # times the residual of the best flat colour
 AGREE = 20.0  # dB between two starts: the same picture
+NOTHING_SENT = 1.0  # the residual of an update of zeros: a picture that explains none of it
 GAIN = 3.0  # dB of PSNR above the best flat colour, where the private images are known
 
 FOUND, NOTHING, CANNOT = 1, 0, 2  # exit codes
@@ -19,6 +20,7 @@ SENTENCES = {
     "likely": "A picture was found that is probably the client's.",
     "labels": "Labels can be read off the update; no image was found within the budget.",
     "nothing": "Nothing was found within the budget.",
+    "untried": "No attack fits the budget, so nothing can be said.",
 }
 REASONS = {
     "match": "{name}: the update of what was found differs from the client's by {residual:.2g} of "
@@ -28,7 +30,8 @@ REASONS = {
              "colour {flat:.0%}.",
     "truth": "{name}: PSNR {psnr:.1f} dB against the images that you gave, {gain:.1f} dB above the "
              "best flat colour.",
-    "labels": "The rules {rules} read the same labels, {labels}; their assumptions hold here.",
+    "labels": "The rules {rules} read the same labels, {labels}, and again under twice the noise "
+              "that the update shows; their assumptions hold here.",
 }
 
 
@@ -48,7 +51,7 @@ class Verdict:
 def verdict(findings: Findings, told: bool = False) -> Verdict:
     """What the findings amount to, strongest first. told: the client told its labels, so that
     reading them is no leak."""
-    flat = min(findings.flats.values(), default=float("inf"))
+    flat = min([NOTHING_SENT, *findings.flats.values()])
     exact = [REASONS["truth"].format(name=found.name, psnr=found.psnr, gain=found.gain)
              for found in findings.measured if found.gain >= GAIN]
     likely = []
@@ -64,15 +67,17 @@ def verdict(findings: Findings, told: bool = False) -> Verdict:
     for kind, reasons in (("image", exact), ("likely", likely), ("labels", labels)):
         if reasons:
             return Verdict(kind, FOUND, tuple(reasons))
+    if not findings.tried:
+        return Verdict("untried", CANNOT, tuple(f"{a.name}: {a.note}." for a in findings.attempts))
     return Verdict("nothing", NOTHING, ())
 
 
 def _labels(findings: Findings) -> list[str]:
-    """The labels that the rules read, where two or more of them do and all agree. One rule alone is
-    no evidence, and rules that differ are evidence against all: each reads labels off noise, too.
-    """
+    """The labels that the rules read, where two or more of them do, all agree, and do so again
+    under the noise that the update itself shows. One rule alone is no evidence, and rules that
+    differ are evidence against all: each reads labels off noise, too."""
     read = {tuple(sorted(labels)) for labels in findings.labels.values()}
-    if len(findings.labels) < 2 or len(read) > 1:
+    if len(findings.labels) < 2 or len(read) > 1 or not findings.steady:
         return []
     return [REASONS["labels"].format(rules=", ".join(findings.labels),
                                      labels=", ".join(map(str, read.pop())))]

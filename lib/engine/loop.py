@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from ..limits import Limit, OutOfTime, cut
 from .capture import Replayed, evaluate_by_graph
 from .evaluation import evaluator
 from .problems import Problems
@@ -28,12 +29,15 @@ class Outcome:
 
 
 def minimise(problems: Problems, start: Tensor, make_optimizer: Callable, iterations: int,
-             record: Iterable[int] = (), bar=None, stop: float | None = None) -> Outcome:
+             record: Iterable[int] = (), bar=None, stop: float | None = None,
+             limit: Limit | None = None) -> Outcome:
     """Run an optimiser on K x R problems from `start` (K, R, N): an `Outcome`.
 
     stop: a problem whose objective is below this after 1, 11, 21, ... iterations is done. One that
     is done, that converged or whose objective is not finite keeps its best state; when half the
-    clients have only such problems, the batch is compacted, so that they cost nothing more."""
+    clients have only such problems, the batch is compacted, so that they cost nothing more.
+    limit: behind it, or by Ctrl-C, the iterations end, and `losses` has those that were whole; or
+    the best so far, where that was in the first. Before any, OutOfTime or KeyboardInterrupt."""
     K, R, _ = start.shape
     alive = torch.arange(K, device=start.device)
     count = start.new_zeros(K, R, dtype=torch.long)
@@ -41,7 +45,7 @@ def minimise(problems: Problems, start: Tensor, make_optimizer: Callable, iterat
                   start.new_full((iterations + 1, K, R), torch.nan), {}, count, count.clone())
     optimizer = make_optimizer(start.clone())
     every = 10 if optimizer.is_one_evaluation else 1  # looking costs a host synchronisation
-    record, step = set(record), None
+    record, step, tick = set(record), None, _ticker(bar)
     for i in range(iterations + 1):
         if i in record:
             out.last[alive] = optimizer.v
@@ -51,30 +55,52 @@ def minimise(problems: Problems, start: Tensor, make_optimizer: Callable, iterat
             step = Iteration(optimizer, evaluator(problems, len(alive), R, start.device), best,
                               best_loss)
         if i == iterations:
-            out.losses[i, alive] = step.look()
+            _is_cut(step.look, step, limit, out, alive, i)
             break
         if stop is not None and i % 10 == 1:
             below = ~optimizer.finished & (step.look() < stop)
             optimizer.finished.logical_or_(below)
             out.ended[alive] = out.ended[alive].masked_fill(below, ENDED.index("converged"))
         before, running = step.evaluate.calls, ~optimizer.finished
-        out.losses[i, alive] = step()
+        if _is_cut(step, step, limit, out, alive, i):
+            break
         out.evaluations[alive] += (step.evaluate.calls - before) * running
-        if bar is not None:
-            bar.update(1)
+        tick(1)
         done = optimizer.finished.all(1) if i % every == 0 else None
         if done is not None and int(done.sum()) * 2 >= len(alive):
             out.losses[i + 1 :, alive[done]] = step.look()[done]
             _put_back(out, alive, optimizer, best, best_loss)
             if bool(done.all()):
                 out.states |= {r: out.last.clone() for r in record if r > i}
-                if bar is not None:
-                    bar.update(iterations - i - 1)
+                tick(iterations - i - 1)
                 return _judged(out)
             alive, problems, step = alive[~done], problems.select(~done), None
             optimizer.select(~done)
     _put_back(out, alive, optimizer, best, best_loss)
     return _judged(out)
+
+
+def _ticker(bar) -> Callable[[int], object]:
+    return (lambda count: None) if bar is None else bar.update
+
+
+def _is_cut(work: Callable[[], Tensor], step: "Iteration", limit: Limit | None, out: Outcome,
+            alive: Tensor, i: int) -> bool:
+    """Do the work of iteration i for the problems `alive`, and say whether a limit, or Ctrl-C, cut
+    it short; then `out.losses` ends before it, or, of the first, holds the best so far."""
+    try:
+        if limit is not None:
+            limit.check()
+        out.losses[i, alive] = work()
+    except (OutOfTime, KeyboardInterrupt) as error:
+        best_loss = step.evaluate.best_loss
+        if limit is None or not bool(best_loss.isfinite().any()):
+            raise
+        limit.met, out.losses = cut(error), out.losses[: max(i, 1)]
+        if i == 0:
+            out.losses[0, alive] = best_loss
+        return True
+    return False
 
 
 def _put_back(out: Outcome, alive: Tensor, optimizer, best: Tensor, best_loss: Tensor) -> None:
