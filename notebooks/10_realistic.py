@@ -14,7 +14,7 @@
 #
 # [← Exactly](09_exact.ipynb) · [contents](00_start_here.ipynb)
 #
-# ![Image sheet: four images of the laboratory at the left, four of the round at the right, for LeNet and ResNet-20; below the private images what the attack finds](../figures/paper/10_realistic/both_ends.png)
+# ![Image sheet: four images of the laboratory at the left, four of the round at the right, for LeNet; below the private images what the attack finds](../figures/paper/10_realistic/both_ends.png)
 #
 # *The same attack on one image and one gradient (left), and on a round of federated learning (right).*
 #
