@@ -48,7 +48,18 @@ OF = {  # study -> claim -> the run
     "exact": {
         "imprint_largest": "eight more networks, one core-minute",
     },
-    "realistic": {},
+    "realistic": {
+        "laboratory_lenet": "ten more LeNets, 2 core-minutes",
+        "resists_lenet": "six more LeNets, 7 core-minutes",
+        "leaks_lenet": "the attack of 2506.08435 with its own settings, which was not built",
+        "leaks_resnet20": "the attack of 2506.08435 with its own settings, which was not built",
+        "batch_no_obstacle": "the attack of 2506.08435 with its own settings, which was not built",
+        "laboratory_resnet20": "4,800 iterations behind six networks, 25 core-minutes",
+        "resists_resnet20": "six networks, 25 core-minutes",
+        "inference_mode": "4,800 iterations behind six networks in both modes, 50 core-minutes",
+        "broken_precode": "ten more LeNets, 4 core-minutes",
+        "adaptive_precode": "ten more LeNets, 4 core-minutes",
+    },
     "mixing_gradients": {
         "r4_mse_avd": "30 more networks, 12 core-minutes",
         "r6_equal_mse": "16 more networks, 45 core-minutes",
