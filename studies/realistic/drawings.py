@@ -103,7 +103,7 @@ def dpsgd(stored: Elsewhere, prior: Cell, mean_image: float, adaptive: Cell | No
                    label="smoother attack")
     right.set(xscale="log", xlabel="noise multiplier", ylabel="PSNR of the mean error, dB",
               ylim=(0, 40))
-    right.legend(loc="upper center", bbox_to_anchor=(-0.15, -0.2), ncols=3)
+    fig.legend(loc="outside lower center", ncols=3)
     return fig
 
 
