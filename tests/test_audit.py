@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tiny import audit_in_few_iterations
 from torch import nn
 
 from lib import attacks, audit, client, data, generators, models, priors
@@ -44,6 +45,7 @@ def broken():
 @pytest.fixture
 def desk(tmp_path, monkeypatch):
     """An auditor's folder: a model file, and what a client of that model sent."""
+    audit_in_few_iterations(monkeypatch)
     (tmp_path / "net.py").write_text(NET)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("QUIET", "1")
@@ -58,7 +60,7 @@ def desk(tmp_path, monkeypatch):
     return batch
 
 
-TOLD = ["--model", "net.py:Net", "--shape", "1,8,8", "--classes", "10", "--budget", "4s"]
+TOLD = ["--model", "net.py:Net", "--shape", "1,8,8", "--classes", "10", "--budget", "60s"]
 
 
 def audited(*words) -> int:
@@ -102,23 +104,23 @@ def test_without_labels_a_rehearsal_scores_and_says_what_is_not_known(desk):
 
 
 def test_a_generator_is_one_more_attack(desk, monkeypatch):
-    monkeypatch.setattr(tries, "FEWEST", {True: 2, False: 2})
+    audit_in_few_iterations(monkeypatch, 2)
     update = client.share(models.lenet(data.load("digits"), channels=4, seed=0), desk)
     generator = generators.dcgan(data.load("digits"), latent=8, width=4)
-    report = audit.audit(update, 12, generator=generator)
+    report = audit.audit(update, 60, generator=generator)
     gias = report.findings.attempts[-1]
     assert "GIAS" in gias.name and not gias.note and gias.images is not None
     assert report.card["prior data"] == "what the generator given was trained on"
 
 
 def test_statistics_that_the_message_gives_away_serve_the_defenses_too(desk, monkeypatch):
-    monkeypatch.setattr(tries, "FEWEST", {True: 2, False: 10**6})
+    monkeypatch.setattr(tries, "FEWEST", {True: 2, False: 10**6})  # no L-BFGS
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Sigmoid(), nn.Flatten(),
                         nn.Linear(4 * 36, 10))
     threat = client.ThreatModel(bn_statistics="exact")
     update = client.share(net, desk, client.Protocol(mode="train"), threat=threat)
-    report = audit.audit(update, 10, truth=desk.images[0])
+    report = audit.audit(update, 60, truth=desk.images[0])
     assert report.findings.attempts[-1].attack.priors[-1][1] is priors.batch_norm
     assert report.findings.defended
 
@@ -136,7 +138,7 @@ def test_nothing_found_is_no_promise(desk, capsys):
 
 
 def test_the_command_of_a_shell(desk):
-    done = subprocess.run([sys.executable, "-m", "lib.audit", "update.npz", *TOLD],
+    done = subprocess.run([sys.executable, "-m", "lib.audit", "update.npz", *TOLD[:-1], "1s"],
                           env={"PYTHONPATH": str(ROOT), "PATH": "", "QUIET": "1"},
                           capture_output=True, text=True)
     assert done.returncode == 1 and "A private image" in done.stdout, done.stderr
