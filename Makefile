@@ -88,14 +88,18 @@ notebooks: figures  ## copy the executed quick run to notebooks/*.ipynb, as it i
 
 # Two processes of one thread each take half the time of one with two. A notebook's cells stay in one.
 PYTEST = OMP_NUM_THREADS=1 $(PYTHON) -m pytest -q -n 2
+# The tests of a file share what they have set up, so they stay together, the long files first.
+BY_FILE = --dist loadfile --no-loadscope-reorder
 
-.PHONY: test test-all nbval
+.PHONY: test test-all test-slow nbval
 test: $(READY)  ## the tests, then the committed notebooks run again (nbval)
-	@$(PYTEST) -rs --dist worksteal -m "not slow" tests
+	@$(PYTEST) -rs $(BY_FILE) -m "not slow" tests
 	@$(MAKE) nbval
 test-all: $(READY)  ## the same with the slow tests
-	@$(PYTEST) -rs --dist worksteal tests
+	@$(PYTEST) -rs $(BY_FILE) tests
 	@$(MAKE) nbval
+test-slow: $(READY)  ## the slow tests alone: the site in a browser, every assignment, every network
+	@$(PYTEST) -rs --dist worksteal -m slow tests
 nbval: $(READY)
 ifeq ($(wildcard notebooks/*.ipynb),)
 	@echo "no notebook in notebooks/ to run: make notebooks"

@@ -4,6 +4,7 @@ What a user's callable or module reads from outside may have changed since the l
 nothing here would notice. What is torch's or lib's own under its own name computes the same.
 """
 
+import operator
 import sys
 import sysconfig
 from functools import cache, partial
@@ -102,27 +103,33 @@ def stable_text(key) -> str | None:
     return f"{value.__module__}:{value.__qualname__}" if _importable(value) else None
 
 
+_SEEN: dict = {}  # of each module and class, the values it had when all were installed
+
+
 def has_replacements() -> bool:
     """Whether a function or method that networks are made of (of lib, torch, its layers or its
     tensors, torchvision) was replaced by one that is defined in no installed library: what is
     traced then is not what the files say."""
-    held = [value for value in vars(torch.Tensor).values() if isinstance(value, FunctionType)]
-    for name, module in tuple(sys.modules.items()):
-        if name in ("torch", "torch.nn.functional") or name.startswith("torch.nn.modules.") \
-                or name.partition(".")[0] in (OURS, "torchvision"):
-            held += _functions(module)
-    return not all(map(_installed, held))
+    modules = [module for name, module in tuple(sys.modules.items())
+               if name in ("torch", "torch.nn.functional") or name.startswith("torch.nn.modules.")
+               or name.partition(".")[0] in (OURS, "torchvision")]
+    return not all(map(_is_as_installed, [torch.Tensor, *modules]))
 
 
-def _functions(module: ModuleType) -> list[FunctionType]:
-    """The functions that a module has under a name, and the methods of its own classes."""
-    held = []
-    for value in tuple(vars(module).values()):
-        held.append(value)
-        if isinstance(value, type) and value.__module__ == module.__name__:
-            held += vars(value).values()
-    held = [getattr(value, "__func__", value) for value in held]  # of static and class methods
-    return [value for value in held if isinstance(value, FunctionType)]
+def _is_as_installed(owner: ModuleType | type) -> bool:
+    """Whether each function of a class, or of a module and its own classes, is of a library. There
+    are thousands: those of an owner whose values are the very same as last time were looked at."""
+    values = list(vars(owner).values())
+    seen, classes = _SEEN.get(owner, ((), ()))
+    if len(seen) != len(values) or not all(map(operator.is_, seen, values)):
+        held = [getattr(value, "__func__", value) for value in values]  # of static, class methods
+        if not all(_installed(value) for value in held if isinstance(value, FunctionType)):
+            return False
+        if isinstance(owner, ModuleType):
+            classes = [value for value in values
+                       if isinstance(value, type) and value.__module__ == owner.__name__]
+        _SEEN[owner] = values, classes
+    return all(map(_is_as_installed, classes))
 
 
 def _installed(function: FunctionType) -> bool:

@@ -30,16 +30,38 @@ FOLDER = _folder()  # None: nothing is read or written
 MOST_FILES, MOST_BYTES = 1000, 256 * 2**20  # of the folder; those not used for longest go first
 
 
+def _files_of_lib() -> dict[Path, tuple]:
+    """The files of lib, and what the file system says of each: it changes with every edit. An
+    editor's own, with a dot, are none of them."""
+    found = {}
+    for folder, _, names in os.walk(files.ROOT / files.PACKAGE.name):
+        for name in names:
+            if name.endswith(".py") and not name.startswith("."):
+                path = Path(folder, name)
+                about = path.stat()
+                found[path] = about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns
+    return found
+
+
 def _text_of_lib() -> str:
-    """The digest of the text of all files of lib; an editor's own, with a dot, are none of them."""
+    """The digest of the text of all files of lib."""
     digest = hashlib.sha256()
-    for path in sorted((files.ROOT / files.PACKAGE.name).rglob("[!.]*.py")):
+    for path in sorted(_files_of_lib()):
         digest.update(f"{path.relative_to(files.ROOT).as_posix()}\n".encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
 
 
+FILES = _files_of_lib()  # before their text is read: an edit meanwhile is one since then
 TEXT = _text_of_lib()  # as it is imported now, whatever becomes of the files while this runs
+
+
+def _is_edited() -> bool:
+    """Whether the text of lib is another one than it was; read only where a file was touched."""
+    try:
+        return _files_of_lib() != FILES and _text_of_lib() != TEXT
+    except OSError:  # a file was removed just now
+        return True
 
 
 def name_of(kind: str, key: tuple) -> str | None:
@@ -53,12 +75,7 @@ def name_of(kind: str, key: tuple) -> str | None:
     if FOLDER is None:
         return None
     text = descriptions.stable_text(key)
-    if text is None or descriptions.has_replacements():
-        return None
-    try:
-        if _text_of_lib() != TEXT:
-            return None
-    except OSError:  # a file was removed just now
+    if text is None or descriptions.has_replacements() or _is_edited():
         return None
     decides = json.dumps([text, TEXT, *_versions(), *_settings()])
     return f"{kind}-{hashlib.sha256(decides.encode()).hexdigest()}"

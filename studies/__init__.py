@@ -3,8 +3,8 @@
 Of all: `case` (one attack experiment, as a dataclass), with `deal` (who holds which images),
 `describe` (from names to objects), `scores` (from a reconstruction to rows) and `accuracy` (trained
 victims); `keys`, `cells` and `store` (stored results), and `remote` (one cell, in a worker
-elsewhere); `report` (products, claims, captions), `verdicts` (does a claim hold?) and `plots`
-(house style).
+elsewhere); `papers` (what a paper prints), `report` (products, claims, captions), `verdicts` (does
+a claim hold?), `plots` (house style) and `pictures` (small files).
 
 Of each notebook a folder: `plan` (what it computes, in both profiles), `compute` (what only it
 computes), its tables, drawings and claims. Nothing in lib knows them, and a study knows no other.

@@ -29,6 +29,12 @@ def stored_as(name: str) -> Callable[[Callable], Callable]:
     return mark
 
 
+def check_name(what: str, name: str) -> None:
+    """ValueError where a name is none that a file of its own can have."""
+    if not isinstance(name, str) or not name or Path(name).name != name:
+        raise ValueError(f"{what} must be the name of a file, without folders, not {name!r}")
+
+
 def key_of(identity: dict) -> str:
     """The end of a cell's file name: a hash of its function's name, config and version."""
     return hashed(identity)[:10]

@@ -19,7 +19,8 @@ from pandas.io.formats.style import Styler
 from scipy import stats
 
 from lib import checks
-from studies.report import CERTAINTIES, save_table, table, wrapped
+from studies.papers import CERTAINTIES
+from studies.report import save_table, table, wrapped
 from studies.verdicts import Decision
 
 ORIGINS = ("ours", "third party", "the paper, unmarked", "inferred", *CERTAINTIES)

@@ -16,14 +16,16 @@ from IPython.display import Image as Shown
 from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
-from PIL import Image, ImageChops
+from PIL import Image
 
 from lib import files
 from lib.run import Run, environment
-from studies import plots, store
+from studies import keys, plots, store
 from studies.cells import Cell
+from studies.papers import published as published  # a page asks for it here
+from studies.papers import show as show
+from studies.pictures import small_png
 
-CERTAINTIES = ("read", "quoted", "digitised", "recalled")
 MOST_SETTINGS = 3  # that a caption names
 MOST_COLUMNS = 7  # of a table on a page
 DPI = 200  # of a figure's file
@@ -40,52 +42,13 @@ def start(notebook: str, run: Run, paper: str | None = None) -> None:
     files.write_json(study.product("about.json"), about | environment(run.device))
 
 
-def published(paper: str) -> pd.DataFrame:
-    """The numbers a paper prints, a row each, from `data/published/<paper>.json`:
-
-    {"paper": "...",
-     "floats": {"fig3": {"title": "...", "product": "fig3_leakage"},
-                "fig9": {"title": "...", "reason": "why it is not made"}},
-     "numbers": [{"float": "fig6", "row": "DLG", "column": "MNIST", "value": 0.0038, "spread": null,
-                  "unit": "...", "settings": "...", "source": "...", "certainty": "recalled"}]}
-
-    product: the name given to save_figure or save_table. certainty: read (in the paper), quoted (in
-    another text), digitised (off a plot), recalled (from memory). The floats are in `.attrs`.
-    Raises ValueError naming the first entry that breaks this layout."""
-    store.check_name("paper", paper)
-    path = files.ROOT / f"data/published/{paper}.json"
-    if not path.is_file():
-        raise ValueError(f"no published numbers of the paper {paper!r}: {path} is missing")
-    document = json.loads(path.read_text())
-    for name, entry in document.setdefault("floats", {}).items():
-        if not entry.get("title") or ("product" in entry) == ("reason" in entry):
-            raise ValueError(f"{path.name}: float {name} needs a title, and a product or a reason")
-    for number in document.setdefault("numbers", []):
-        if number.get("float") not in document["floats"]:
-            raise ValueError(f"{path.name}: the float of {number} is not listed")
-        if number.get("certainty") not in CERTAINTIES:
-            raise ValueError(f"{path.name}: the certainty of {number} is none of {CERTAINTIES}")
-    table = pd.DataFrame(document["numbers"], columns=[
-        "float", "row", "column", "value", "spread", "unit", "settings", "source", "certainty"])
-    table.attrs["floats"] = document["floats"]
-    return table.astype({"value": float, "spread": float})
-
-
-def show(number: pd.Series | dict) -> str:
-    """A row of `published` as text, with the mark that it has to bear wherever it is shown."""
-    text = "–" if pd.isna(number["value"]) else f"{number['value']:g}"
-    text += "" if pd.isna(number["spread"]) else f" ± {number['spread']:g}"
-    mark = number["certainty"]
-    return text if mark == "read" or text == "–" else f"{text} ({mark})"
-
-
 def save_figure(fig: Figure, name: str, alt: str) -> None:
     """Show the figure, and write `<name>.png` and `<name>.pdf` among the products; the same figure,
     the same bytes.
 
     alt: what it shows, in a sentence or two, for who cannot see it. It goes with the picture in the
     notebook, and into `figures.json`. ValueError where it is shorter than 40 characters."""
-    store.check_name("the figure's name", name)
+    keys.check_name("the figure's name", name)
     if not isinstance(alt, str) or len(alt) < 40:
         raise ValueError(f"{name}: alternative text says what the figure shows, not {alt!r}")
     if not isinstance(fig, Figure):
@@ -111,9 +74,9 @@ def _drawn(fig: Figure) -> dict[str, bytes]:
     box = fig.get_tightbbox().padded(plt.rcParams["savefig.pad_inches"])
     undated = {"png": ["Software"], "pdf": ["CreationDate", "Creator", "Producer"]}
     drawn = {}
-    for kind, keys in undated.items():
+    for kind, dates in undated.items():
         file = io.BytesIO()
-        fig.savefig(file, format=kind, dpi=DPI, bbox_inches=box, metadata=dict.fromkeys(keys))
+        fig.savefig(file, format=kind, dpi=DPI, bbox_inches=box, metadata=dict.fromkeys(dates))
         drawn[kind] = file.getvalue()
     return drawn
 
@@ -127,22 +90,9 @@ def _on_page(png: bytes) -> bytes:
     return small_png(small.getvalue())
 
 
-def small_png(png: bytes, tolerance: int = 16) -> bytes:
-    """The picture with 256 colours, where no channel of a pixel then differs by more than
-    `tolerance` of 255, else with all of them: plots get three times smaller, photographs stay."""
-    drawn = Image.open(io.BytesIO(png)).convert("RGBA")
-    picture = Image.alpha_composite(Image.new("RGBA", drawn.size, "white"), drawn).convert("RGB")
-    few = picture.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-    worst = max(high for _, high in ImageChops.difference(few.convert("RGB"), picture).getextrema())
-    small = io.BytesIO()
-    about = {"dpi": drawn.info["dpi"]} if "dpi" in drawn.info else {}
-    (few if worst <= tolerance else picture).save(small, "png", optimize=True, **about)
-    return small.getvalue()
-
-
 def save_table(table: pd.DataFrame, name: str) -> None:
     """Write `<name>.csv` among the products. Times belong in `save_timings`."""
-    store.check_name("the table's name", name)
+    keys.check_name("the table's name", name)
     if not isinstance(table, pd.DataFrame):
         raise ValueError(f"table must be a DataFrame, not {type(table).__name__}")
     with files.atomic(store.current().product(f"{name}.csv")) as file:
@@ -156,7 +106,7 @@ def save_timings(table: pd.DataFrame) -> None:
 
 def not_made(float_id: str, reason: str) -> None:
     """Say why this run does not make a float of the paper (a missing data set, the profile)."""
-    store.check_name("float_id", float_id)
+    keys.check_name("float_id", float_id)
     if not isinstance(reason, str) or not reason:
         raise ValueError(f"reason must say why {float_id} is not made, not {reason!r}")
     path = store.current().product("reasons.json")

@@ -58,7 +58,7 @@ def start(notebook: str, run: Run) -> Study:
 
     Raises ValueError for another type, or where the environment variable FRESH is not 1 or 0."""
     global _study
-    check_name("notebook", notebook)
+    keys.check_name("notebook", notebook)
     if not isinstance(run, Run):
         raise ValueError(f"run must be what run.start returned, not {run!r}")
     fresh()
@@ -106,7 +106,7 @@ class Sweep:
     def __post_init__(self) -> None:
         self.study = current()
         self.profile = self.study.run.profile
-        check_name("the sweep's name", self.name)
+        keys.check_name("the sweep's name", self.name)
         checks.whole("version", self.version)
         for note in ("minutes", "gib", "comparable", "gpu"):
             setattr(self, note, self._of_profile(note))
@@ -342,9 +342,3 @@ def _clients_in_words(configs: list[dict]) -> str:
     if sizes == [1]:
         return count
     return f"{count} of {', '.join(map(str, sizes))} images"
-
-
-def check_name(what: str, name: str) -> None:
-    """ValueError where a name is none that a file of its own can have."""
-    if not isinstance(name, str) or not name or Path(name).name != name:
-        raise ValueError(f"{what} must be the name of a file, without folders, not {name!r}")

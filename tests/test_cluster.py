@@ -65,7 +65,7 @@ def command(*words):
 
 def make(place, *words, **more):
     return subprocess.run(command(*words), cwd=place, env=surroundings(**more),
-                          capture_output=True, text=True, timeout=300)
+                          capture_output=True, text=True, timeout=900)
 
 
 def emptied(place):
@@ -176,16 +176,16 @@ def test_a_cluster_stores_what_a_serial_run_stores_byte_for_byte(here, monkeypat
 def test_ctrl_c_leaves_what_is_stored_and_no_process(place):
     emptied(place)
     caller = subprocess.Popen(
-        command("CLUSTER=2"), cwd=place, env=surroundings(CELLS="empty", EMPTY="60", PAUSE="2"),
+        command("CLUSTER=1"), cwd=place, env=surroundings(CELLS="empty", EMPTY="60", PAUSE="2"),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # "make test &" ignores it
-    wait_for(lambda: len(stored(place)) >= 2, 90)
+    wait_for(lambda: len(stored(place)) >= 2)
     os.killpg(caller.pid, signal.SIGINT)
-    _, said = caller.communicate(timeout=60)
+    _, said = caller.communicate(timeout=300)
     assert caller.returncode
     assert "figures: interrupted; what is stored is kept" in said
     assert "Traceback" not in said
-    wait_for(lambda: not running(place), 20)
+    wait_for(lambda: not running(place))
     done = stored(place)
     assert 2 <= len(done) < 60
     assert all(cells.load(file) for file in done)
@@ -201,7 +201,7 @@ def scheduler(tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port",
          "0", "--no-dashboard", "--scheduler-file", told], stderr=subprocess.DEVNULL)
-    wait_for(told.is_file, 60)
+    wait_for(told.is_file)
     yield json.loads(told.read_text())["address"]
     process.kill()
     process.wait()
@@ -224,23 +224,23 @@ def worker(address, folder, *words):
 def test_without_a_shared_folder_cells_come_back_and_a_killed_workers_are_computed_again(
         here, tmp_path, scheduler, monkeypatch):
     other = copied(tmp_path / "another machine")
-    monkeypatch.setenv("CELLS", "naps attacks")
+    monkeypatch.setenv("CELLS", "naps")
     jobs = cluster.missing(declared())
     with worker(scheduler, other) as first, worker(scheduler, other):
         killer = threading.Thread(target=lambda: kill_after(3, here, first))
         killer.start()
         work = cluster.compute(jobs, scheduler, 0)
         killer.join()
-    assert len(work.done) == 8 and not work.failed
-    assert len(stored(here)) == 8 and not stored(other)
+    assert len(work.done) == 6 and not work.failed
+    assert len(stored(here)) == 6 and not stored(other)
     assert all(cells.load(file) for file in stored(here))
     assert not calls(here)
-    assert set(calls(other)) == {0, 1, 2, 3, 4, 5, 10, 11}
-    assert len(calls(other)) <= 10  # again: at most those that the killed worker had
+    assert set(calls(other)) == {0, 1, 2, 3, 4, 5}
+    assert len(calls(other)) <= 8  # again: at most those that the killed worker had
 
 
 def kill_after(count, place, process):
-    wait_for(lambda: len(stored(place)) >= count, 90)
+    wait_for(lambda: len(stored(place)) >= count)
     process.kill()
 
 
@@ -527,7 +527,7 @@ def test_the_wall_time_by_workers():
 def kill_a_worker(place, caller, draw):
     """After the next cell and a while; returns how many were killed, 0 or 1."""
     before = len(stored(place))
-    wait_for(lambda: len(stored(place)) > before or caller.poll() is not None, 90)
+    wait_for(lambda: len(stored(place)) > before or caller.poll() is not None)
     time.sleep(draw.uniform(0, 0.8))
     workers = [process for process in psutil.Process(caller.pid).children(recursive=True)
                if "spawn_main" in " ".join(process.cmdline())]
@@ -550,7 +550,7 @@ def test_twenty_kills_of_workers_and_callers_lose_nothing(place):
         os.killpg(caller.pid, signal.SIGKILL)
         kills += 1
         caller.wait()
-        wait_for(lambda: not running(place), 30)
+        wait_for(lambda: not running(place))
         for name, document in seen.items():  # nothing that was stored is computed again
             assert told(place)[name] == document
         seen = told(place)

@@ -60,17 +60,19 @@ def test_every_step_of_the_workflow_exists():
             assert program.startswith("build/newest/"), step
 
 
-def test_the_workflow_runs_on_each_python_and_weekly_on_the_newest():
+def test_the_workflow_runs_on_each_python_and_weekly_on_the_newest_and_the_slow_tests():
     wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
     pythons = WORKFLOW["jobs"]["locked"]["strategy"]["matrix"]["python"]
     assert pythons == ["3.11", "3.12", "3.13"] and wanted == f">={pythons[0]}"
     crons = [entry["cron"] for entry in WORKFLOW[True]["schedule"]]  # YAML reads `on` as true
     assert len(crons) == 1 and crons[0].split()[-1] in "0123456"
-    assert "schedule" in WORKFLOW["jobs"]["newest"]["if"]
+    for job, last in (("newest", "make test "), ("slow", "make test-slow")):
+        assert "schedule" in WORKFLOW["jobs"][job]["if"]
+        assert WORKFLOW["jobs"][job]["steps"][-1]["run"].startswith(last)
     assert WORKFLOW["permissions"] == {"contents": "read"}
 
 
-@pytest.mark.parametrize("name", ["run", "torch-cpu", "newest"])
+@pytest.mark.parametrize("name", ["run", "browser", "torch-cpu", "newest"])
 def test_the_scripts_of_ci_can_be_read_by_bash(name):
     subprocess.run(["bash", "-n", ROOT / ".ci" / name], check=True)
 

@@ -451,6 +451,30 @@ def test_the_text_of_lib_is_part_of_the_key(monkeypatch, tmp_path):
     assert sealed.name_of("graph", ()) not in (None, before)
 
 
+def test_an_edit_of_lib_is_seen_and_a_touch_is_none(monkeypatch, tmp_path):
+    """Also where size and time of the file are as before."""
+    file = tmp_path / "lib/a.py"
+    file.parent.mkdir()
+    file.write_text("one")
+    monkeypatch.setattr(files, "ROOT", tmp_path)
+    monkeypatch.setattr(sealed, "FILES", sealed._files_of_lib())
+    monkeypatch.setattr(sealed, "TEXT", sealed._text_of_lib())
+    began = file.stat().st_mtime_ns
+    assert not sealed._is_edited()
+    for text, edited in (("one", False), ("two", True), ("one", False), ("three", True)):
+        file.write_text(text)
+        os.utime(file, ns=(began, began))
+        assert sealed._is_edited() == edited
+    file.write_text("one")
+    (file.parent / ".#a.py").write_text("an editor's own")
+    assert not sealed._is_edited()
+    (file.parent / "b.py").touch()
+    assert sealed._is_edited()
+    (file.parent / "b.py").unlink()
+    file.unlink()
+    assert sealed._is_edited()
+
+
 def test_what_has_no_stable_text_has_no_name(monkeypatch, tmp_path):
     monkeypatch.setattr(sealed, "FOLDER", tmp_path)
     text = descriptions.stable_text
@@ -477,6 +501,7 @@ def test_where_a_function_of_lib_was_replaced_no_file_answers(monkeypatch, folde
             (nn.functional, "relu", lambda x, inplace=False: 2 * x),
             (nn.Conv2d, "_conv_forward", functools.wraps(nn.Conv2d._conv_forward)(disguised)),
             (torch, "relu", lambda x: 2 * x), (torch.Tensor, "relu", lambda x: 2 * x),
+            (client.SharedUpdate, "load", classmethod(lambda *given: None)),
             (objectives, "l2", disguised)):
         with monkeypatch.context() as patch:
             patch.setattr(owner, name, value)

@@ -212,11 +212,13 @@ def factor(distance, number):
 
 dlg, idlg, ig = attacks.dlg, attacks.idlg, attacks.inverting_gradients
 mixing, huang = attacks.mixing_gradients, attacks.huang
+# An iteration of L-BFGS is a call of up to 20. The first rows take more than one: they tell whether
+# its history outlives a call, for joint labels, in turn, and with a line search.
 ROWS = [
     # DLG: image and label logits together, in [0, 1], no box
     Row("dlg", dlg(2), DLG, restarts=2),
-    Row("dlg, batch", dlg(2, lr=0.5), replace(DLG, lr=0.5), B=3),
-    Row("dlg, in turn", dlg(5, in_turn=True), replace(DLG, optimizer="in_turn"), B=2),
+    Row("dlg, batch", dlg(1, lr=0.5), replace(DLG, lr=0.5), B=3),
+    Row("dlg, in turn", dlg(4, in_turn=True), replace(DLG, optimizer="in_turn"), B=2),
     Row("dlg, in turn, labels known", dlg(3, in_turn=True, labels="idlg_bias"),
         replace(IDLG, optimizer="in_turn"), B=2, threat=KNOWN),
     # In float64 these walk on a larger objective, which is the same path where torch's first step
@@ -233,20 +235,20 @@ ROWS = [
     Row("dlg, line search, rate", dlg(1, 8.0, line_search=True, scale=1e4),
         replace(DLG, distance=factor(L2, 1e4), optimizer="line_search", lr=8.0), B=3),
     Row("dlg, client normalises", dlg(1), DLG, protocol=IN_Z),
-    Row("dlg, mse", dlg(2), DLG, protocol=client.Protocol(loss="mse")),
-    Row("dlg, mse of softmax", dlg(2), DLG, protocol=client.Protocol(loss="mse_softmax")),
-    Row("dlg, ensemble", dlg(2), DLG, ensemble=True),
-    Row("dlg, local steps", dlg(2), DLG, B=3, protocol=STEPS),
-    Row("dlg, many local steps", dlg(2), DLG, B=2, protocol=MANY_STEPS),
+    Row("dlg, mse", dlg(1), DLG, protocol=client.Protocol(loss="mse")),
+    Row("dlg, mse of softmax", dlg(1), DLG, protocol=client.Protocol(loss="mse_softmax")),
+    Row("dlg, ensemble", dlg(1), DLG, ensemble=True),
+    Row("dlg, local steps", dlg(1), DLG, B=3, protocol=STEPS),
+    Row("dlg, many local steps", dlg(1), DLG, B=2, protocol=MANY_STEPS),
     Row("dlg, momentum and weight decay", dlg(1), DLG, B=3, protocol=MOMENTUM),
     Row("inverting, nesterov, many steps", ig(3), IG, B=2, threat=KNOWN,
         protocol=replace(MANY_STEPS, momentum=0.5, nesterov=True, weight_decay=0.2)),
     Row("dlg, a loss of one's own", dlg(1), DLG, B=2, protocol=client.Protocol(loss=smooth_l1)),
-    Row("dlg, batch statistics", dlg(2), DLG, with_batch_norm, B=3,
+    Row("dlg, batch statistics", dlg(1), DLG, with_batch_norm, B=3,
         protocol=client.Protocol(mode="train")),
     # iDLG: the label by its rule
-    Row("idlg", idlg(2), IDLG, restarts=2),
-    Row("idlg, joint", idlg(2, labels="joint"), DLG),
+    Row("idlg", idlg(1), IDLG, restarts=2),
+    Row("idlg, joint", idlg(1, labels="joint"), DLG),
     Row("idlg, line search", replace(idlg(1, 0.1, True), objective=SCALED_L2),
         replace(IDLG, distance=factor(L2, 1e4), optimizer="line_search", lr=0.1)),
     # Inverting Gradients: in z, cosine, TV, signs, decay, box
@@ -262,8 +264,8 @@ ROWS = [
     Row("inverting, layer cosine", ig(3, objective="layer_cosine"),
         replace(IG, distance=plain.layer_cosine)),
     Row("inverting, adam", ig(8, optimizer="adam"), replace(IG, signed=False)),
-    Row("inverting, lbfgs", ig(2, optimizer="lbfgs"), Plain(tv=0.01, optimizer="lbfgs", lr=1.0)),
-    Row("inverting, line search", ig(2, optimizer="lbfgs_line_search", lr=0.5, objective="l2"),
+    Row("inverting, lbfgs", ig(1, optimizer="lbfgs"), Plain(tv=0.01, optimizer="lbfgs", lr=1.0)),
+    Row("inverting, line search", ig(1, optimizer="lbfgs_line_search", lr=0.5, objective="l2"),
         Plain(L2, tv=0.01, optimizer="line_search", lr=0.5)),
     Row("inverting, pruned", ig(3, masked=True),
         replace(IG, distance=plain.where_shared(plain.cosine)), defense=defenses.GradPrune(0.5),
@@ -277,7 +279,7 @@ ROWS = [
     Row("mixing", mixing(8), Plain(decay=True, in_z=False)),
     Row("mixing, batch", mixing(3, 0.2, "l2", tv=0.3, orthogonality=0.4),
         Plain(L2, lr=0.2, tv=0.3, orthogonality=0.4, decay=True, in_z=False), B=3, threat=KNOWN),
-    Row("mixing, lbfgs", mixing(2, 1.0, "l2", optimizer="lbfgs"),
+    Row("mixing, lbfgs", mixing(1, 1.0, "l2", optimizer="lbfgs"),
         Plain(L2, "lbfgs", 1.0, in_z=False)),
     # Huang: as Inverting Gradients, with statistics, and labels in the same Adam without signs
     Row("huang", huang(8), HUANG, with_batch_norm, B=2, protocol=TRAIN,

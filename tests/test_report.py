@@ -12,7 +12,7 @@ from PIL import Image
 from storing import begin, cell, draw
 
 from lib import run as runs
-from studies import report, store
+from studies import pictures, report, store
 
 pytestmark = pytest.mark.usefixtures("place")
 PRODUCTS = "build/quick/99_fixture"
@@ -129,11 +129,11 @@ def test_a_plot_gets_smaller_and_a_photograph_keeps_its_colours():
     ramp = np.arange(200, dtype=np.uint8)
     plot = png(np.stack([ramp[None].repeat(200, 0), ramp[:, None] // 8 * 8 + 0 * ramp,
                          np.full((200, 200), 9, np.uint8)], -1))
-    few = report.small_png(plot)
+    few = pictures.small_png(plot)
     before, after = (np.asarray(Image.open(io.BytesIO(p)).convert("RGB"), int) for p in (plot, few))
     assert Image.open(io.BytesIO(few)).mode == "P" and abs(before - after).max() <= 16
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-    small = Image.open(io.BytesIO(report.small_png(png(noise))))
+    small = Image.open(io.BytesIO(pictures.small_png(png(noise))))
     assert (np.asarray(small) == noise).all()
 
 

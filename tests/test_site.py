@@ -1,4 +1,5 @@
-"""The site of `make site`, in a headless Chromium, from the file system and without a network."""
+"""The site of `make site`: what it is built of; and, with `make test-slow`, the whole of it in a
+headless Chromium, from the file system and without a network."""
 
 import json
 import re
@@ -12,6 +13,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+
+from tools import build_site
 
 ROOT = Path(__file__).resolve().parents[1]
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -121,9 +124,70 @@ def html(tmp_path_factory):
     return place / "html"
 
 
+# ---- what it is built of
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """The documents of the site, as Sphinx gets them."""
+    place = tmp_path_factory.mktemp("site") / "source"
+    build_site.write_source(place)
+    return place
+
+
+FIGURE = re.compile(r"^:::\{figure\} (.+)\n:alt: (.+)\n\n(.+)\n:::$", re.M)
+LINK = re.compile(r"(?<!\\)\]\(([^()\s]+)\)")
+
+
+def markdown(file) -> str:
+    """The text of a document, or of a notebook's cells of text; its code is left out."""
+    text = file.read_text()
+    if file.suffix == ".ipynb":
+        text = "\n\n".join("".join(cell["source"]) for cell in json.loads(text)["cells"]
+                           if cell["cell_type"] == "markdown")
+    return re.sub(r"^( *)(`{3,})(?!\{).*?^\1\2$|`[^`\n]*`", "", text, flags=re.M | re.S)
+
+
+def test_every_document_is_there_and_leads_to_what_is(source):
+    notebooks = sorted((ROOT / "notebooks").glob("*.ipynb"))
+    pages = [*source.rglob("*.md"), *(source / "notebooks").rglob("*.ipynb")]
+    assert {source / name for name in build_site.PAGES} < set(pages)
+    assert len(pages) > 90 and len(list((source / "reference").rglob("*.md"))) > 60
+    lost, count = [], 0
+    for page in pages:
+        for link in LINK.findall(markdown(page)):
+            path = unquote(urlsplit(link).path)
+            if path and not urlsplit(link).scheme:
+                count += 1
+                lost += [] if (page.parent / path).exists() else [(page.name, link)]
+    assert count > 200 and not lost
+    menu = (source / "index.md").read_text()
+    places = [menu.index(f"<notebooks/{file.stem}>") for file in notebooks]
+    assert places == sorted(places), "the next page of a notebook is the next notebook"
+
+
+def test_the_gallery_has_every_figure_once(source):
+    figures = [{"src": (source / path).as_uri(), "text": text, "caption": caption}
+               for path, text, caption in FIGURE.findall((source / "gallery.md").read_text())]
+    check_gallery(sorted((ROOT / "notebooks").glob("*.ipynb")), figures)
+
+
+def test_a_notebook_to_save_is_the_repositorys_and_its_page_has_all_of_it(source):
+    for file in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        assert (source / f"_static/notebooks/{file.name}").read_bytes() == file.read_bytes()
+        cells, there = (json.loads(place.read_text())["cells"]
+                        for place in (file, source / "notebooks" / file.name))
+        assert len(cells) == len(there) and texts(cells) == texts(there), file
+        assert [cell.get("outputs") for cell in cells] == [cell.get("outputs") for cell in there]
+
+
+# ---- the whole of it
+
+
 MANY = ("_modules", "reference")  # over a hundred pages of one kind, made of lib
 
 
+@pytest.mark.slow
 def test_the_site_works_in_a_browser_without_a_network(html):
     """Of the pages made of lib every tenth."""
     many = [page for folder in MANY for page in sorted((html / folder).rglob("*.html"))]

@@ -7,7 +7,8 @@ from pathlib import Path
 import psutil
 
 
-def wait_for(condition, seconds):
+def wait_for(condition, seconds=300):
+    """Until it holds; for minutes, since another process may have little of a busy machine."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"

@@ -322,20 +322,25 @@ def plain(docstring) -> str:
 
 # ---- all of it
 
-def main(folder=ROOT / "build/site") -> int:
-    from sphinx.cmd.build import build_main
-
-    sys.path.insert(0, str(ROOT))                            # tools are run from anywhere
+def write_source(source) -> None:
+    """The folder of documents that Sphinx makes the site of."""
     from tools import watch
 
-    source, out, doctrees = (Path(folder) / name for name in ("source", "html", "doctrees"))
-    for former in (source, out, doctrees):                   # no page of a document that is gone
-        shutil.rmtree(former, ignore_errors=True)
     copy_documents(source)
     write(source / "gallery.md", gallery(source))
     write(source / "bibliography.md", bibliography())
     watch.write(source)
     reference(source)
+
+
+def main(folder=ROOT / "build/site") -> int:
+    from sphinx.cmd.build import build_main
+
+    sys.path.insert(0, str(ROOT))                            # tools are run from anywhere
+    source, out, doctrees = (Path(folder) / name for name in ("source", "html", "doctrees"))
+    for former in (source, out, doctrees):                   # no page of a document that is gone
+        shutil.rmtree(former, ignore_errors=True)
+    write_source(source)
     failed = build_main(["-q", "-W", "--keep-going", "-d", str(doctrees), str(source), str(out)])
     if not failed:
         print(out / "index.html")

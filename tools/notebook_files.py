@@ -41,7 +41,7 @@ def cleaned(notebook):
     names that pandas draws for its tables, addresses), and with small pictures."""
     import nbformat
 
-    from studies.report import small_png
+    from studies.pictures import small_png
 
     notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL})
     tables = defaultdict(lambda: f"T_{len(tables):05}")

@@ -228,12 +228,12 @@ class Bars:
 
 def check_floats(name, products) -> None:
     """Each figure and table that the paper has must be there, or there must be a reason."""
-    from studies import report
+    from studies import papers
 
     if not (products / "about.json").is_file():
         raise Failed("ran without calling report.start")
     paper = json.loads((products / "about.json").read_text())["paper"]
-    floats = report.published(paper).attrs["floats"] if paper else {}
+    floats = papers.published(paper).attrs["floats"] if paper else {}
     reasons = products / "reasons.json"
     excused = json.loads(reasons.read_text()) if reasons.is_file() else {}
     wanted = {key: entry["product"] for key, entry in floats.items()
