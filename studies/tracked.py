@@ -4,7 +4,8 @@ import json
 
 from lib import files
 from studies import cells
-from studies.store import FOLDERS, check_name
+from studies.keys import check_name
+from studies.store import FOLDERS
 
 IDENTITY = ("function", "config", "version")  # what a tracked cell says of itself
 
