@@ -219,7 +219,7 @@ def test_bounds_beside_the_stored_attacks():
                  {}, [{}], 1, 1.0, "", "", "", True, "paper")
     table = tables.dpsgd(elsewhere.read(), prior, 0.06)
     assert list(table.index) == ["0.001", "0.01", "0.1", "1"]
-    assert np.isinf(table["gap, dB"]["0.001"]) and 0 < table["gap, dB"]["1"] < 10
+    assert np.isinf(table["gap, dB"]["0.1"]) and 0 < table["gap, dB"]["1"] < 10
     assert table["our attack, dB"]["0.01"] == pytest.approx(10.37, abs=0.01)
     assert table["smoother, dB"].isna().all()
     smoother = Cell(pd.DataFrame({"mse": [0.02]}), {}, [{"defense": {"noise_multiplier": 0.01}}],

@@ -11,6 +11,7 @@ from studies.realistic.elsewhere import Elsewhere
 from studies.realistic.plan import Plan, minutes, shown
 
 NOT_COMPUTED = "not computed"
+EIGHT_BITS = 58.9  # dB of an image that is rounded to 8 bits: a bound above it says nothing
 CANDIDATES = 201  # among which an image is named: itself and 200 others
 
 
@@ -139,6 +140,7 @@ def dpsgd(stored: Elsewhere, prior: Cell, mean_image: float, adaptive: Cell | No
         more = smoothed.get(noise, np.nan)
         best = np.nanmin([found, more, mean_image])
         limit = bounds.psnr(bounds.error(noise, known.variance))
+        limit = np.inf if limit > EIGHT_BITS else limit
         cheat = bounds.without_prior(noise, (known.variance * known.pixels) ** 0.5,
                                      int(known.pixels))
         rows[f"{noise:g}"] = {
