@@ -23,7 +23,7 @@ from lib.audit import attempts, rehearsal  # noqa: E402
 from lib.audit.findings import Findings  # noqa: E402
 from lib.audit.words import verdict  # noqa: E402
 
-ITERATIONS = {False: 12, True: 150}  # of L-BFGS, of Adam
+ITERATIONS = {False: 10, True: 100}  # of L-BFGS, of Adam
 NETWORKS = {
     "LeNet": lambda images, seed: models.lenet(images, channels=6, seed=seed),
     "LeNet, ReLU": lambda images, seed: models.lenet(

@@ -317,7 +317,7 @@ def test_labels_count_where_noise_as_large_as_the_updates_own_changes_none(class
     for seed in range(4):
         findings = Findings()
         tries.read_labels(noised(update, size, seed), findings)
-        assert len(findings.labels) >= 2 and findings.steady == says
+        assert (len(findings.labels) >= 2 and findings.steady) == says
 
 
 def test_a_turned_sign_is_named_and_no_labels_are_read():

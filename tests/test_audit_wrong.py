@@ -226,7 +226,8 @@ def test_swapped_weights_are_reported(desk, capsys, tmp_path):
     (["--labels", "1,2"], "labels have shape"),
     (["--shape", "8,8"], "shape is (channels, height, width)"),
     (["--before", "before.pt"], "local_lr"),
-    (["--loss", "nets.py:of_each_image"], "loss"),
+    (["--loss", "nets.py:of_each_image"], "one number for a batch, a tensor (), not (2,)"),
+    (["--loss", "nets.py:net"], "it failed with TypeError"),
     (["--budget", "nan"], "budget must be a finite number"),
     (["--budget", "0s"], "budget must be")])
 def test_a_wrong_option_is_named(desk, capsys, words, says):

@@ -35,6 +35,9 @@ def test_the_version_is_the_same_everywhere():
     newest = re.search(r"^## (\S+), (\d+ \w+ \d+)$", (ROOT / "CHANGELOG.md").read_text(), re.M)
     assert citation["version"] == newest[1] == version()
     assert json.loads((ROOT / ".zenodo.json").read_text())["version"] == version()
+    for page in ("README.md", "lib/USING.md"):
+        wheels = re.findall(r"leaky_gradients-([\d.]+)-py3", (ROOT / page).read_text())
+        assert wheels and set(wheels) == {version()}, page
     day, month, year = newest[2].split()
     released = citation["date-released"]
     assert (released.day, f"{released:%B}", released.year) == (int(day), month, int(year))

@@ -93,7 +93,7 @@ def impossible(update: SharedUpdate, layer: LastLayer) -> str:
         return ""
     return (f"the last bias's gradient is negative for {negative} classes, and a batch of "
             f"{update.batch_size} makes it so for {update.batch_size} at most: the batch is "
-            "larger, the sign is turned, or before and after are swapped")
+            "larger, noise was added, the sign is turned, or before and after are swapped")
 
 
 def steady(update: SharedUpdate, layer: LastLayer, labels: dict[str, list[int]]) -> bool:

@@ -4,6 +4,8 @@ import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+import torch
+
 from .. import checks
 from ..protocol import Protocol
 from . import code
@@ -92,8 +94,23 @@ def _settings(told: dict, protocol: dict) -> Settings:
     for size in told["shape"]:
         checks.whole("each size in shape", size)
     if ":" in str(protocol.get("loss")):
-        protocol = protocol | {"loss": code.named(protocol["loss"], "loss")}
+        protocol = protocol | {"loss": _loss(protocol["loss"], told["classes"])}
     return Settings(**told, protocol=Protocol(**protocol))
+
+
+def _loss(named: str, classes: int) -> object:
+    """A loss of the auditor's own; ValueError for one that gives no number for a batch of two."""
+    loss = code.named(named, "loss")
+    rows = torch.zeros(2, classes)
+    try:
+        value = loss(rows, rows + 1 / classes)
+    except Exception as error:  # whatever the user's own code raises
+        raise ValueError(f"loss {named}: of logits and targets (2, {classes}) it failed with "
+                         f"{type(error).__name__}: {error}") from error
+    if getattr(value, "shape", None) != ():
+        raise ValueError(f"loss {named} must give one number for a batch, a tensor (), not "
+                         f"{tuple(getattr(value, 'shape', ())) or type(value).__name__}")
+    return loss
 
 
 def _list(name: str, value: object) -> list | tuple:
