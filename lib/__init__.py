@@ -41,8 +41,8 @@ A file imports only from those that stand below it here:
 2  defenses       what a client may do about it
 2  bounds         what no attack on DP-SGD can exceed
 2  mixing         MixUp and InstaHide, and decoding them
-2  soteria        Soteria, which prunes by what the features tell of an image
 2  precode        PRECODE, a random bottleneck before the head
+2  soteria        Soteria, which prunes by what the features tell of an image
 
 1  blocks         parts that networks are built of
 1  batching       the one door for models

@@ -111,6 +111,14 @@ def test_views_cost_no_copy_and_read_right():
     agree(function, [numbers(9, 3, 4, 5)])
 
 
+def test_what_is_empty_adds_nothing():
+    def differences(x):
+        return (x[:, 1:] - x[:, :-1]).abs().sum() + (x[1:] - x[:-1]).abs().sum()
+
+    agree(lambda x: (differences(x), torch.func.grad(differences)(x)), [numbers(9, 1, 6)])
+    agree(lambda x: (differences(x), torch.func.grad(differences)(x)), [numbers(9, 6, 1)])
+
+
 @pytest.mark.parametrize("shapes", [((1, 7), (7, 30)), ((6, 7), (7, 5)), ((4, 9), (9, 1))])
 @pytest.mark.parametrize("whose", ["both", "first", "second"])
 def test_products(shapes, whose):

@@ -178,7 +178,8 @@ DEFAULTS = {
         "weight": (0.05, "read", f"{HUANG_CODE}: + 0.05 mean(1 - |x|)")},
     attacks.reconstruct: {
         "restarts": (1, "read", "one run in all the codes' defaults"), "seed": (0, "ours", ""),
-        "record": ((), "ours", ""), "chunk": (None, "ours", ""), "start": (None, "ours", "")},
+        "record": ((), "ours", ""), "chunk": (None, "ours", ""), "start": (None, "ours", ""),
+        "limit": (None, "ours", "")},
     generators.dcgan: {
         "latent": (64, "ours", "small"), "width": (16, "ours", "small"), "seed": (0, "ours", "")},
     generators.train: {

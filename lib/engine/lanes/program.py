@@ -161,6 +161,8 @@ class Program:
         slices = target.shape[lead] if target.shape else 1
         slice_size = max(1, target.numel) // max(1, slices)
         shape, to, by = source.shape[lead:], into.strides[lead:], source.strides[lead:]
+        if not source.numel:  # also where an axis that was left out is the empty one
+            shape, to, by = (0,), (1,), (0,)
         if not shape:
             shape, to, by = (1,), (1,), (0,)
         if len(shape) == 1:

@@ -116,6 +116,8 @@ def _sum(program: Program, a: Value, axes=None, keep=False, dtype=None) -> Value
 
 def _mean(program: Program, a: Value, axes=None, keep=False, dtype=None) -> Value:
     count = math.prod(a.shape[d] for d in _axes(a, axes))
+    if not count:
+        raise Unsupported("the mean of nothing")
     return _reduced(program, SUM, a, axes, keep, 1 / count)
 
 
