@@ -87,6 +87,15 @@ for x, y in zip(pictures, labels, strict=True):
     sent.append({name: moved[name] - w[name] for name in w})
 mean = {name: (sent[0][name] + sent[1][name]) / 2 for name in w}
 
+# %%
+alone, kept = live.single(batch, model), live.single(batch, live.guarded(model, seed))
+shown = {"private": batch.images[:live.SHOWN, 0], "plain gradient": live.found(alone),
+         "PRECODE": live.found(live.as_the_attacker_has_it(kept)),
+         "PRECODE, without\nwhat is random": live.found(live.adapted(kept))}
+report.save_figure(drawings.closely(shown), "closely", ALT_TEXTS["closely"])
+report.caption("Three photographs, a LeNet, 200 iterations of Inverting Gradients. The last two "
+               "rows are told below.")
+
 # %% [markdown]
 # `client.share` and `client.aggregate` must send the same. An attack then simulates all of this from dummy images, for each client by itself:
 
@@ -96,15 +105,6 @@ protocol = client.Protocol(local_lr=eta, local_batch=1, sends="weights")
 update = client.aggregate(client.share(model, held, protocol))
 for name, tensor in mean.items():
     torch.testing.assert_close(update.gradients[name][0], tensor, rtol=1e-4, atol=1e-7)
-
-# %%
-alone, kept = live.single(batch, model), live.single(batch, live.guarded(model, seed))
-shown = {"private": batch.images[:live.SHOWN, 0], "plain gradient": live.found(alone),
-         "PRECODE": live.found(live.as_the_attacker_has_it(kept)),
-         "PRECODE, without\nwhat is random": live.found(live.adapted(kept))}
-report.save_figure(drawings.closely(shown), "closely", ALT_TEXTS["closely"])
-report.caption("Three photographs, a LeNet, 200 iterations of Inverting Gradients. The last two "
-               "rows are told below.")
 
 # %% [markdown]
 # ## Results

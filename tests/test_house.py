@@ -23,10 +23,10 @@ LIST = ast.get_docstring(ast.parse((ROOT / "lib/__init__.py").read_text()))
 ORDER = re.findall(r"^\d  (\w+) ", LIST, re.M)
 
 # Of studies: those below know nothing of those above, nor of those beside them.
-STUDY_FLOORS = [{"keys", "cells", "verdicts", "plots", "references"}, {"store"},
-                {"choose", "report", "remote"}, {"ledger"}]
+STUDY_FLOORS = [{"keys", "cells", "verdicts", "plots", "pictures", "references"},
+                {"store", "papers"}, {"choose", "report", "remote", "tracked"}, {"ledger"}]
 # What no stored number may depend on.
-SHOWN = {"store", "choose", "report", "plots", "ledger", "references"}
+SHOWN = {"store", "choose", "report", "plots", "ledger", "references", "tracked"}
 
 
 def module_of(path) -> str:

@@ -120,8 +120,8 @@ def test_each_member_of_an_ensemble_gets_a_draw_of_its_own():
     assert sample.shape[0] == 2 and not torch.equal(sample[0], sample[1])
 
 
-def test_the_attacker_who_leaves_the_random_layers_out_finds_the_image_again():
-    """Four LeNets, 150 iterations: as near as without the defense, where comparing all fails."""
+def test_the_attacker_who_leaves_the_random_layers_out_finds_more():
+    """Four LeNets, 150 iterations: nearer than where all is compared, not as near as without."""
     b, attack = batch(4), attacks.inverting_gradients(150)
     nets = [lenet(seed) for seed in range(4)]
     kept = [precode.redrawn(precode.precode(net, 32), 100 + k) for k, net in enumerate(nets)]
@@ -136,7 +136,7 @@ def test_the_attacker_who_leaves_the_random_layers_out_finds_the_image_again():
 
     plain, all_of_it = psnr(shared(models.Ensemble(nets), b)), psnr(update)
     adapted = psnr(replace(update, gradients=fewer))
-    assert adapted > all_of_it + 2 and adapted > plain - 2
+    assert all_of_it + 2 < adapted < plain
 
 
 def test_behind_a_dense_layer_a_division_gives_the_image_whatever_was_drawn():

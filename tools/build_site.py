@@ -342,8 +342,7 @@ def main(folder=ROOT / "build/site") -> int:
         shutil.rmtree(former, ignore_errors=True)
     write_source(source)
     failed = build_main(["-q", "-W", "--keep-going", "-d", str(doctrees), str(source), str(out)])
-    if not failed:
-        print(out / "index.html")
+    print("" if failed else out / "index.html")
     return failed
 
 

@@ -55,7 +55,10 @@ for draw in (1, 2):
 
 # %%
 for m in (0.5, 1.0, 3.0):
-    smaller, _ = integrate.quad(lambda t, m=m: min(stats.norm.pdf(t), stats.norm.pdf(t - m)), -9, 12)
+    def lower(t, m=m):
+        return min(stats.norm.pdf(t), stats.norm.pdf(t - m))
+
+    smaller, _ = integrate.quad(lower, -9, 12)
     assert abs(smaller - 2 * stats.norm.cdf(-m / 2)) < 1e-7
 assert abs(bounds.error(1e6, 1.0) - 0.5) < 1e-5
 

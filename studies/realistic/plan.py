@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from lib.run import Run
 from studies import case, store
 from studies.cells import Cell
-from studies.inverting_gradients import deep_sweeps
 from studies.realistic import compute, settings
 from studies.realistic.arms import ARMS, plain_of
 from studies.realistic.settings import LABORATORY, Network, Setting
@@ -179,9 +178,13 @@ def _crossings(seed: int) -> dict[tuple[str, Setting], store.Sweep]:
 
 
 def _lite0(seed: int) -> store.Sweep:
-    """Page 03's photographs behind EfficientNet-Lite0, the client in train mode."""
-    paper = [deep_sweeps.attacked(
-        deep_sweeps.PHOTOS, deep_sweeps.lite0("trained", seed), deep_sweeps.ITERATIONS,
-        [number, number + 1], seed, deep_sweeps.PRIOR, protocol=TRAIN_MODE,
-        record=deep_sweeps.FILM, among=deep_sweeps.CANDIDATES) for number in deep_sweeps.SHOWN]
-    return _sweep("lite0_train", [], paper, deep_sweeps.MINUTES * len(paper), function=case.attack)
+    """Page 03's two photographs behind EfficientNet-Lite0 as there, but the client in train mode."""
+    of_page_03 = {
+        "images": {"name": "photos", "size": 128, "imagenet": True},
+        "victim": {"name": "efficientnet_lite0", "pretrained": True, "seed": seed},
+        "attack": {"name": "inverting_gradients", "iterations": 4800, "tv": 0.5},
+        "threat": {"labels": "known"}, "record": [0, 100, 300, 600, 1200, 2400, 4800],
+        "among": {"name": "imagenet200", "size": 128}, "shown": 6, "seed": seed}
+    paper = [of_page_03 | {"clients": [photograph, photograph + 1], "protocol": TRAIN_MODE}
+             for photograph in (0, 8)]
+    return _sweep("lite0_train", [], paper, 16 * len(paper), function=case.attack)
