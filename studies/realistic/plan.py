@@ -178,7 +178,7 @@ def _crossings(seed: int) -> dict[tuple[str, Setting], store.Sweep]:
 
 
 def _lite0(seed: int) -> store.Sweep:
-    """Page 03's two photographs behind EfficientNet-Lite0 as there, but the client in train mode."""
+    """Page 03's two photographs behind EfficientNet-Lite0, as there but in train mode."""
     of_page_03 = {
         "images": {"name": "photos", "size": 128, "imagenet": True},
         "victim": {"name": "efficientnet_lite0", "pretrained": True, "seed": seed},
