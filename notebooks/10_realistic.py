@@ -93,8 +93,7 @@ shown = {"private": batch.images[:live.SHOWN, 0], "plain gradient": live.found(a
          "PRECODE": live.found(live.as_the_attacker_has_it(kept)),
          "PRECODE, without\nwhat is random": live.found(live.adapted(kept))}
 report.save_figure(drawings.closely(shown), "closely", ALT_TEXTS["closely"])
-report.caption("Three photographs, a LeNet, 200 iterations of Inverting Gradients. The last two "
-               "rows are told below.")
+report.caption("Three photographs, a LeNet, 200 iterations. The last two rows are told below.")
 
 # %% [markdown]
 # `client.share` and `client.aggregate` must send the same. An attack then simulates all of this from dummy images, for each client by itself:
