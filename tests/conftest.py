@@ -1,16 +1,27 @@
 """The tests draw without a screen, and without exporting a backend that kernels would inherit."""
 
+import gc
+
 import matplotlib
 import pytest
 
 matplotlib.use("agg")
 
-LONG = ("test_site", "test_assignments", "test_cluster", "test_pipeline")  # they start processes
+# The longest first: what is left at the end is short, and two workers end together.
+LONG = ("test_pipeline", "test_cluster", "test_engine", "test_parity", "test_assignments",
+        "test_cases", "test_diagnose", "test_case", "test_graph_files", "test_attacks",
+        "test_batching", "test_aggregation", "test_realistic", "test_studies", "test_audit")
 
 
 def pytest_collection_modifyitems(items):
-    """The long ones first: what is left at the end is short, and two workers end together."""
-    items.sort(key=lambda item: item.path.stem not in LONG)
+    place = {name: i for i, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(LONG)))
+
+
+def pytest_collection_finish():
+    """What was imported for all tests stays: garbage is looked for among what came later."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

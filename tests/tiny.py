@@ -3,17 +3,6 @@
 import torch
 
 from lib import data
-from lib.audit import attempts
-
-
-def audit_in_few_iterations(monkeypatch, adam=20, lbfgs=2):
-    """Audits begin every attack, and end it after so many iterations instead of when the budget is
-    spent: then it can be a large one, and what is tried depends on no clock."""
-    plans = attempts.plans
-    monkeypatch.setattr(attempts, "FEWEST", {True: adam, False: lbfgs})
-    monkeypatch.setattr(attempts, "plans", lambda *given: [
-        (name, attempts._of(attack, adam if attack.is_adam else lbfgs))
-        for name, attack in plans(*given)])
 
 
 class Shape:
