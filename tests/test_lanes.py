@@ -402,6 +402,19 @@ def test_a_compiler_that_fails_is_as_none(monkeypatch, tmp_path):
         build.library.cache_clear()
 
 
+@pytest.mark.parametrize("quiet, said", [("1", 0), ("", 1)])
+def test_compiling_is_said_once_unless_quiet(quiet, said, monkeypatch, tmp_path, caplog):
+    monkeypatch.setattr(build, "_FOLDER", tmp_path)
+    monkeypatch.setenv("QUIET", quiet)
+    monkeypatch.setattr(build, "_compile", lambda compiler, file: None)  # no library comes of it
+    build.library.cache_clear()
+    try:
+        assert build.library() is None
+        assert len(caplog.records) == said
+    finally:
+        build.library.cache_clear()
+
+
 def test_a_forked_process_hires_threads_of_its_own():
     p = posed("lenet", attacks.dlg(), K=9)
     before = torch.get_num_threads()

@@ -35,8 +35,9 @@ def library() -> ctypes.CDLL | None:
     try:
         file = _FOLDER / f"{_name(compiler)}.so"
         if not file.exists():
-            logging.getLogger(__name__).warning(
-                "compiling the engine's kernels, once for this machine: some seconds")
+            if os.environ.get("QUIET", "") in ("", "0"):  # as progress bars: what reads stderr takes no word
+                logging.getLogger(__name__).warning(
+                    "compiling the engine's kernels, once for this machine: some seconds")
             _FOLDER.mkdir(parents=True, exist_ok=True)
             _compile(compiler, file)
         return ctypes.CDLL(str(file))
