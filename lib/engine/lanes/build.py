@@ -35,7 +35,7 @@ def library() -> ctypes.CDLL | None:
     try:
         file = _FOLDER / f"{_name(compiler)}.so"
         if not file.exists():
-            if os.environ.get("QUIET", "") in ("", "0"):  # as progress bars: what reads stderr takes no word
+            if os.environ.get("QUIET", "") in ("", "0"):  # a course takes any word as a failure
                 logging.getLogger(__name__).warning(
                     "compiling the engine's kernels, once for this machine: some seconds")
             _FOLDER.mkdir(parents=True, exist_ok=True)
