@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from auditing import short_attacks
@@ -24,6 +25,7 @@ from lib.audit import inputs, settings, words
 from lib.audit.budget import Budget
 from lib.audit.findings import Attempt, Findings, Measured
 
+ROOT = Path(__file__).resolve().parents[1]
 NET = """
 import torch
 from torch import nn
@@ -344,6 +346,32 @@ def test_where_the_images_are_known_they_decide(gain, kind):
     found = Measured("cosine", 20, 0.5, 0.5, 0.1, gain)
     findings = Findings(flats={"g": 1.0}, measured=[found], attempts=[attempt(0.9)])
     assert words.verdict(findings).kind == kind
+    findings.truth_residual = 0.9
+    assert words.verdict(findings).kind == kind
+    findings.truth_residual = 1.0  # other images than the client's, which are alike by chance
+    assert words.verdict(findings).kind == "nothing"
+
+
+def test_the_table_of_the_calibration_has_no_false_alarm(monkeypatch):
+    """It is that of its rows; `bench/calibration.py` computes them."""
+    monkeypatch.syspath_prepend(ROOT / "bench")
+    import calibration
+    rows = pd.read_csv(ROOT / "bench/calibration.csv")
+    assert calibration.as_markdown(rows) == (ROOT / "bench/calibration.md").read_text()
+    assert len(rows) == 20 * len(calibration.CASES)
+    table = calibration.summary(rows)
+    assert set(table["false alarms"]) == {0, "–"} and set(table.misses) == {0, "–"}
+    assert not rows["taken for the truth"].any()
+
+
+@pytest.mark.parametrize("case", [1, 3], ids=["a gradient", "noise"])
+def test_cases_of_the_calibration_are_as_the_table_says(monkeypatch, case):
+    monkeypatch.syspath_prepend(ROOT / "bench")
+    import calibration
+    monkeypatch.setattr(calibration, "ITERATIONS", {False: 2, True: 2})
+    row = calibration.audited(calibration.CASES[case], 0)
+    rows = pd.read_csv(ROOT / "bench/calibration.csv")
+    assert row["verdict"] == rows[rows.seed.eq(0)].iloc[case].verdict
 
 
 def test_no_verdict_promises_safety():

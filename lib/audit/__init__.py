@@ -41,7 +41,7 @@ def audit(update: SharedUpdate, budget: float = 300.0, seed: int = 0,
     Ctrl-C ends the attacks early, and the report is of what was found until then.
     ValueError for an update of several clients, or another argument that does not fit."""
     _check(update, budget, seed, truth, labels)
-    begin, findings = limits.now(), Findings()
+    begin, findings, where = limits.now(), Findings(), run.environment(update.device)
     purse = Budget(budget, findings)
     proof = buffer_evidence(update)
     if proof is not None and proof.statistics is not None:
@@ -59,7 +59,6 @@ def audit(update: SharedUpdate, budget: float = 300.0, seed: int = 0,
     best = findings.best
     checks_made = purse.part("what stands in an attacker's way", CHECKED * purse.gradient, lambda:
                              attacks.diagnose(update, best.attack if best else None))
-    where = run.environment(update.device)
     about = {"update": "a shared update"} | (about or {}) | {
         "budget": f"{budget:g} s", "seconds": f"{limits.now() - begin:.0f}",
         "seed": str(seed), "torch": where["torch"], "python": where["python"],

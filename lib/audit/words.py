@@ -52,8 +52,11 @@ def verdict(findings: Findings, told: bool = False) -> Verdict:
     """What the findings amount to, strongest first. told: the client told its labels, so that
     reading them is no leak."""
     flat = min([NOTHING_SENT, *findings.flats.values()])
+    # Images that explain the update no better than a flat colour are not those behind it: then a
+    # picture that is like them is so by chance. NaN, where no labels are known: nobody can tell.
+    others = findings.truth_residual >= flat
     exact = [REASONS["truth"].format(name=found.name, psnr=found.psnr, gain=found.gain)
-             for found in findings.measured if found.gain >= GAIN]
+             for found in findings.measured if found.gain >= GAIN and not others]
     likely = []
     for attempt in findings.attempts:
         nearer = attempt.residual <= NEARER * flat
